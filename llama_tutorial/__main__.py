@@ -1,0 +1,6 @@
+"""``python -m llama_tutorial`` is the command ``llama-tutorial``."""
+
+from llama_tutorial.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

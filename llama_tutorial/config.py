@@ -1,0 +1,296 @@
+"""The configuration of a decoder, and what follows from it by arithmetic alone.
+
+GPT-2 and Llama 2 are the same pre-norm decoder under two configurations: five switches (``norm``,
+``positions``, ``feed_forward``, ``bias``, ``tie_embeddings``) and the sizes tell them apart. A
+configuration knows how many parameters, floating-point operations and cache bytes it stands for,
+so nothing has to be built to compare two of them. This module needs no torch.
+
+Sources: the Llama 2 paper (Touvron et al., 2023), table 1, and the ``params.json`` that Meta
+publishes with the weights; the GPT-2 paper (Radford et al., 2019), table 2.
+
+Read next: :mod:`llama_tutorial.model`, which turns a configuration into a network.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Norm = Literal["layernorm", "rmsnorm"]
+FeedForward = Literal["gelu", "swiglu"]
+Positions = Literal["learned", "rope"]
+
+_WHOLE_NUMBERS = (
+    "dim",
+    "n_layers",
+    "n_heads",
+    "n_kv_heads",
+    "hidden_dim",
+    "vocab_size",
+    "max_seq_len",
+)
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One decoder: its sizes and its five switches. The defaults are Llama 2 7B's.
+
+    Args:
+        dim: Width of the residual stream, D.
+        n_layers: Number of transformer blocks.
+        n_heads: Query heads in each attention layer, H. Divides ``dim``.
+        n_kv_heads: Key and value heads, K. Divides ``n_heads``; ``None`` means as many as
+            query heads, which is plain multi-head attention.
+        hidden_dim: Width of the feed-forward layer, F.
+            :func:`llama_tutorial.swiglu.hidden_dim` gives Llama's from ``dim``.
+        vocab_size: Number of tokens, V.
+        max_seq_len: The context: how many positions the model can see.
+        norm_eps: What the norms add under the root.
+        rope_theta: Base of the rotary angles.
+        norm: ``"rmsnorm"`` (Llama) or ``"layernorm"`` (GPT).
+        feed_forward: ``"swiglu"`` (Llama) or ``"gelu"`` (GPT).
+        positions: ``"rope"`` (Llama) or ``"learned"`` (GPT).
+        bias: Biases on every linear layer but the output head, and on LayerNorm (GPT).
+        tie_embeddings: Let the output head use the token embedding's matrix (GPT).
+
+    Raises:
+        ValueError: A field is out of range, or two fields do not fit together.
+    """
+
+    dim: int = 4096
+    n_layers: int = 32
+    n_heads: int = 32
+    n_kv_heads: int | None = None
+    hidden_dim: int = 11008
+    vocab_size: int = 32000
+    max_seq_len: int = 4096
+    norm_eps: float | int = 1e-5
+    rope_theta: float | int = 10000.0
+    norm: Norm = "rmsnorm"
+    feed_forward: FeedForward = "swiglu"
+    positions: Positions = "rope"
+    bias: bool = False
+    tie_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_kv_heads is None:
+            object.__setattr__(self, "n_kv_heads", self.n_heads)  # the class is frozen
+        _check_numbers(self)
+        _check_switches(self)
+        _check_heads(self)
+
+    def replace(self, **changes: Any) -> ModelConfig:
+        """A copy with the named fields changed.
+
+        Key and value heads follow ``n_heads`` where the two were equal (multi-head attention
+        stays multi-head); every other field keeps its value unless it is named.
+
+        Raises:
+            ValueError: A name is no field, or the new configuration does not hold together.
+        """
+        _check_names(changes)
+        if self.n_kv_heads == self.n_heads:
+            changes = {"n_kv_heads": None, **changes} if "n_heads" in changes else changes
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> ModelConfig:
+        """The configuration that :meth:`to_dict` wrote. Unknown fields are a ValueError."""
+        _check_names(fields)
+        return cls(**fields)
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one head, h = D / H."""
+        return self.dim // self.n_heads
+
+    @property
+    def kv_dim(self) -> int:
+        """Width of all key heads together, K · h; the values' as well."""
+        return self.n_kv_heads * self.head_dim
+
+    @property
+    def group_size(self) -> int:
+        """Query heads that share one key and value head, H / K."""
+        return self.n_heads // self.n_kv_heads
+
+    @property
+    def n_params(self) -> int:
+        """Trainable numbers in the model; a tied output head counts once."""
+        embeddings = self.vocab_size * self.dim
+        head = 0 if self.tie_embeddings else embeddings
+        positions = self.max_seq_len * self.dim if self.positions == "learned" else 0
+        block = self._matrix_params + self._bias_params + 2 * self._norm_params
+        return embeddings + positions + self.n_layers * block + self._norm_params + head
+
+    def flops_per_token(self, context: int) -> int:
+        """Floating-point operations of the forward pass for one token that sees ``context``.
+
+        A multiply and an add are two operations. Counted are the matrix products: every weight
+        matrix (the output head too; the embedding is a look-up), and in attention the scores and
+        the weighted sum over ``context`` keys, the token's own among them. Norms, activations
+        and the softmax are below one percent. Training costs three times as much: the backward
+        pass has two products for each of the forward pass.
+
+        Raises:
+            ValueError: ``context`` is not between 1 and ``max_seq_len``.
+        """
+        if not 1 <= context <= self.max_seq_len:
+            raise ValueError(
+                f"context={context}: must be between 1 and max_seq_len={self.max_seq_len}"
+            )
+        matrices = self.n_layers * self._matrix_params + self.vocab_size * self.dim
+        attention = self.n_layers * 2 * context * self.dim  # q·k, then weights·v
+        return 2 * (matrices + attention)
+
+    def kv_bytes_per_token(self, dtype: Any) -> int:
+        """Bytes that one position takes in the key-value cache, all layers together.
+
+        Args:
+            dtype: ``"float16"``, or any torch or NumPy dtype of that name.
+
+        Raises:
+            ValueError: The size of ``dtype`` is not known.
+        """
+        return 2 * self.n_layers * self.kv_dim * _dtype_bytes(dtype)
+
+    @property
+    def _matrix_params(self) -> int:
+        """Weights of one block's matrices: attention (wq, wk, wv, wo) and feed-forward."""
+        attention = 2 * self.dim * self.dim + 2 * self.dim * self.kv_dim
+        n_matrices = 3 if self.feed_forward == "swiglu" else 2
+        return attention + n_matrices * self.dim * self.hidden_dim
+
+    @property
+    def _bias_params(self) -> int:
+        if not self.bias:
+            return 0
+        n_hidden = 2 if self.feed_forward == "swiglu" else 1
+        return 3 * self.dim + 2 * self.kv_dim + n_hidden * self.hidden_dim
+
+    @property
+    def _norm_params(self) -> int:
+        return self.dim * (2 if self.norm == "layernorm" and self.bias else 1)
+
+
+def _check_names(fields: dict[str, Any]) -> None:
+    known = [field.name for field in dataclasses.fields(ModelConfig)]
+    if unknown := sorted(set(fields) - set(known)):
+        raise ValueError(
+            f"{', '.join(unknown)}: no field of ModelConfig; it has {', '.join(known)}"
+        )
+
+
+def _check_numbers(config: ModelConfig) -> None:
+    for name in _WHOLE_NUMBERS:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r}: must be a whole number of at least 1")
+    for name in ("norm_eps", "rope_theta"):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ValueError(f"{name}={value!r}: must be a number above 0")
+
+
+def _check_switches(config: ModelConfig) -> None:
+    choices = {"norm": Norm, "feed_forward": FeedForward, "positions": Positions}
+    for name, literal in choices.items():
+        value, allowed = getattr(config, name), get_args(literal)
+        if value not in allowed:
+            raise ValueError(f"{name}={value!r}: must be one of {', '.join(map(repr, allowed))}")
+    for name in ("bias", "tie_embeddings"):
+        if not isinstance(getattr(config, name), bool):
+            raise ValueError(f"{name}={getattr(config, name)!r}: must be True or False")
+
+
+def _check_heads(config: ModelConfig) -> None:
+    dim, H, K = config.dim, config.n_heads, config.n_kv_heads
+    if dim % H:
+        raise ValueError(
+            f"n_heads={H} does not divide dim={dim}: every head needs the same width; "
+            f"the nearest n_heads that does is {_nearest_divisor(dim, H)}"
+        )
+    if H % K:
+        raise ValueError(
+            f"n_kv_heads={K} does not divide n_heads={H}: every key head serves the same number "
+            f"of query heads; the nearest n_kv_heads that does is {_nearest_divisor(H, K)}"
+        )
+    if config.positions == "rope" and config.head_dim % 2:
+        raise ValueError(
+            f"dim={dim} / n_heads={H} makes a head_dim of {config.head_dim}: RoPE turns pairs, "
+            "so it must be even; change dim or n_heads"
+        )
+
+
+def _nearest_divisor(number: int, wanted: int) -> int:
+    divisors = (d for d in range(1, number + 1) if number % d == 0)
+    return min(divisors, key=lambda d: abs(d - wanted))
+
+
+def _dtype_bytes(dtype: Any) -> int:
+    # "torch.float16", "<class 'numpy.float16'>", "float16": the last word names the type.
+    name = str(dtype).rstrip("'>").rpartition(".")[2]
+    if name not in _BYTES:
+        raise ValueError(f"dtype={dtype!r}: must be one of {', '.join(_BYTES)}")
+    return _BYTES[name]
+
+
+class _Presets(dict):
+    """A dictionary whose KeyError lists what there is."""
+
+    def __missing__(self, name: str) -> ModelConfig:
+        raise KeyError(f"{name!r} is no preset; there are {', '.join(self)}")
+
+
+def _gpt2(dim: int, n_layers: int, n_heads: int) -> ModelConfig:
+    return ModelConfig(
+        dim=dim,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        hidden_dim=4 * dim,
+        vocab_size=50257,
+        max_seq_len=1024,
+        norm="layernorm",
+        feed_forward="gelu",
+        positions="learned",
+        bias=True,
+        tie_embeddings=True,
+    )
+
+
+def _llama_2(dim: int, n_layers: int, n_heads: int, n_kv_heads: int, hidden_dim: int):
+    return ModelConfig(dim, n_layers, n_heads, n_kv_heads, hidden_dim)
+
+
+def _stories(dim, n_layers, n_heads, n_kv_heads, hidden_dim, vocab_size, max_seq_len):
+    sizes = (dim, n_layers, n_heads, n_kv_heads, hidden_dim, vocab_size, max_seq_len)
+    return ModelConfig(*sizes, tie_embeddings=True)
+
+
+PRESETS: dict[str, ModelConfig] = _Presets(
+    {
+        # GPT-2: dim, layers, heads
+        "gpt2": _gpt2(768, 12, 12),
+        "gpt2-medium": _gpt2(1024, 24, 16),
+        "gpt2-large": _gpt2(1280, 36, 20),
+        "gpt2-xl": _gpt2(1600, 48, 25),
+        # Llama 2: dim, layers, heads, key-value heads, hidden. The -chat weights share them.
+        "llama-2-7b": _llama_2(4096, 32, 32, 32, 11008),
+        "llama-2-13b": _llama_2(5120, 40, 40, 40, 13824),
+        "llama-2-34b": _llama_2(8192, 48, 64, 8, 22016),
+        "llama-2-70b": _llama_2(8192, 80, 64, 8, 28672),
+        # Karpathy's tinyllamas: the same, then vocabulary and context; tied
+        "stories260K": _stories(64, 5, 8, 4, 172, 512, 512),
+        "stories15M": _stories(288, 6, 6, 6, 768, 32000, 256),
+        "stories42M": _stories(512, 8, 8, 8, 1376, 32000, 1024),
+        "stories110M": _stories(768, 12, 12, 12, 2048, 32000, 1024),
+        "tinyllama-1.1b": ModelConfig(2048, 22, 32, 4, 5632, 32000, 2048),
+    }
+)
+"""The published models by name. An unknown name is a KeyError that lists them."""

@@ -1,0 +1,65 @@
+"""Matplotlib figures as SVG text: the same characters on every run, at home inside a page.
+
+The text has no date and no program name, its ids are hashes of its content, its coordinates have
+two decimals, and its ink is a CSS variable with the style's colour as the fall-back: inside a page
+the writing takes the page's text colour, in an ``<img>`` it stays the mid-grey that is legible on
+light and on dark.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+
+from llama_tutorial.figures.style import INK, STYLE
+
+# A style element inside one picture would restyle every other picture of the page.
+_LEFT_OUT = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
+_ROOT_STYLE = '<svg style="stroke-linejoin: round; stroke-linecap: butt"'
+_GROUP_ID = re.compile(r'<g id="[^"]*"')
+_ID = re.compile(r'(?<=\bid=")[^"]+|(?<=url\(#)[^)]+|(?<=href="#)[^"]+')
+_INK = re.compile(rf"(fill|stroke): {INK}")
+_TAG = re.compile(r"<[^>]+>")
+_LONG_DECIMAL = re.compile(r"-?\d+\.\d{3,}")
+
+
+def svg_text(figure: Any) -> str:
+    """The SVG element of a matplotlib figure, which is closed afterwards.
+
+    Args:
+        figure: A ``matplotlib.figure.Figure``.
+
+    Returns:
+        One ``<svg>`` element, without an XML prologue, that may stand in HTML beside others.
+    """
+    import matplotlib.pyplot as plt
+
+    buffer = io.StringIO()
+    with mpl.rc_context({key: STYLE[key] for key in ("svg.hashsalt", "svg.fonttype")}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    return _for_page(buffer.getvalue())
+
+
+def _for_page(text: str) -> str:
+    text = _GROUP_ID.sub("<g", _LEFT_OUT.sub("", text)).replace("<svg", _ROOT_STYLE, 1)
+    text = re.sub(r"> <", "><", re.sub(r"\s+", " ", text)).strip()
+    text = _TAG.sub(lambda tag: _LONG_DECIMAL.sub(_two_decimals, tag[0]), text)
+    prefix = "s" + hashlib.sha256(text.encode()).hexdigest()[:8] + "-"
+    text = _ID.sub(lambda match: prefix + match[0], text)
+    return _INK.sub(rf"\1: var(--lt-ink, {INK})", text)
+
+
+def _two_decimals(match: re.Match[str]) -> str:
+    text = f"{float(match[0]):.2f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def data_uri(svg: str) -> str:
+    """The SVG as the source of an ``<img>``."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

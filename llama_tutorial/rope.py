@@ -1,0 +1,152 @@
+r"""RoPE: positions as rotations of queries and keys.
+
+The features of a head are taken in pairs :math:`(2j, 2j+1)`, and at position :math:`m` each pair is
+turned by its own angle,
+
+.. math:: \phi_{m,j} = m\,\theta^{-2j/h}, \qquad j = 0, \dots, h/2 - 1 .
+
+A product of a query turned by :math:`\phi_m` and a key turned by :math:`\phi_n` depends on
+:math:`m - n` alone, so attention sees distances and not places.
+
+Two layouts of the pairs are in use. **Interleaved**, neighbours :math:`(2j, 2j+1)`, is Meta's and
+the only one inside this package. **Half-split**, :math:`(j, j + h/2)`, is Hugging Face's::
+
+    interleaved   0 1 | 2 3 | 4 5 | 6 7      pair j = features 2j and 2j+1
+    half-split    0 2 4 6 | 1 3 5 7          pair j = places j and j + h/2
+
+A model moves from one to the other by a permutation of the rows of ``wq`` and ``wk``, once, at
+load: :func:`to_half_split` and :func:`to_interleaved`.
+
+Source: Su et al. (2021), "RoFormer"; ``precompute_freqs_cis`` and ``apply_rotary_emb`` in Meta's
+``model.py``; ``permute`` in Hugging Face's conversion script.
+
+Read next: :mod:`llama_tutorial.gqa`, where queries and keys are turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from llama_tutorial.shapes import Float, Int
+
+
+def rope_table(
+    head_dim: int,
+    max_seq_len: int,
+    theta: float | int = 10000.0,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str | None = None,
+) -> tuple[Float[Tensor, "S half"], Float[Tensor, "S half"]]:
+    """Cosines and sines of every angle, ``(max_seq_len, head_dim / 2)`` each.
+
+    The angles are multiplied in float64 and only then rounded to ``dtype``: a float32 product
+    of position and frequency is off by up to 4e-4 radians at position 4095.
+
+    Args:
+        head_dim: Width of one head, h; even.
+        max_seq_len: Number of positions.
+        theta: Base of the frequencies; 10000 in Llama 2.
+        dtype: Of the tables. Nothing below float32: bfloat16 tells apart 769 of 4096 positions.
+        device: Of the tables.
+
+    Raises:
+        ValueError: ``head_dim`` is odd or below 2, or ``max_seq_len`` is below 1.
+    """
+    if head_dim < 2 or head_dim % 2:
+        raise ValueError(
+            f"head_dim={head_dim}: RoPE turns pairs, so it must be even and at least 2"
+        )
+    if max_seq_len < 1:
+        raise ValueError(f"max_seq_len={max_seq_len}: must be at least 1")
+    pairs = torch.arange(0, head_dim, 2, dtype=torch.float64, device=device)  # (half,)
+    positions = torch.arange(max_seq_len, dtype=torch.float64, device=device)  # (S,)
+    angles = torch.outer(positions, theta ** (-pairs / head_dim))  # (S, half)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def apply_rope(
+    x: Float[Tensor, "*batch T h"],
+    cos: Float[Tensor, "*#batch T half"],
+    sin: Float[Tensor, "*#batch T half"],
+) -> Float[Tensor, "*batch T h"]:
+    """Turn each pair of neighbouring features of ``x`` by its angle.
+
+    Args:
+        x: Queries or keys after the split into heads, any floating dtype.
+        cos: Cosines for the ``T`` positions of ``x``: rows of :func:`rope_table`, with leading
+            axes that broadcast against ``x``'s where rows stand at different positions.
+        sin: Sines, likewise.
+
+    Returns:
+        The turned ``x``, in its own shape and dtype; the product is taken in the tables' dtype.
+    """
+    first, second = x.to(cos.dtype).unflatten(-1, (-1, 2)).unbind(-1)  # (..., T, half) each
+    turned = torch.stack((first * cos - second * sin, first * sin + second * cos), -1)
+    return turned.flatten(-2).type_as(x)  # (..., T, h)
+
+
+def to_half_split(
+    weight: Float[Tensor, "rows *columns"], n_heads: int
+) -> Float[Tensor, "rows *columns"]:
+    """Rows of ``wq`` or ``wk`` from Meta's layout into Hugging Face's.
+
+    Args:
+        weight: A weight ``(n_heads * h, D)``, or a bias ``(n_heads * h,)``.
+        n_heads: Heads in *this* matrix: ``n_kv_heads`` for ``wk``.
+    """
+    pairs = weight.unflatten(0, (n_heads, -1, 2))  # (heads, half, 2, D)
+    return pairs.transpose(1, 2).reshape(weight.shape)
+
+
+def to_interleaved(
+    weight: Float[Tensor, "rows *columns"], n_heads: int
+) -> Float[Tensor, "rows *columns"]:
+    """Rows of ``wq`` or ``wk`` from Hugging Face's layout into Meta's; undoes `to_half_split`."""
+    halves = weight.unflatten(0, (n_heads, 2, -1))  # (heads, 2, half, D)
+    return halves.transpose(1, 2).reshape(weight.shape)
+
+
+class RotaryPositions(nn.Module):
+    """The tables of one model, kept in float32 whatever the model's own dtype is.
+
+    They are buffers, so that they follow the model to its device, but no part of its state: a
+    checkpoint holds weights only. ``.to(torch.bfloat16)`` rounds buffers, and would make
+    neighbouring positions equal; so after every move the tables are computed anew.
+
+    Args:
+        head_dim: Width of one head, h.
+        max_seq_len: Number of positions.
+        theta: Base of the frequencies.
+    """
+
+    def __init__(self, head_dim: int, max_seq_len: int, theta: float | int) -> None:
+        super().__init__()
+        self.head_dim, self.max_seq_len, self.theta = head_dim, max_seq_len, theta
+        self.register_buffer("cos", None, persistent=False)
+        self.register_buffer("sin", None, persistent=False)
+        self.rebuild(None, torch.get_default_dtype())
+
+    def rebuild(self, device: torch.device | None, dtype: torch.dtype) -> None:
+        """Compute the tables on ``device``, in ``dtype`` or float32, whichever is wider."""
+        dtype = torch.promote_types(dtype, torch.float32)
+        sizes = (self.head_dim, self.max_seq_len, self.theta)
+        self.cos, self.sin = rope_table(*sizes, dtype=dtype, device=device)
+
+    def forward(
+        self, positions: slice | Int[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, "*B T half"], Float[Tensor, "*B T half"]]:
+        """Cosines and sines at ``positions``, shaped to broadcast over ``(B, H, T, half)``."""
+        cos, sin = self.cos[positions], self.sin[positions]
+        if isinstance(positions, slice):
+            return cos, sin
+        return cos.unsqueeze(1), sin.unsqueeze(1)  # (B, 1, T, half)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryPositions:
+        # nn.Module sends .to(), .half(), .cuda(), .to_empty() and their kind through here.
+        moved = super()._apply(fn, recurse)
+        moved.rebuild(moved.cos.device, moved.cos.dtype)
+        return moved

@@ -1,0 +1,96 @@
+r"""From logits to a token: temperature, top-k, top-p, and the draw.
+
+.. math:: p_i = \frac{e^{z_i / \tau}}{\sum_j e^{z_j / \tau}}
+
+A temperature below 1 sharpens the distribution, above 1 flattens it. Top-k keeps the ``k``
+likeliest tokens; top-p ("nucleus") the likeliest that together hold a share ``p``. They come in
+this order. All functions are pure: logits in, logits or ids out.
+
+Source: Holtzman et al. (2020), "The Curious Case of Neural Text Degeneration"; ``sample_top_p`` in
+Meta's ``generation.py``.
+
+Read next: :mod:`llama_tutorial.generation`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from llama_tutorial.shapes import Float, Int
+
+
+def top_k_filter(logits: Float[Tensor, "*B V"], k: int) -> Float[Tensor, "*B V"]:
+    """Set all but the ``k`` largest logits to -inf; among equals the first stay.
+
+    Raises:
+        ValueError: ``k`` is below 1.
+    """
+    check_sampling(top_k=k)
+    if k >= logits.shape[-1]:
+        return logits
+    order = logits.sort(dim=-1, descending=True, stable=True).indices
+    return logits.scatter(-1, order[..., k:], -torch.inf)
+
+
+def top_p_filter(logits: Float[Tensor, "*B V"], p: float | int) -> Float[Tensor, "*B V"]:
+    """Set the unlikely tail to -inf: a token stays while the sum above it is at most ``p``.
+
+    The likeliest always stays. Where the sum is ``p`` exactly one token more is kept, as Meta does
+    (Hugging Face keeps the smallest set that reaches ``p``). ``p = 1`` keeps everything.
+
+    Raises:
+        ValueError: ``p`` is not above 0 and at most 1.
+    """
+    check_sampling(top_p=p)
+    if p == 1:  # rounding can bring the sum above 1, and would cut the tail
+        return logits
+    ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+    probabilities = ordered.softmax(-1)
+    above = probabilities.cumsum(-1) - probabilities  # what the likelier tokens hold
+    return logits.scatter(-1, order, ordered.masked_fill(above > p, -torch.inf))
+
+
+def next_probabilities(
+    logits: Float[Tensor, "*B V"],
+    temperature: float | int,
+    top_k: int | None = None,
+    top_p: float | int = 1.0,
+) -> Float[Tensor, "*B V"]:
+    """What the next token is drawn from: temperature, then top-k, then top-p.
+
+    Args:
+        logits: Of the next token.
+        temperature: Above 0; for 0, which is the argmax, there is nothing to draw.
+        top_k: None keeps all.
+        top_p: 1 keeps all.
+    """
+    logits = logits / temperature
+    if top_k is not None:
+        logits = top_k_filter(logits, top_k)
+    return top_p_filter(logits, top_p).softmax(-1)
+
+
+def draw(probabilities: Float[Tensor, "*B V"], uniform: Float[Tensor, "*B"]) -> Int[Tensor, "*B"]:
+    """The token whose share of the unit interval ``uniform`` falls into.
+
+    One uniform number decides one draw, so the same number gives the same token whatever else is
+    in the batch. A token of probability 0 is never drawn.
+    """
+    reached = probabilities.to(torch.float64).cumsum(-1)  # (..., V)
+    target = uniform.to(reached).unsqueeze(-1) * reached[..., -1:]  # (..., 1)
+    return torch.searchsorted(reached, target, right=True).squeeze(-1)  # (...)
+
+
+def check_sampling(
+    temperature: float | int = 1.0, top_k: int | None = None, top_p: float | int = 1.0
+) -> None:
+    """Raise a ValueError for settings that mean nothing, with the value and the rule."""
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature={temperature}: must be 0 (the likeliest token) or above")
+    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
+        raise ValueError(f"top_k={top_k}: must be a whole number of at least 1, or None for all")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p={top_p}: must be above 0 and at most 1, which keeps all")

@@ -1,0 +1,23 @@
+"""The shapes in the signatures: ``Float[Tensor, "B T D"]`` and its kind.
+
+They are `jaxtyping <https://docs.kidger.site/jaxtyping/>`_'s annotations. Nothing checks them in
+ordinary use; the tests import the package under jaxtyping's hook, and then a call with another
+shape is an error. Where jaxtyping is not installed, stand-ins take its place, so that the package
+needs it for nothing but the checking.
+"""
+
+from __future__ import annotations
+
+try:
+    from jaxtyping import Bool, Float, Int
+except ImportError:
+
+    class _Array:
+        """``Float[Tensor, "B T D"]`` without jaxtyping: the tensor type alone."""
+
+        def __class_getitem__(cls, item: tuple) -> type:
+            return item[0]
+
+    Bool = Float = Int = _Array
+
+__all__ = ["Bool", "Float", "Int"]

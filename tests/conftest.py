@@ -1,0 +1,47 @@
+"""What all tests share: the runtime shape check, and the real data where it is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# The notebooks' kernels and the tests run on one thread, so that numbers do not depend on it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+try:
+    import beartype  # noqa: F401
+    from jaxtyping import install_import_hook
+except ImportError:  # GPU tests run with torch, NumPy and pytest alone
+    pass
+else:
+    if "llama_tutorial" in sys.modules:
+        raise RuntimeError("llama_tutorial was imported before its shapes could be checked")
+    install_import_hook("llama_tutorial", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The folder of real test data; without it the test is skipped, or fails in CI."""
+    folder = os.environ.get("LLAMA_TUTORIAL_ASSETS")
+    if folder and Path(folder).is_dir():
+        return Path(folder)
+    reason = "LLAMA_TUTORIAL_ASSETS names no folder of test data"
+    if os.environ.get("CI"):
+        pytest.fail(reason + "; in CI these tests must run")
+    pytest.skip(reason)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip GPU tests where there is no GPU."""
+    gpu_items = [item for item in items if item.get_closest_marker("gpu")]
+    if not gpu_items:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in gpu_items:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
