@@ -109,8 +109,9 @@ def _load(arguments: argparse.Namespace) -> tuple[Transformer, Tokenizer | BPETo
     model = load_model(arguments.checkpoint, dtype=dtype, device=device)
     if tokenizer.vocab_size != model.config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} pieces, the model {model.config.vocab_size}: "
-            "they were not trained together; give the model's own with --tokenizer"
+            f"the tokenizer has {tokenizer.vocab_size} pieces, the model has "
+            f"{model.config.vocab_size}: they do not belong together; give the model's own "
+            "with --tokenizer"
         )
     return model, tokenizer
 

@@ -14,6 +14,7 @@ Read next: :mod:`llama_tutorial.model`, which turns a configuration into a netwo
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,8 +199,9 @@ def _check_numbers(config: ModelConfig) -> None:
             raise ValueError(f"{name}={value!r}: must be a whole number of at least 1")
     for name in ("norm_eps", "rope_theta"):
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise ValueError(f"{name}={value!r}: must be a number above 0")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 < value < math.inf:
+            raise ValueError(f"{name}={value!r}: must be a finite number above 0")
 
 
 def _check_switches(config: ModelConfig) -> None:

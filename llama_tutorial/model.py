@@ -21,6 +21,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions
@@ -69,11 +70,17 @@ class Transformer(nn.Module):
 
     Args:
         config: Sizes and switches. ``PRESETS["llama-2-7b"]`` is one.
+
+    Attributes:
+        config: The same.
+        checkpoint_layers: Gradient checkpointing: in training, keep each layer's input alone and
+            compute the rest again in the backward pass. Off by default.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpoint_layers = False
         self.tok_embeddings = nn.Embedding(config.vocab_size, config.dim)
         if config.positions == "learned":
             self.pos_embeddings = LearnedPositions(config.max_seq_len, config.dim)
@@ -133,8 +140,9 @@ class Transformer(nn.Module):
                 side are one document.
 
         Raises:
-            ValueError: The tokens do not fit into the context or the cache, or ``documents`` is
-                given with a cache or with ``start``.
+            ValueError: The tokens do not fit into the context or the cache, ``start`` leaves a
+                gap in the cache, a shape is wrong, or ``documents`` is given with a cache or with
+                ``start``.
         """
         return self.logits(self.hidden_states(tokens, cache, start, documents))
 
@@ -165,7 +173,10 @@ class Transformer(nn.Module):
         else:
             rotation = self.rope(positions)
         for layer, layer_cache in zip(self.layers, caches, strict=True):
-            x = layer(x, rotation, mask, layer_cache)
+            if self.checkpoint_layers and cache is None and torch.is_grad_enabled():
+                x = checkpoint(layer, x, rotation, mask, use_reentrant=False)
+            else:
+                x = layer(x, rotation, mask, layer_cache)
         if cache is not None:
             cache.advance(start, T)
         return self.norm(x)
@@ -178,18 +189,10 @@ class Transformer(nn.Module):
 
     def _start(self, tokens, cache, start, documents) -> int | Tensor:
         """Where the tokens go: one number if all rows agree, which is the fast case."""
-        B, T = tokens.shape
-        if documents is not None and (cache is not None or start is not None):
-            raise ValueError(
-                "documents go with neither cache nor start: positions restart in each document; "
-                "decode packed documents one by one"
-            )
-        if cache is not None and cache.batch_size != B:
-            raise ValueError(f"{B} rows of tokens, but the cache has {cache.batch_size}")
+        _check_call(tokens, cache, start, documents)
+        T = tokens.shape[1]
         if start is None:
             start = 0 if cache is None else cache.length
-        if isinstance(start, Tensor) and start.shape != (B,):
-            raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
         first, last = (start, start) if isinstance(start, int) else map(int, start.aminmax())
         if first < 0 or last + T > self.config.max_seq_len:
             raise ValueError(
@@ -197,6 +200,30 @@ class Transformer(nn.Module):
                 f"model's context of {self.config.max_seq_len}; shorten the input"
             )
         return first if first == last else start
+
+
+def _check_call(tokens, cache, start, documents) -> None:
+    B, T = tokens.shape
+    if documents is not None and (cache is not None or start is not None):
+        raise ValueError(
+            "documents go with neither cache nor start: positions restart in each document; "
+            "decode packed documents one by one"
+        )
+    if documents is not None and documents.shape != (B, T):
+        raise ValueError(
+            f"documents has shape {tuple(documents.shape)}: must be {(B, T)}, one for a token"
+        )
+    if isinstance(start, Tensor) and start.shape != (B,):
+        raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
+    if cache is None:
+        return
+    if cache.batch_size != B:
+        raise ValueError(f"{B} rows of tokens, but the cache has {cache.batch_size}")
+    if start is not None and bool((torch.as_tensor(start).cpu() > cache.length).any()):
+        raise ValueError(
+            f"start={start} leaves empty slots behind the cache's length of "
+            f"{cache.length.tolist()}, and queries would look at them; feed tokens in order"
+        )
 
 
 def _positions(
@@ -213,7 +240,7 @@ def _positions(
 
 
 def _rebuild_rope(model: Transformer, _incompatible: object) -> None:
-    # load_state_dict(assign=True) brings weights to a model built on the meta device; the tables
-    # are no weights, and would stay there.
-    if model.config.positions == "rope" and model.rope.cos.device != model.device:
+    # load_state_dict(assign=True) brings weights of another device (a model built on "meta") or
+    # another dtype; the tables are no weights, and would stay as they were.
+    if model.config.positions == "rope":
         model.rope.rebuild(model.device, model.dtype)

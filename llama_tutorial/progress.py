@@ -6,15 +6,32 @@ It shows on a terminal only, so that notebooks, logs and pipes stay clean.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
-
-Item = TypeVar("Item")
+from typing import Any
 
 
-def progress(items: Iterable[Item], description: str, **options: Any) -> Iterator[Item]:
-    """Yield ``items`` and draw how far they have come; ``options`` are tqdm's."""
+def progress(items: Iterable[Any], description: str, **options: Any) -> Any:
+    """Iterate over ``items`` and draw how far they have come; ``options`` are tqdm's.
+
+    What is returned has tqdm's ``set_postfix`` too, for figures beside the bar.
+    """
     try:
         from tqdm.auto import tqdm
     except ImportError:
-        return iter(items)
-    return iter(tqdm(items, desc=description, disable=None, **options))
+        return _Silent(items)
+    return tqdm(items, desc=description, disable=None, **options)
+
+
+class _Silent:
+    """The bar that is not drawn."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def set_postfix(self, **_figures: Any) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""

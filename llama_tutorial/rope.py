@@ -62,10 +62,12 @@ def rope_table(
         )
     if max_seq_len < 1:
         raise ValueError(f"max_seq_len={max_seq_len}: must be at least 1")
-    pairs = torch.arange(0, head_dim, 2, dtype=torch.float64, device=device)  # (half,)
-    positions = torch.arange(max_seq_len, dtype=torch.float64, device=device)  # (S,)
+    device = torch.empty(0, device=device).device  # the default one for None
+    # On the CPU, so that the tables are the same everywhere: not every accelerator has float64.
+    pairs = torch.arange(0, head_dim, 2, dtype=torch.float64, device="cpu")  # (half,)
+    positions = torch.arange(max_seq_len, dtype=torch.float64, device="cpu")  # (S,)
     angles = torch.outer(positions, theta ** (-pairs / head_dim))  # (S, half)
-    return angles.cos().to(dtype), angles.sin().to(dtype)
+    return angles.cos().to(device, dtype), angles.sin().to(device, dtype)
 
 
 def apply_rope(
@@ -82,11 +84,17 @@ def apply_rope(
         sin: Sines, likewise.
 
     Returns:
-        The turned ``x``, in its own shape and dtype; the product is taken in the tables' dtype.
+        The turned ``x``, in its own shape and dtype; the product is taken in its dtype or the
+        tables', whichever is wider.
     """
-    first, second = x.to(cos.dtype).unflatten(-1, (-1, 2)).unbind(-1)  # (..., T, half) each
-    turned = torch.stack((first * cos - second * sin, first * sin + second * cos), -1)
-    return turned.flatten(-2).type_as(x)  # (..., T, h)
+    # A pair (a, b) is the complex number a + ib, and multiplying it by cos + i sin turns it. As one
+    # complex product this is several times as fast as the four real ones, forward and backward.
+    wide = torch.promote_types(x.dtype, cos.dtype)
+    pairs = x.to(wide).unflatten(-1, (-1, 2))  # (..., T, half, 2)
+    if pairs.stride(-1) != 1:
+        pairs = pairs.contiguous()
+    turned = torch.view_as_complex(pairs) * torch.complex(cos, sin)  # (..., T, half)
+    return torch.view_as_real(turned).flatten(-2).type_as(x)  # (..., T, h)
 
 
 def to_half_split(

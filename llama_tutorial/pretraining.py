@@ -1,0 +1,207 @@
+"""From text to batches: one long stream of tokens, cut into rows.
+
+Documents are tokenised once, each between BOS and EOS, and laid end to end in one file of 16- or
+32-bit numbers, which is then memory-mapped: a corpus may be larger than memory. A batch takes
+windows of ``context + 1`` tokens from the stream; the first ``context`` are the inputs, the last
+``context`` the targets. A window may begin in the middle of a document and hold parts of several:
+attention does not cross from one to the next unless asked to, and nothing is to be learned at the
+seam, where EOS would have to foretell the next document's BOS.
+
+Source: the stream of tokens is GPT-2's and Llama's; masks between documents are our choice (Llama
+2's pre-training attends across them).
+
+Read next: :mod:`llama_tutorial.trainer`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from llama_tutorial.files import replace_file
+from llama_tutorial.progress import progress
+from llama_tutorial.training import IGNORE, Batch
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What a token file holds; stands in a ``.json`` beside it.
+
+    Attributes:
+        n_tokens: Its length.
+        n_documents: How many documents.
+        vocab_size: Of the tokenizer that made it.
+        bos_id: Begins each document.
+        dtype: ``"uint16"`` or ``"uint32"``.
+        source: Whatever names the text and the tokenizer; a file is made anew when it changes.
+    """
+
+    n_tokens: int
+    n_documents: int
+    vocab_size: int
+    bos_id: int
+    dtype: str
+    source: str
+
+
+def tokenize(documents: Iterable[str], tokenizer: Any, path: str | Path, source: str = "") -> Path:
+    """Write the tokens of all documents to ``path``, unless they are there already.
+
+    Args:
+        documents: The texts; read one at a time.
+        tokenizer: Gives each its ids, between BOS and EOS.
+        path: The token file. Its description is ``path`` with ``.json`` behind it.
+        source: Names the texts and the tokenizer. A file of the same source is left as it is.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        ValueError: There is not one token.
+    """
+    path = Path(path)
+    if _info_path(path).exists() and path.exists() and _read_info(path).source == source:
+        return path
+    dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
+    n_tokens = n_documents = 0
+    _info_path(path).unlink(missing_ok=True)  # a half-made file must not look finished
+    with replace_file(path) as file:
+        for document in progress(documents, "tokenising", unit="document"):
+            ids = np.array(tokenizer.encode(document, bos=True, eos=True), dtype)
+            file.write(ids.tobytes())
+            n_tokens, n_documents = n_tokens + len(ids), n_documents + 1
+        if n_documents == 0:
+            raise ValueError(f"no document to write to {path}: the text is empty")
+    info = StreamInfo(n_tokens, n_documents, tokenizer.vocab_size, tokenizer.bos_id, dtype, source)
+    with replace_file(_info_path(path)) as file:
+        file.write(json.dumps(asdict(info), indent=2).encode())
+    return path
+
+
+class TokenStream:
+    """A memory-mapped token file that deals out batches.
+
+    The batch of a step is a pure function of the step and the seed. Each epoch lays its windows
+    from another offset and takes them in another order; no token is used twice within one.
+
+    Args:
+        path: From :func:`tokenize`.
+        batch_size: Rows, B.
+        context: Tokens of a row, T.
+        seed: Of the order.
+        separate_documents: Keep attention within documents.
+
+    Raises:
+        FileNotFoundError: No such file, or no description beside it.
+        ValueError: The file is not as long as its description says, or too short for one batch.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        batch_size: int,
+        context: int,
+        *,
+        seed: int = 0,
+        separate_documents: bool = True,
+    ) -> None:
+        self.info = _read_info(Path(path))
+        self.batch_size, self.context, self.seed = batch_size, context, seed
+        self.separate_documents = separate_documents
+        self.tokens = np.memmap(path, self.info.dtype, mode="r")  # (n_tokens,)
+        if len(self.tokens) != self.info.n_tokens:
+            raise ValueError(
+                f"{path} holds {len(self.tokens)} tokens, its description says "
+                f"{self.info.n_tokens}: it was cut or changed; delete both to make them anew"
+            )
+        # One window less, for the offset that moves from epoch to epoch.
+        self.windows_per_epoch = (len(self.tokens) - 1) // context - 1
+        if self.windows_per_epoch < batch_size:
+            raise ValueError(
+                f"{path} holds {len(self.tokens)} tokens, which is too short for a batch of "
+                f"{batch_size} rows of {context}: give more text, or smaller batches"
+            )
+
+    def batch(self, step: int) -> Batch:
+        """The batch of ``step``, counted from 1."""
+        first = (step - 1) * self.batch_size
+        starts = [self._start(first + row) for row in range(self.batch_size)]
+        rows = np.stack([self.tokens[start : start + self.context + 1] for start in starts])
+        return self._to_batch(torch.from_numpy(rows.astype(np.int64)))  # (B, T + 1)
+
+    def every_window(self) -> Iterator[Batch]:
+        """Batches that together cover the stream once, in order: for validation."""
+        n_windows = (len(self.tokens) - 1) // self.context
+        for first in range(0, n_windows - self.batch_size + 1, self.batch_size):
+            span = self.tokens[first * self.context :]
+            windows = np.lib.stride_tricks.sliding_window_view(span, self.context + 1)
+            rows = windows[:: self.context][: self.batch_size]
+            yield self._to_batch(torch.from_numpy(rows.astype(np.int64)))
+
+    def _to_batch(self, rows: torch.Tensor) -> Batch:
+        inputs, targets = rows[:, :-1], rows[:, 1:]  # (B, T) each
+        begins = inputs == self.info.bos_id
+        targets = targets.masked_fill(targets == self.info.bos_id, IGNORE)
+        documents = begins.long().cumsum(1) if self.separate_documents else None
+        return Batch(inputs, targets, documents)
+
+    def _start(self, window: int) -> int:
+        epoch, place = divmod(window, self.windows_per_epoch)
+        offset, order = _epoch(self.seed, epoch, self.windows_per_epoch, self.context)
+        return offset + int(order[place]) * self.context
+
+
+@lru_cache(maxsize=4)
+def _epoch(seed: int, epoch: int, n_windows: int, context: int) -> tuple[int, np.ndarray]:
+    random = np.random.default_rng((seed, epoch))
+    return int(random.integers(context)), random.permutation(n_windows)
+
+
+def read_documents(path: str | Path, separator: str = "<|endoftext|>") -> list[str]:
+    """The documents of a text file: what stands between separators; without one, the whole.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is empty, or no UTF-8.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None
+    documents = [part.strip("\n") for part in text.split(separator)]
+    documents = [document for document in documents if document]
+    if not documents:
+        raise ValueError(f"{path} is empty: there is nothing to learn from")
+    return documents
+
+
+def split_documents(
+    documents: list[str], validation_share: float = 0.1
+) -> tuple[list[str], list[str]]:
+    """The first documents for training and the last for validation; one alone is cut in two."""
+    if len(documents) == 1:
+        cut = round(len(documents[0]) * (1 - validation_share))
+        return [documents[0][:cut]], [documents[0][cut:]]
+    cut = min(max(round(len(documents) * (1 - validation_share)), 1), len(documents) - 1)
+    return documents[:cut], documents[cut:]
+
+
+def _info_path(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _read_info(path: Path) -> StreamInfo:
+    try:
+        return StreamInfo(**json.loads(_info_path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} has no description {_info_path(path).name} beside it: make it by tokenize()"
+        ) from None

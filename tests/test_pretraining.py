@@ -1,0 +1,183 @@
+"""From text to batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from llama_tutorial import ModelConfig, Transformer
+from llama_tutorial.pretraining import (
+    TokenStream,
+    read_documents,
+    split_documents,
+    tokenize,
+)
+from llama_tutorial.training import IGNORE, token_loss
+
+BOS, EOS = 1, 2
+
+
+class Letters:
+    """A tokenizer of the letters a to z."""
+
+    vocab_size, bos_id, eos_id = 29, BOS, EOS
+
+    def encode(self, text: str, bos: bool = False, eos: bool = False) -> list[int]:
+        return [BOS] * bos + [ord(letter) - 94 for letter in text] + [EOS] * eos
+
+
+DOCUMENTS = ["abc", "hello", "z" * 9, "q", "training", "batches", "documents", "tokens"] * 6
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tokenize(DOCUMENTS, Letters(), tmp_path / "tokens", source="test")
+
+
+def test_the_file_holds_every_document_between_bos_and_eos(path):
+    expected = [i for d in DOCUMENTS for i in Letters().encode(d, bos=True, eos=True)]
+    assert np.fromfile(path, "uint16").tolist() == expected
+    info = TokenStream(path, 2, 8).info
+    assert (info.n_tokens, info.n_documents) == (len(expected), len(DOCUMENTS))
+
+
+def test_a_large_vocabulary_takes_32_bits(tmp_path):
+    class Large(Letters):
+        vocab_size = 70_000
+
+        def encode(self, _text, **_):
+            return [BOS, 69_999, EOS] * 9
+
+    path = tokenize(["x"], Large(), tmp_path / "tokens")
+    assert int(TokenStream(path, 1, 4).tokens.max()) == 69_999
+
+
+def test_tokens_are_made_once_for_each_source(path):
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    tokenize(iter(()), Letters(), path, source="test")  # not even read
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+    tokenize(["new"], Letters(), path, source="another")
+    assert path.read_bytes() != before[1]
+
+
+def test_a_failure_leaves_nothing_that_looks_finished(path):
+    def failing():
+        yield "abc"
+        raise RuntimeError("the text broke off")
+
+    with pytest.raises(RuntimeError):
+        tokenize(failing(), Letters(), path, source="another")
+    with pytest.raises(FileNotFoundError, match="has no description"):
+        TokenStream(path, 1, 4)
+
+
+def test_targets_are_the_next_tokens_but_for_bos(path):
+    stream = TokenStream(path, 4, 16)
+    tokens = stream.tokens.tolist()
+    text = ",".join(map(str, tokens))
+    for step in range(1, 6):
+        inputs, targets, _ = stream.batch(step)
+        for row, labels in zip(inputs.tolist(), targets.tolist(), strict=True):
+            assert ",".join(map(str, row)) in text
+            for here, label, after in zip(row, labels, row[1:], strict=False):
+                assert label == (IGNORE if here == EOS else after)
+
+
+def test_an_epoch_uses_no_token_twice_and_nearly_all_once(path):
+    stream = TokenStream(path, 2, 8, seed=3)
+    for epoch in (0, 1):
+        starts = [
+            stream._start(window)
+            for window in range(
+                epoch * stream.windows_per_epoch, (epoch + 1) * stream.windows_per_epoch
+            )
+        ]
+        used = [start + i for start in starts for i in range(8)]
+        assert len(set(used)) == len(used) >= len(stream.tokens) - 3 * 8
+        assert max(used) + 1 < len(stream.tokens)
+    assert stream._start(0) != stream._start(stream.windows_per_epoch)
+
+
+def test_a_batch_depends_on_step_and_seed_alone(path):
+    one, two = TokenStream(path, 4, 16, seed=5), TokenStream(path, 4, 16, seed=5)
+    late = two.batch(9)
+    for step in range(1, 9):
+        one.batch(step)
+    assert torch.equal(one.batch(9).inputs, late.inputs)
+    assert not torch.equal(TokenStream(path, 4, 16, seed=6).batch(9).inputs, late.inputs)
+
+
+def test_packed_documents_equal_separate_ones(path):
+    torch.manual_seed(0)
+    config = ModelConfig(
+        dim=32, n_layers=2, n_heads=4, n_kv_heads=2, hidden_dim=48, vocab_size=29, max_seq_len=64
+    )
+    model = Transformer(config)
+    inputs, targets, documents = TokenStream(path, 3, 48).batch(1)
+    packed, n_packed = token_loss(model, inputs, targets, documents)
+    separate, n_separate = 0.0, 0
+    for row, labels, numbers in zip(inputs, targets, documents, strict=True):
+        for number in numbers.unique():
+            part = numbers == number
+            loss, n = token_loss(model, row[part][None], labels[part][None])
+            separate, n_separate = separate + float(loss), n_separate + n
+    assert len(documents.unique()) > 3
+    assert n_packed == n_separate
+    assert float(packed) / n_packed == pytest.approx(separate / n_separate, abs=1e-5)
+    crossing, _ = token_loss(model, inputs, targets)
+    assert abs(float(crossing) - float(packed)) / n_packed > 1e-4  # the mask does something
+
+
+def test_every_window_covers_the_stream_in_order(path):
+    stream = TokenStream(path, 2, 8)
+    inputs = torch.cat([batch.inputs for batch in stream.every_window()]).flatten().tolist()
+    assert inputs == stream.tokens.tolist()[: len(inputs)]
+    assert len(inputs) >= len(stream.tokens) - 2 * 2 * 8
+
+
+def test_without_masks_there_are_no_documents(path):
+    assert TokenStream(path, 2, 8, separate_documents=False).batch(1).documents is None
+
+
+def test_errors(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing has no description nothing\.json beside"):
+        TokenStream(tmp_path / "nothing", 1, 4)
+    with pytest.raises(ValueError, match="too short for a batch of 100 rows of 8"):
+        TokenStream(path, 100, 8)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(ValueError, match="it was cut or changed"):
+        TokenStream(path, 2, 8)
+    with pytest.raises(ValueError, match="the text is empty"):
+        tokenize([], Letters(), tmp_path / "none")
+
+
+def test_documents_of_a_text_file(tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_text("\none\n<|endoftext|>\ntwo\nlines\n<|endoftext|>\n", encoding="utf-8")
+    assert read_documents(file) == ["one", "two\nlines"]
+    file.write_text("a whole\n\ntext", encoding="utf-8")
+    assert read_documents(file) == ["a whole\n\ntext"]
+    file.write_bytes(b"caf\xe9")
+    with pytest.raises(ValueError, match=r"is no UTF-8 text: .* at byte 3"):
+        read_documents(file)
+    file.write_text("\n")
+    with pytest.raises(ValueError, match="is empty: there is nothing to learn from"):
+        read_documents(file)
+
+
+def test_splitting_documents():
+    many = [str(i) for i in range(50)]
+    training, validation = split_documents(many)
+    assert training + validation == many
+    assert len(validation) == 5
+    assert split_documents(["abcdefghij"]) == (["abcdefghi"], ["j"])
+    assert split_documents(["a", "b"]) == (["a"], ["b"])
+
+
+def test_cross_entropy_of_a_uniform_model_is_ln_v(path):
+    inputs, targets, _ = TokenStream(path, 2, 8).batch(1)
+    logits = torch.zeros(*inputs.shape, 29)
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+    assert float(loss) == pytest.approx(np.log(29), abs=1e-6)
