@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
@@ -129,8 +130,6 @@ def _device(name: str) -> Any:
 
 
 def _folder_tokenizer(checkpoint: str) -> str:
-    from pathlib import Path
-
     for name in ("tokenizer.model", "tokenizer.bin"):
         if (path := Path(checkpoint) / name).is_file():
             return str(path)
@@ -147,6 +146,9 @@ def _info(arguments: argparse.Namespace) -> None:
     if name in PRESETS:
         _print_info(f"preset {name}", PRESETS[name])
         return
+    if not Path(name).exists():
+        presets = ", ".join(PRESETS)
+        raise ValueError(f"{name}: no such file or folder, and no preset; those are {presets}")
     from llama_tutorial.checkpoints import load_model
 
     model = load_model(name)
