@@ -1,57 +1,23 @@
-"""The command ``llama-tutorial``: what the package does, from a shell.
-
-A user's mistake is one line on standard error and exit code 2, never a traceback.
-"""
+"""``llama-tutorial generate``: continue a text."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from llama_tutorial.cli.options import add_device, parse_device
 
 if TYPE_CHECKING:
     from llama_tutorial.bpe import BPETokenizer
-    from llama_tutorial.config import ModelConfig
     from llama_tutorial.model import Transformer
     from llama_tutorial.tokenizer import Tokenizer
 
-USER_ERRORS = (ValueError, OSError, ImportError)
 
-
-class _Parser(argparse.ArgumentParser):
-    """argparse's parser, with its errors on one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help shows the options)\n")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    try:
-        arguments.run(arguments)
-    except USER_ERRORS as error:
-        print(f"llama-tutorial: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        return 130
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="llama-tutorial", description="Llama 2 from scratch, from a shell.")
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    _add_generate(commands)
-    _add_info(commands)
-    return parser
-
-
-def _add_generate(commands: Any) -> None:
+def add(commands: Any) -> None:
+    """Add the command and its options."""
     command = commands.add_parser("generate", help="continue a text")
-    command.set_defaults(run=_generate)
+    command.set_defaults(run=run)
     command.add_argument("--checkpoint", required=True, help="a model's file or folder")
     command.add_argument("--tokenizer", help="its tokenizer; by default the one in the folder")
     command.add_argument("--prompt", default="", help="the text to continue; empty: begin anew")
@@ -60,17 +26,12 @@ def _add_generate(commands: Any) -> None:
     command.add_argument("--top-k", type=int, help="draw from the K likeliest only")
     command.add_argument("--top-p", type=float, default=0.9, help="draw from this share; 1: all")
     command.add_argument("--seed", type=int, help="the same seed gives the same text")
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    add_device(command)
     command.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="of the model")
 
 
-def _add_info(commands: Any) -> None:
-    command = commands.add_parser("info", help="what a checkpoint holds, and what it costs")
-    command.set_defaults(run=_info)
-    command.add_argument("checkpoint", help="a model's file or folder, or a preset's name")
-
-
-def _generate(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
+    """Print the prompt and what the model makes of it, piece by piece."""
     from llama_tutorial.generation import stream
     from llama_tutorial.sampling import check_sampling
 
@@ -105,7 +66,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Transformer, Tokenizer | BPETo
     from llama_tutorial.tokenizer import load_tokenizer
 
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
-    device = _device(arguments.device)
+    device = parse_device(arguments.device)
     tokenizer = load_tokenizer(arguments.tokenizer or _folder_tokenizer(arguments.checkpoint))
     model = load_model(arguments.checkpoint, dtype=dtype, device=device)
     if tokenizer.vocab_size != model.config.vocab_size:
@@ -117,18 +78,6 @@ def _load(arguments: argparse.Namespace) -> tuple[Transformer, Tokenizer | BPETo
     return model, tokenizer
 
 
-def _device(name: str) -> Any:
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name}: cannot be used here: {reason}") from None
-    return device
-
-
 def _folder_tokenizer(checkpoint: str) -> str:
     for name in ("tokenizer.model", "tokenizer.bin"):
         if (path := Path(checkpoint) / name).is_file():
@@ -137,30 +86,3 @@ def _folder_tokenizer(checkpoint: str) -> str:
         f"{checkpoint} comes without a tokenizer: give one with --tokenizer "
         "(a SentencePiece .model or a llama2.c tokenizer.bin)"
     )
-
-
-def _info(arguments: argparse.Namespace) -> None:
-    from llama_tutorial.config import PRESETS
-
-    name = arguments.checkpoint
-    if name in PRESETS:
-        _print_info(f"preset {name}", PRESETS[name])
-        return
-    if not Path(name).exists():
-        presets = ", ".join(PRESETS)
-        raise ValueError(f"{name}: no such file or folder, and no preset; those are {presets}")
-    from llama_tutorial.checkpoints import load_model
-
-    model = load_model(name)
-    _print_info(f"{name}, {str(model.dtype).removeprefix('torch.')}", model.config)
-
-
-def _print_info(title: str, config: ModelConfig) -> None:
-    context = config.max_seq_len
-    print(title)
-    for field, value in config.to_dict().items():
-        print(f"  {field:<16} {value}")
-    print(f"  {'parameters':<16} {config.n_params:,}")
-    print(f"  {'FLOPs/token':<16} {config.flops_per_token(context):,} at position {context:,}")
-    cache = config.kv_bytes_per_token("float16")
-    print(f"  {'cache/token':<16} {cache:,} bytes in 16 bit, {cache * context:,} at full context")

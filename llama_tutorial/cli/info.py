@@ -1,0 +1,45 @@
+"""``llama-tutorial info``: what a checkpoint holds, and what it costs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llama_tutorial.config import ModelConfig
+
+
+def add(commands: Any) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser("info", help="what a checkpoint holds, and what it costs")
+    command.set_defaults(run=run)
+    command.add_argument("checkpoint", help="a model's file or folder, or a preset's name")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the configuration and its arithmetic."""
+    from llama_tutorial.config import PRESETS
+
+    name = arguments.checkpoint
+    if name in PRESETS:
+        _print_info(f"preset {name}", PRESETS[name])
+        return
+    if not Path(name).exists():
+        presets = ", ".join(PRESETS)
+        raise ValueError(f"{name}: no such file or folder, and no preset; those are {presets}")
+    from llama_tutorial.checkpoints import load_model
+
+    model = load_model(name)
+    _print_info(f"{name}, {str(model.dtype).removeprefix('torch.')}", model.config)
+
+
+def _print_info(title: str, config: ModelConfig) -> None:
+    context = config.max_seq_len
+    print(title)
+    for field, value in config.to_dict().items():
+        print(f"  {field:<16} {value}")
+    print(f"  {'parameters':<16} {config.n_params:,}")
+    print(f"  {'FLOPs/token':<16} {config.flops_per_token(context):,} at position {context:,}")
+    cache = config.kv_bytes_per_token("float16")
+    print(f"  {'cache/token':<16} {cache:,} bytes in 16 bit, {cache * context:,} at full context")
