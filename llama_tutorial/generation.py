@@ -133,15 +133,27 @@ def _steps(
         generators = _row_generators(prompts, seed)
 
         def choose(logits: Tensor) -> Tensor:
-            uniform = torch.cat([torch.rand(1, generator=row) for row in generators])  # (B,)
+            on_cpu = {"dtype": torch.float64, "device": "cpu"}
+            uniform = torch.cat([torch.rand(1, generator=row, **on_cpu) for row in generators])
             return draw(next_probabilities(logits, temperature, top_k, top_p), uniform)
 
     return _decode(model, prompts, max_new_tokens, choose)
 
 
-@torch.inference_mode()
 def _decode(model, prompts, max_new_tokens, choose):
-    lengths = torch.tensor([len(prompt) for prompt in prompts])
+    logits, cache = _prefill(model, prompts, max_new_tokens)
+    for step in range(max_new_tokens):
+        new_ids = choose(logits)  # (B,)
+        yield new_ids, logits
+        if step + 1 < max_new_tokens:
+            logits = _next_logits(model, new_ids, cache)
+
+
+@torch.inference_mode()
+def _prefill(
+    model: Transformer, prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> tuple[Float[Tensor, "B V"], KVCache]:
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device="cpu")
     longest = int(lengths.max())
     padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
     tokens = torch.tensor(padded, device=model.device)  # (B, T)
@@ -150,13 +162,15 @@ def _decode(model, prompts, max_new_tokens, choose):
 
     hidden = model.hidden_states(tokens, cache)  # (B, T, D)
     cache.length = lengths  # the padding behind it does not count
-    rows = torch.arange(len(prompts))
-    logits = model.logits(hidden[rows, lengths - 1])  # (B, V): the last position's alone
-    for step in range(max_new_tokens):
-        new_ids = choose(logits)  # (B,)
-        yield new_ids, logits
-        if step + 1 < max_new_tokens:
-            logits = model(new_ids[:, None], cache)[:, 0]  # (B, V)
+    rows = torch.arange(len(prompts), device="cpu")
+    return model.logits(hidden[rows, lengths - 1]), cache  # (B, V): the last position's alone
+
+
+@torch.inference_mode()
+def _next_logits(
+    model: Transformer, new_ids: Int[Tensor, "B"], cache: KVCache
+) -> Float[Tensor, "B V"]:
+    return model(new_ids[:, None], cache)[:, 0]
 
 
 def _row_generators(prompts: Sequence[Sequence[int]], seed: int | None) -> list[torch.Generator]:
@@ -167,7 +181,7 @@ def _row_generators(prompts: Sequence[Sequence[int]], seed: int | None) -> list[
         if seed is None:
             generator.seed()
             continue
-        key = tuple(prompt)
+        key = tuple(map(int, prompt))  # NumPy's integers are the same prompt
         text = f"{seed} {seen[key]} {key}".encode()
         generator.manual_seed(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))
         seen[key] += 1

@@ -40,6 +40,9 @@ class GroupedQueryAttention(nn.Module):
         n_heads: Query heads, H.
         n_kv_heads: Key and value heads, K; None means H.
         bias: Biases on all four matrices (GPT-2 has them, Llama not).
+
+    Raises:
+        ValueError: ``n_heads`` does not divide ``dim``, or ``n_kv_heads`` not ``n_heads``.
     """
 
     def __init__(
@@ -47,6 +50,11 @@ class GroupedQueryAttention(nn.Module):
     ) -> None:
         super().__init__()
         n_kv_heads = n_heads if n_kv_heads is None else n_kv_heads
+        if min(n_heads, n_kv_heads) < 1 or dim % n_heads or n_heads % n_kv_heads:
+            raise ValueError(
+                f"dim={dim}, n_heads={n_heads}, n_kv_heads={n_kv_heads}: n_heads must divide dim, "
+                "and n_kv_heads must divide n_heads"
+            )
         self.head_dim = dim // n_heads
         self.wq = nn.Linear(dim, n_heads * self.head_dim, bias=bias)
         self.wk = nn.Linear(dim, n_kv_heads * self.head_dim, bias=bias)
@@ -147,11 +155,14 @@ def visible(
         start: Position of the first query, in a cache: one number, or ``(B,)`` where rows differ.
         n_new: Number of queries, T.
         n_keys: Number of keys, S.
-        documents: Number of each token's document, counted up along a packed row.
+        documents: Number of each token's document in a packed row; equal ones side by side are
+            one document.
         device: Of the mask.
     """
     if documents is not None:
-        same = documents[:, None, :, None] == documents[:, None, None, :]  # (B, 1, T, T)
+        # Runs, not numbers, are compared: a number that comes back is another document.
+        run = F.pad(documents.diff(dim=1) != 0, (1, 0)).cumsum(1)  # (B, T)
+        same = run[:, None, :, None] == run[:, None, None, :]  # (B, 1, T, T)
         return same.tril()
     if isinstance(start, int):
         if n_new in (1, n_keys):

@@ -41,18 +41,28 @@ class LayerCache(NamedTuple):
     ) -> tuple[Float[Tensor, "B K S h"], Float[Tensor, "B K S h"]]:
         """Write the new keys and values, return all up to ``stop``: views, nothing is copied.
 
-        Gradients end here: what is stored outlives the pass that computed it.
+        Only where gradients are taken are they copies, since the slots outlive the pass and will
+        be written again. Gradients reach the new entries, and end at those of earlier passes.
         """
-        k, v = k.detach(), v.detach()
+        return self._written(self.k, k), self._written(self.v, v)
+
+    def _written(
+        self, slots: Float[Tensor, "B K S_max h"], new: Float[Tensor, "B K T h"]
+    ) -> Float[Tensor, "B K S h"]:
+        filled = slots[:, :, : self.stop]  # (B, K, S, h)
+        self._write(filled, new.detach())
+        if new.requires_grad:
+            filled = filled.clone()
+            self._write(filled, new)
+        return filled
+
+    def _write(self, filled: Float[Tensor, "B K S h"], new: Float[Tensor, "B K T h"]) -> None:
         if isinstance(self.start, int):
-            self.k[:, :, self.start : self.stop] = k
-            self.v[:, :, self.start : self.stop] = v
+            filled[:, :, self.start :] = new
         else:
-            rows = torch.arange(k.shape[0], device=k.device)[:, None]  # (B, 1)
-            slots = self.start[:, None] + torch.arange(k.shape[2], device=k.device)  # (B, T)
-            self.k[rows, :, slots] = k.transpose(1, 2)  # (B, T, K, h)
-            self.v[rows, :, slots] = v.transpose(1, 2)
-        return self.k[:, :, : self.stop], self.v[:, :, : self.stop]
+            rows = torch.arange(new.shape[0], device=new.device)[:, None]  # (B, 1)
+            places = self.start[:, None] + torch.arange(new.shape[2], device=new.device)  # (B, T)
+            filled[rows, :, places] = new.transpose(1, 2)  # (B, T, K, h)
 
 
 class KVCache:

@@ -67,6 +67,7 @@ def next_probabilities(
         top_k: None keeps all.
         top_p: 1 keeps all.
     """
+    logits = logits - logits.amax(-1, keepdim=True)  # a tiny temperature must not overflow
     logits = logits / temperature
     if top_k is not None:
         logits = top_k_filter(logits, top_k)
@@ -79,9 +80,11 @@ def draw(probabilities: Float[Tensor, "*B V"], uniform: Float[Tensor, "*B"]) -> 
     One uniform number decides one draw, so the same number gives the same token whatever else is
     in the batch. A token of probability 0 is never drawn.
     """
-    reached = probabilities.to(torch.float64).cumsum(-1)  # (..., V)
+    device = probabilities.device
+    place = "cpu" if device.type == "mps" else device  # Apple's GPUs have no float64
+    reached = probabilities.to(place, torch.float64).cumsum(-1)  # (..., V)
     target = uniform.to(reached).unsqueeze(-1) * reached[..., -1:]  # (..., 1)
-    return torch.searchsorted(reached, target, right=True).squeeze(-1)  # (...)
+    return torch.searchsorted(reached, target, right=True).squeeze(-1).to(device)  # (...)
 
 
 def check_sampling(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,18 @@ else:
     if "llama_tutorial" in sys.modules:
         raise RuntimeError("llama_tutorial was imported before its shapes could be checked")
     install_import_hook("llama_tutorial", "beartype.beartype")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No runtime check of types and shapes: what a caller without jaxtyping sees."""
+    jaxtyping = sys.modules.get("jaxtyping")
+    if jaxtyping is None:
+        yield
+        return
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -100,9 +100,10 @@ class Stops(Control):
         )  # fmt: skip
         return (
             f'<div class="lt-control"><label><span>{label}</span><input {slider} disabled></label>'
+            f'<span class="lt-value" aria-hidden="true">{escape(shown)}</span>'
             f'<button type="button" data-move="-1" aria-label="{label}: back" disabled>−</button>'
             f'<button type="button" data-move="1" aria-label="{label}: on" disabled>+</button>'
-            f'<span class="lt-value" aria-hidden="true">{escape(shown)}</span></div>'
+            "</div>"
         )
 
     def widget(self) -> Any:
@@ -131,10 +132,10 @@ class Slider(Stops):
     def __init__(
         self,
         name: str,
-        low: float,
-        high: float,
-        value: float,
-        step: float = 1,
+        low: float | int,
+        high: float | int,
+        value: float | int,
+        step: float | int = 1,
         *,
         label: str = "",
         unit: str = "",

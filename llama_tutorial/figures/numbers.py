@@ -57,12 +57,21 @@ def number_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(number_text(item) for item in value)
-    if isinstance(value, float):
-        value = _round(value, 3)
-        if value != value or value in (float("inf"), float("-inf")):
-            text = {"inf": "∞", "-inf": "−∞"}.get(str(value), "undefined")
-        else:
-            text = f"{Decimal(repr(value)):f}"
-            text = text.rstrip("0").rstrip(".") if "." in text else text
-        return text.replace("-", "−")
-    return str(value).replace("-", "−") if isinstance(value, int) else str(value)
+    if isinstance(value, (int, float)):
+        return _float_text(value).replace("-", "−")
+    return str(value)
+
+
+def _float_text(value: float | int) -> str:
+    if value != value:
+        return "undefined"
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "-∞"
+    if value == int(value):
+        return str(int(value))
+    short = _round(value, 3)
+    if short == int(short):
+        return str(int(short))
+    if abs(short) < 1e-6:  # JavaScript writes 3.33e-8, Python 3.33e-08
+        return repr(short).replace("e-0", "e-")
+    return f"{Decimal(repr(short)):f}"

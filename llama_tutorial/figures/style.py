@@ -17,12 +17,12 @@ BLUE, ORANGE, GREEN, ROSE, VIOLET = "#1684ea", "#b45a00", "#1e875a", "#e14b87", 
 PALETTE = (BLUE, ORANGE, GREEN, ROSE, VIOLET)
 
 #: The grounds a figure may stand on: page and box, light and dark.
-GROUNDS = ("#ffffff", "#f3f4f5", "#14181e", "#222832")
+GROUNDS = ("#ffffff", "#f3f4f5", "#121212", "#222832")
 
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 STYLE = {
-    "figure.figsize": (5.2, 3.0),
+    "figure.figsize": (4.6, 2.8),
     "figure.facecolor": "none",
     "figure.constrained_layout.use": True,
     "savefig.facecolor": "none",

@@ -12,15 +12,21 @@ import base64
 import hashlib
 import io
 import re
+import warnings
 from typing import Any
 
 import matplotlib as mpl
 
 from llama_tutorial.figures.style import INK, STYLE
 
+# CSS pixels for a point of the figure: 9.5 points of writing are as large as the text around it on
+# a wide page, and still legible where the picture shrinks to a phone's width.
+PIXELS = 1.6
+
 # A style element inside one picture would restyle every other picture of the page.
 _LEFT_OUT = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>|<style.*?</style>", re.DOTALL)
 _ROOT_STYLE = '<svg style="stroke-linejoin: round; stroke-linecap: butt"'
+_SIZE = re.compile(r'width="([\d.]+)pt" height="([\d.]+)pt"')
 _GROUP_ID = re.compile(r'<g id="[^"]*"')
 _ID = re.compile(r'(?<=\bid=")[^"]+|(?<=url\(#)[^)]+|(?<=href="#)[^"]+')
 _INK = re.compile(rf"(fill|stroke): {INK}")
@@ -40,7 +46,10 @@ def svg_text(figure: Any) -> str:
     import matplotlib.pyplot as plt
 
     buffer = io.StringIO()
-    with mpl.rc_context({key: STYLE[key] for key in ("svg.hashsalt", "svg.fonttype")}):
+    settings = {key: STYLE[key] for key in ("svg.hashsalt", "svg.fonttype")}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # The writing stays text: the reader's browser has the glyphs that matplotlib's font lacks.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     plt.close(figure)
     return _for_page(buffer.getvalue())
@@ -48,11 +57,17 @@ def svg_text(figure: Any) -> str:
 
 def _for_page(text: str) -> str:
     text = _GROUP_ID.sub("<g", _LEFT_OUT.sub("", text)).replace("<svg", _ROOT_STYLE, 1)
+    text = _SIZE.sub(_in_pixels, text, count=1)
     text = re.sub(r"> <", "><", re.sub(r"\s+", " ", text)).strip()
     text = _TAG.sub(lambda tag: _LONG_DECIMAL.sub(_two_decimals, tag[0]), text)
     prefix = "s" + hashlib.sha256(text.encode()).hexdigest()[:8] + "-"
     text = _ID.sub(lambda match: prefix + match[0], text)
     return _INK.sub(rf"\1: var(--lt-ink, {INK})", text)
+
+
+def _in_pixels(match: re.Match[str]) -> str:
+    width, height = (round(float(size) * PIXELS) for size in match.groups())
+    return f'width="{width}" height="{height}"'
 
 
 def _two_decimals(match: re.Match[str]) -> str:

@@ -1,0 +1,75 @@
+"""llama2.c's ``.bin`` files as models, and models as such files.
+
+A float32 file becomes a model without being read: its parameters are the file's pages, and what
+training changes goes to memory alone. Do not write into a file that a model was loaded from; to
+replace it, as `save` does, is safe.
+
+Read next: :mod:`llama_tutorial.llama2c_file`, which does the work without torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llama_tutorial import llama2c_file
+from llama_tutorial.checkpoints.weights import empty_model, fill
+from llama_tutorial.model import Transformer
+from llama_tutorial.quantization import QuantizedTensor
+
+
+def load(
+    path: str | os.PathLike[str],
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+) -> Transformer:
+    """The model of a llama2.c file, version 0, 1 or 2; int8 weights become float32.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`llama_tutorial.llama2c_file.read`.
+    """
+    file = llama2c_file.read(path)
+    return fill(empty_model(file.config), _tensors(file), dtype, device, path)
+
+
+def save(
+    model: Transformer, path: str | os.PathLike[str], version: int = 0, group_size: int = 64
+) -> None:
+    """Write ``model`` as a llama2.c file.
+
+    Weights of 16 bits are widened to float32, which keeps them exactly. Version 2 rounds the
+    matrices to int8 in groups of ``group_size``.
+
+    Raises:
+        FileNotFoundError, ValueError: See :func:`llama_tutorial.llama2c_file.write`.
+    """
+    llama2c_file.write(path, model.config, _AsArrays(model.state_dict()), version, group_size)
+
+
+def _tensors(file: llama2c_file.Llama2cFile) -> Iterator[tuple[str, Tensor]]:
+    for name, array in file.tensors.items():
+        if isinstance(array, QuantizedTensor):
+            array = array.dequantize()
+        yield name, torch.from_numpy(array)
+
+
+class _AsArrays(Mapping[str, np.ndarray]):
+    """A state dictionary whose tensors become arrays when they are asked for, one at a time."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        self.state = state
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        tensor = self.state[name].detach().cpu()
+        # NumPy has no bfloat16.
+        return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.state)
+
+    def __len__(self) -> int:
+        return len(self.state)

@@ -1,0 +1,8 @@
+// Shows what SentencePiece made of a sample beforehand, for each coverage, with and without bytes.
+const setup = (figure) => ({ coverage, fallback, sample }) => {
+  const { pieces, decoded, bytes, unknown, survives, rows } = figure.data.results[coverage][fallback ? 1 : 0][sample];
+  const names = pieces.map((index) => figure.data.names[index]);
+  const verdict = survives ? "the text comes back whole" : "the text does not come back";
+  showPieces(figure, names.map((name) => [name, "", kindOf(name)]), `The pieces of the sample ${sample}`, [`read back: ${decoded}`]);
+  return { count: names.length, bytes, unknown, verdict, rows };
+};

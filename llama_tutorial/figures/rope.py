@@ -1,0 +1,200 @@
+"""The live figures of the RoPE chapter: the hands that turn, and the score that does not notice.
+
+What Python computes here comes from :mod:`llama_tutorial.rope`; the scripts ``js/rope_clocks.js``
+and ``js/rope_score.js`` compute the same in the page, and the browser tests hold them equal.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from llama_tutorial.figures.controls import Select, Slider, Stops
+from llama_tutorial.figures.live import LiveFigure
+from llama_tutorial.figures.numbers import rounded
+from llama_tutorial.figures.style import BLUE, INK, ORANGE
+from llama_tutorial.rope import apply_rope, rope_table
+from llama_tutorial.shapes import Float
+
+N_HANDS = 8
+VISIBLE = 5  # degrees; less is hard to see on a small dial
+POSITIONS = [*range(100), *range(100, 1000, 10), *range(1000, 4001, 100)]
+WIDEST = 100  # the score's largest distance, in tokens
+
+
+def clocks() -> LiveFigure:
+    """Eight pairs as the hands of eight clocks, at a position that the reader chooses."""
+    return LiveFigure(
+        "rope_clocks",
+        data={"hands": N_HANDS, "visible": VISIBLE},
+        controls=[
+            Stops("position", 0, POSITIONS, label="position m"),
+            Select(
+                "base",
+                10000,
+                label="base θ",
+                options={"10,000 (Llama 2)": 10000, "1,000,000 (Code Llama)": 1000000},
+            ),
+        ],
+        render=_draw_clocks,
+        numbers=clock_numbers,
+        readout="Position {position}: {moved} of 8 hands have moved by 5° or more, "
+        "{completed} have come full circle.",
+        alt="Eight dials at position {position}, one for each pair. Their angles in degrees, from "
+        "the fastest: {degrees}. Below them the 16 features of the vector as bars.",
+        caption="A vector of 16 features is 8 pairs, and each pair is the hand of a clock that "
+        "starts to the right and turns against the usual sense. <b>Move the position</b> and watch "
+        "which hands go round, which creep, and which stand still. The bars are the same vector, "
+        "feature by feature: filled for the first of a pair, hollow for the second.",
+        checks=[{"position": 10}, {"position": 1000}, {"position": 4000, "base": 1000000}],
+    )
+
+
+def clock_numbers(position: int, base: int) -> dict[str, Any]:
+    """Angle and turns of each hand, and how many have moved and gone full circle."""
+    cos, sin = rope_table(2 * N_HANDS, position + 1, base, dtype=torch.float64)
+    degrees = torch.atan2(sin[-1], cos[-1]).rad2deg().remainder(360)
+    turns = [position * base ** (-j / N_HANDS) / math.tau for j in range(N_HANDS)]
+    return {
+        "degrees": degrees.tolist(),
+        "turns": turns,
+        "moved": sum(turn >= VISIBLE / 360 for turn in turns),
+        "completed": sum(turn >= 1 for turn in turns),
+    }
+
+
+def _draw_clocks(position: int, base: int) -> Figure:
+    numbers = clock_numbers(position, base)
+    figure, axes = plt.subplot_mosaic(
+        "0123;4567;vvvv", figsize=(4.6, 3.9), height_ratios=[2, 2, 1.2]
+    )
+    features = []
+    for j, degrees in enumerate(numbers["degrees"]):
+        x, y = rounded([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))])
+        features += [x, y]
+        dial = axes[str(j)]
+        _dial(dial, f"pair {j}")
+        _hand(dial, x, y, BLUE)
+        _below(dial, _turns_text(numbers["turns"][j]))
+    _draw_vector(axes["v"], features)
+    return figure
+
+
+def _turns_text(turns: float) -> str:
+    if turns >= 10:
+        return f"{turns:.0f} turns"
+    return f"{turns:.2f} turns" if turns >= 0.01 or turns == 0 else "< 0.01 turns"
+
+
+def _dial(dial: Any, title: str) -> None:
+    dial.add_patch(plt.Circle((0, 0), 1, fill=False, edgecolor=INK, linewidth=0.8))
+    dial.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal", title=title)
+    dial.axis("off")
+
+
+def _hand(dial: Any, x: float, y: float, color: str, linestyle: str = "-") -> None:
+    dial.plot([0, x], [0, y], color=color, linestyle=linestyle, solid_capstyle="round")
+    dial.plot([x], [y], "o", color=color, markersize=5)
+
+
+def _below(dial: Any, text: str) -> None:
+    dial.text(0, -1.25, text, ha="center", va="top", fontsize=8)
+
+
+def _draw_vector(axis: Any, features: list[float]) -> None:
+    first = range(0, 2 * N_HANDS, 2)
+    second = range(1, 2 * N_HANDS, 2)
+    axis.bar(first, features[::2], color=BLUE, width=0.8)
+    axis.bar(second, features[1::2], color="none", edgecolor=BLUE, linewidth=1.4, width=0.7)
+    axis.axhline(0, color=INK, linewidth=0.8)
+    axis.set(ylim=(-1.1, 1.1), xlabel="feature", yticks=[-1, 0, 1], xticks=range(2 * N_HANDS))
+
+
+def score(query: Float[Tensor, "h"], key: Float[Tensor, "h"]) -> LiveFigure:
+    """The score of one query and one key at two positions that the reader moves.
+
+    Args:
+        query: A query before it is turned.
+        key: A key before it is turned.
+    """
+    q, k = rounded(query), rounded(key)
+
+    def numbers(m: int, n: int, both: int) -> dict[str, Any]:
+        return score_numbers(q, k, m + both, n + both)
+
+    def render(m: int, n: int, both: int) -> Figure:
+        return _draw_score(q, k, m + both, n + both)
+
+    return LiveFigure(
+        "rope_score",
+        data={"query": q, "key": k, "widest": WIDEST},
+        controls=[
+            Slider("m", 0, WIDEST, 20, label="query at m"),
+            Slider("n", 0, WIDEST, 5, label="key at n"),
+            Slider("both", 0, 2000, 0, 10, label="move both by"),
+        ],
+        render=render,
+        numbers=numbers,
+        readout="Query at {query}, key at {key}: distance {distance}, score {score}, "
+        "of which the pairs give {parts}.",
+        alt="Dials of four pairs with the turned query and the turned key, and a curve of the "
+        "score over the distance. Query at {query}, key at {key}: distance {distance}, score "
+        "{score}.",
+        caption="Four pairs of one head of the little model above; the query is blue and solid, "
+        "the key orange and dashed, and the number under a dial is what the pair adds to the "
+        "score. <b>Move the key</b> along and find the distance that the head looks for. Then "
+        "<b>move both</b>: every hand spins, and the score stays where it is.",
+        checks=[
+            {"m": 9, "n": 0},
+            {"m": 72, "n": 0},
+            {"m": 9, "n": 0, "both": 2000},
+            {"m": 0, "n": 100, "both": 370},
+        ],
+    )
+
+
+def score_numbers(q: list[float], k: list[float], at: int, key_at: int) -> dict[str, Any]:
+    """What each pair adds to the score of a query at one position and a key at another."""
+    turned_q, turned_k = _turned(q, at), _turned(k, key_at)
+    parts = (turned_q * turned_k).unflatten(-1, (-1, 2)).sum(-1) / math.sqrt(len(q))  # (half,)
+    return {
+        "query": at,
+        "key": key_at,
+        "distance": at - key_at,
+        "parts": parts.tolist(),
+        "score": parts.sum().item(),
+    }
+
+
+def _turned(x: list[float], position: int) -> Tensor:
+    cos, sin = rope_table(len(x), position + 1, dtype=torch.float64)
+    return apply_rope(torch.tensor(x, dtype=torch.float64)[None], cos[-1:], sin[-1:])[0]
+
+
+def score_curve(q: list[float], k: list[float]) -> tuple[list[int], list[float]]:
+    """The score at every distance from ``-WIDEST`` to ``WIDEST``."""
+    distances = list(range(-WIDEST, WIDEST + 1))
+    places = [(max(d, 0), max(-d, 0)) for d in distances]
+    return distances, [score_numbers(q, k, m, n)["score"] for m, n in places]
+
+
+def _draw_score(q: list[float], k: list[float], at: int, key_at: int) -> Figure:
+    numbers = score_numbers(q, k, at, key_at)
+    figure, axes = plt.subplot_mosaic("0123;cccc", figsize=(4.6, 4.0), height_ratios=[2, 3])
+    pairs = (_turned(x, place).unflatten(-1, (-1, 2)) for x, place in ((q, at), (k, key_at)))
+    for j, (one, other) in enumerate(zip(*pairs, strict=True)):
+        dial = axes[str(j)]
+        _dial(dial, f"pair {j}")
+        _hand(dial, *rounded(one / one.norm()), BLUE)
+        _hand(dial, *rounded(other / other.norm()), ORANGE, "--")
+        _below(dial, f"{numbers['parts'][j]:+.1f}".replace("-", "−"))
+    distances, scores = score_curve(q, k)
+    axes["c"].plot(distances, rounded(scores))
+    axes["c"].plot([numbers["distance"]], [rounded(numbers["score"])], "o", color=ORANGE)
+    axes["c"].set(xlabel="distance m − n (tokens)", ylabel="score")
+    return figure

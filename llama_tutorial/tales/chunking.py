@@ -1,0 +1,252 @@
+"""From words to a pattern's key: every mention of somebody or something becomes one token.
+
+"Tom gave her the red kite" becomes ``C gave C X``, and the same is made of every pattern of the
+grammar, so that reading a sentence is one look into a dictionary. The tokens: ``C`` a being,
+``Cn`` one who is introduced by name, ``K`` "a little fox", ``G`` several, ``X`` a thing, ``Xa`` "a kite",
+``Xn`` "no kite", ``AT`` and ``TO`` and ``P`` a place, ``S`` a spot, ``W`` a skill, ``USED`` and ``USE`` what one
+does with a thing, ``HANDS`` hands, paws or wings.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any, NamedTuple
+
+from llama_tutorial.tales.words import (
+    GENDER,
+    HANDS,
+    KIN,
+    KINDS,
+    LOOK_GROUP,
+    PLACES,
+    PLAIN_LOOKS,
+    SKILLS,
+    SPOT_PLACES,
+    THINGS,
+)
+
+_WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|[.,!?]")
+_PRONOUNS = {"he": "he", "him": "he", "himself": "he", "she": "she", "herself": "she"}
+_GROUP_WORDS = frozenset(("they", "them", "their"))
+_POSSESSIVES = {"his": "he", "her": "she"}
+_RELATIONS = frozenset(("friend",))
+_HANDS = frozenset(HANDS.values()) | {"paws"}
+_KIN = {name.lower(): name for name in KIN}
+
+
+class Mention(NamedTuple):
+    """How somebody or something is called."""
+
+    how: str  # name kind kin new rel pronoun group | the a no my your own it | place spot skill verb
+    value: Any  # name, kind, gender, noun, place, spot; for a group its mentions
+    looks: tuple[str, ...] = ()
+    owner: Mention | None = None
+
+
+class Item(NamedTuple):
+    """A token of the key, and what is behind it."""
+
+    token: str
+    mention: Any = None
+
+
+def words_of(text: str) -> list[str]:
+    """The words and punctuation marks of a text."""
+    return _WORD.findall(text)
+
+
+@cache
+def _phrases() -> dict[str, list[tuple[tuple[str, ...], Item]]]:
+    """Fixed phrases by their first word, the longest first."""
+    found: dict[str, list[tuple[tuple[str, ...], Item]]] = {}
+
+    def add(phrase: str, token: str, how: str, value: str) -> None:
+        words = tuple(phrase.split())
+        found.setdefault(words[0], []).append((words, Item(token, Mention(how, value))))
+
+    for place in PLACES.values():
+        add(place.at, "AT", "place", place.noun)
+        add(place.to, "TO", "place", place.noun)
+        if place.noun not in ("home", "school"):
+            add("the " + place.noun, "P", "place", place.noun)
+    for spot in SPOT_PLACES:
+        add(spot, "S", "spot", spot)
+    for skill in SKILLS:
+        add("to " + skill, "W", "skill", skill)
+    for number in ("two", "three"):
+        add(f"the {number} friends", "G", "groupword", number)
+    for entries in found.values():
+        entries.sort(key=lambda entry: -len(entry[0]))
+    return found
+
+
+@cache
+def _verbs() -> dict[tuple[str, ...], str]:
+    """What one does with things: the words, and whether past or not."""
+    table = {tuple(thing.used.split()): "USED" for thing in THINGS.values()}
+    return {tuple(thing.use.split()): "USE" for thing in THINGS.values()} | table
+
+
+class _Words:
+    """A cursor over the words of a clause."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        self.lower = [word.lower() for word in words]
+
+    def at(self, i: int) -> str:
+        return self.lower[i] if i < len(self.lower) else ""
+
+    def phrase(self, i: int) -> tuple[int, Item] | None:
+        """A fixed phrase that starts here."""
+        for words, item in _phrases().get(self.lower[i], ()):
+            if all(self.at(i + k) == word for k, word in enumerate(words)):
+                return i + len(words), item
+        return None
+
+    def being(self, i: int) -> tuple[int, Item] | None:
+        """A name ("Pip the fox"), "the old owl", "a fox named Pip", "his friend Ben", "her grandma"."""
+        if i >= len(self.words):
+            return None
+        word, lower = self.words[i], self.lower[i]
+        if word in GENDER:
+            kind = self.at(i + 2) if self.at(i + 1) == "the" and self.at(i + 2) in KINDS else ""
+            return i + (3 if kind else 1), Item("C", Mention("name", word, (kind,) if kind else ()))
+        if word in KIN:
+            return i + 1, Item("C", Mention("kin", word))
+        if lower in ("the", "a", "an"):
+            return self._described(i, lower)
+        if lower in _POSSESSIVES or (lower.endswith("'s") and word[:-2] in GENDER):
+            return self._related(i, lower)
+        return None
+
+    def _described(self, i: int, article: str) -> tuple[int, Item] | None:
+        k = self._looks(i + 1)
+        looks, kind = tuple(self.lower[i + 1 : k]), self.at(k)
+        if kind not in KINDS:
+            return None
+        if article == "the":
+            return k + 1, Item("C", Mention("kind", kind, looks))
+        if self.at(k + 1) in ("named", "called") and self.words[k + 2 : k + 3] and self.words[k + 2] in GENDER:
+            return k + 3, Item("Cn", Mention("new", self.words[k + 2], (*looks, kind)))
+        return k + 1, Item("K", Mention("new", kind, (*looks, kind)))
+
+    def _related(self, i: int, lower: str) -> tuple[int, Item] | None:
+        owner = self.owner(i, lower)
+        k = self._looks(i + 1)
+        if self.at(k) in _KIN:
+            return k + 1, Item("C", Mention("kin", _KIN[self.at(k)], (), owner))
+        if self.at(k) in _RELATIONS and self.words[k + 1 : k + 2] and self.words[k + 1] in GENDER:
+            end, item = self.being(k + 1) or (k + 2, None)
+            return end, Item("Cn", Mention("rel", item.mention.value, item.mention.looks, owner))
+        return None
+
+    def owner(self, i: int, lower: str) -> Mention:
+        """Whose: from "his", "her" or "Tom's"."""
+        if lower in _POSSESSIVES:
+            return Mention("pronoun", _POSSESSIVES[lower])
+        return Mention("name", self.words[i][:-2])
+
+    def _looks(self, k: int) -> int:
+        """Past the adjectives."""
+        while self.at(k) in LOOK_GROUP or self.at(k) in PLAIN_LOOKS:
+            k += 1
+        return k
+
+    def thing(self, i: int) -> tuple[int, Item] | None:
+        """A thing behind its article or owner: "the red kite", "no kite", "his kite", "my kite"."""
+        lower = self.lower[i]
+        owner = None
+        if lower in ("the", "my", "your", "no"):
+            how = lower
+        elif lower in ("a", "an"):
+            how = "a"
+        elif lower in _POSSESSIVES or (lower.endswith("'s") and self.words[i][:-2] in GENDER):
+            how, owner = "own", self.owner(i, lower)
+        else:
+            return None
+        k = self._looks(i + 1)
+        if self.at(k) not in THINGS:
+            return None
+        looks = tuple(word for word in self.lower[i + 1 : k] if word in LOOK_GROUP)
+        token = {"a": "Xa", "no": "Xn"}.get(how, "X")
+        return k + 1, Item(token, Mention(how, self.lower[k], looks, owner))
+
+
+def chunk(words: list[str]) -> list[Item]:
+    """Turn the words of one clause into items."""
+    cursor = _Words(words)
+    items: list[Item] = []
+    i = 0
+    while i < len(words):
+        lower = cursor.lower[i]
+        found = cursor.phrase(i) or cursor.thing(i)
+        if found is None:
+            found = _beings(cursor, i)
+        if found is None:
+            found = i + 1, _single(cursor, i, lower)
+        i, item = found
+        items.append(item)
+        merge_verb(items)
+    return items
+
+
+def _beings(cursor: _Words, i: int) -> tuple[int, Item] | None:
+    """One being, or several: "Tom and Mia", "Tom, Mia and Ben"."""
+    found = cursor.being(i)
+    if found is None or found[1].token != "C" or found[1].mention.owner:
+        return found
+    end, item = found
+    members = [item.mention]
+    while (more := _next_member(cursor, end)) is not None:
+        end = more[0]
+        members.append(more[1].mention)
+        if more[2]:
+            return end, Item("G", Mention("group", tuple(members)))
+    return found
+
+
+def _next_member(cursor: _Words, end: int) -> tuple[int, Item, bool] | None:
+    if cursor.at(end) not in (",", "and"):
+        return None
+    following = cursor.being(end + 1)
+    if following is None or following[1].token != "C":
+        return None
+    return (*following, cursor.at(end) == "and")
+
+
+def _single(cursor: _Words, i: int, lower: str) -> Item:
+    """A word by itself."""
+    if lower in _PRONOUNS:
+        return Item("C", Mention("pronoun", _PRONOUNS[lower]))
+    if lower in _POSSESSIVES:
+        return Item("C", Mention("pronoun", _POSSESSIVES[lower]))
+    if lower.endswith("'s") and cursor.words[i][:-2] in {**GENDER, **KIN}:
+        name = cursor.words[i][:-2]
+        return Item("C", Mention("name" if name in GENDER else "kin", name))
+    if lower.endswith("'s") and lower[:-2] in KINDS:
+        return Item("KIND'S", Mention("kind", lower[:-2]))
+    if lower in _GROUP_WORDS:
+        return Item("G", Mention("groupword", lower))
+    if lower == "it":
+        return Item("X", Mention("it", "it"))
+    return Item("HANDS" if lower in _HANDS else lower)
+
+
+def merge_verb(items: list[Item]) -> None:
+    """Turn "flew X" at the end of the items into ``USED X``; "the fox's" into ``C``."""
+    last = items[-1]
+    if last.token == "KIND'S":
+        k = len(items) - 2
+        while k > 0 and (items[k].token in LOOK_GROUP or items[k].token in PLAIN_LOOKS):
+            k -= 1
+        if k >= 0 and items[k].token == "the":
+            looks = tuple(item.token for item in items[k + 1 : -1])
+            items[k:] = [Item("C", last.mention._replace(looks=looks))]
+    elif last.token == "X":
+        for size in (2, 1):
+            verb = tuple(item.token for item in items[-1 - size : -1])
+            if len(verb) == size and verb in _verbs():
+                items[-1 - size : -1] = [Item(_verbs()[verb], Mention("verb", " ".join(verb)))]
+                return

@@ -1,0 +1,101 @@
+"""What a pronoun means: who and what the last sentences spoke of.
+
+The teller writes "he" only where :meth:`Discourse.person` would find the right one, and the reader
+asks the same method, so that the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from llama_tutorial.tales.world import Being
+
+
+class Discourse:
+    """The mentions of this sentence and of the last one that mentioned anybody."""
+
+    __slots__ = ("before", "group", "now", "thing", "things_before", "things_now")
+
+    def __init__(self) -> None:
+        self.now: list[str] = []  # beings of this sentence, the subject first
+        self.before: list[str] = []  # of the sentence before
+        self.group: tuple[str, ...] = ()  # the last that were named together
+        self.things_now: list[str] = []
+        self.things_before: list[str] = []
+        self.thing: str | None = None  # the last that was mentioned
+
+    def copy(self) -> Discourse:
+        """An independent copy, to try a sentence with."""
+        other = Discourse.__new__(Discourse)
+        other.now, other.before = self.now[:], self.before
+        other.things_now, other.things_before = self.things_now[:], self.things_before
+        other.group, other.thing = self.group, self.thing
+        return other
+
+    def next_sentence(self) -> None:
+        """A full stop; a sentence that mentions nobody leaves the last one in mind."""
+        if self.now:
+            self.before, self.now = self.now, []
+        if self.things_now:
+            self.things_before, self.things_now = self.things_now, []
+        elif self.now or self.before:
+            self.things_before = []
+
+    def mention(self, name: str) -> None:
+        """Somebody is spoken of."""
+        if name not in self.now:
+            self.now.append(name)
+
+    def mention_group(self, names: tuple[str, ...]) -> None:
+        """Several are spoken of together."""
+        for name in names:
+            self.mention(name)
+        self.group = names
+
+    def mention_thing(self, noun: str) -> None:
+        """Something is spoken of."""
+        if noun not in self.things_now:
+            self.things_now.append(noun)
+        self.thing = noun
+
+    def person(
+        self, gender: str, beings: Mapping[str, Being], exclude: Collection[str] = ()
+    ) -> str | None:
+        """Who "he" or "she" is: this sentence's subject first, then the last one's, then others."""
+        for name in (*self.now, *self.before):
+            if name not in exclude and name in beings and beings[name].gender == gender:
+                return name
+        return None
+
+    def clear(self, name: str, beings: Mapping[str, Being], first: bool) -> bool:
+        """Whether a reader would take the pronoun without a second thought.
+
+        It is clear if nobody else of that gender was mentioned, or if the last sentence was about
+        this one and this sentence begins with the pronoun.
+        """
+        if first and not self.now and self.before[:1] == [name]:
+            return True
+        gender = beings[name].gender
+        rivals = (other for other in (*self.now, *self.before) if other != name)
+        return not any(other in beings and beings[other].gender == gender for other in rivals)
+
+    def they(self) -> tuple[str, ...]:
+        """Who "they" are: all of this sentence and the last, or the last who were named together."""
+        everyone = tuple(dict.fromkeys((*self.now, *self.before)))
+        return everyone if len(everyone) > 1 else self.group
+
+    def other(self, name: str) -> str | None:
+        """The one spoken to or of beside ``name``: the first mentioned of the others."""
+        for candidate in (*self.now, *self.before, *self.group):
+            if candidate != name:
+                return candidate
+        return None
+
+    def subject(self) -> str | None:
+        """Whom the story is looking at."""
+        return next(iter((*self.now, *self.before)), None)
+
+    def thing_clear(self, noun: str) -> bool:
+        """Whether "it" can only be ``noun``: the last mentioned, alone in its sentence."""
+        here = self.things_now or self.things_before
+        return self.thing == noun and here == [noun]

@@ -1,0 +1,124 @@
+"""Losing, looking for, and finding."""
+
+from __future__ import annotations
+
+TEXT = """
+= lose: x.holder=A -> x.holder=-, x.loser=A, A.mood=sad
+<x:wind> a [strong|sudden|cold] gust of wind pulled {x} [out of {A.s} {A.hands}|away from {A.o}]
+<x:wind> the wind blew hard and carried {x} away
+<x:wind> Whoosh! The wind took {x} [right |]out of {A.s} {A.hands}
+<x:wind> {A} let go of {x} for just a moment, and the wind took {x.it} away
+<x:wind> Up, up, up went {x}, over the roofs and out of sight
+<x:roll> {A} tripped, and {x} rolled away
+<x:roll> {x.the} slipped [away|out of {A.s} {A.hands}] and rolled out of sight
+<x:roll> {A} dropped {x}, and {x.it} rolled and rolled until it was gone
+<x:roll> Bump! {A} dropped {x}, and {x.it} rolled away
+<x:small> There was a hole in {A.s} pocket, and {x} fell out
+<x:small> {x.the} fell out of {A.s} pocket without a sound
+<x:small> {A} jumped over a puddle, and {x} fell into the grass
+{A} put {x} down to watch a [butterfly|beetle|snail], and then forgot all about {x.it}
+{A} was looking at the clouds and dropped {x} without noticing
+{A} set {x} down for a moment and could not remember where
+{A} ran after a butterfly and left {x} somewhere
+
+= notice: x.loser=A ->
+When {A} looked [around|up|back], {x} was gone
+{A} wanted to go home, but {x} was gone
+{A} turned around, and {x} was not there any more
+When {A} reached for {x}, {x.it} was gone
+
+= cry_lost A>B: x.loser=A ->
+cried: Oh no!|{x.my} is gone!
+cried: {x.my}!|I cannot find {x.my}!
+sad: I have lost {x.my}
+sad: {x.my} is gone|What shall I do?
+?: Where is {x.my}?|I had it a moment ago!
+?: Where, oh where, is {x.my}?
+cried: Come back, come back!
+
+= search: x.loser=A, x.spot!=s, s@A -> looked(A,s)
+{A} looked {s}, but {x} was not there
+{A} looked {s} and found only [a sleepy snail|an old shoe|some dry leaves|a spider|a beetle]
+{A} looked {s}. There was nothing there but [dust|leaves|a beetle|a brown moth]
+{A} [peeked|felt|searched] {s}. Nothing!
+{A} crawled around and looked {s}, but there was {x.no}
+it was not {s}
+there was {x.no} {s}
+
+= search_two: x.loser=A, x.spot!=s, x.spot!=t, s@A, t@A -> looked(A,s), looked(A,t)
+{A} looked {s} and {t}, but {x} was nowhere
+{A} looked {s}. {A} looked {t}. Nothing!
+there was {x.no} {s}, and there was {x.no} {t}
+Was it {s}? No. Was it {t}? No
+{A} searched {s}, then {t}, but found only [dust|leaves|a snail]
+
+= ask_seen A>B: x.loser=A, A.where~B.where -> asked(A,B)
+?: Have you seen {x.my}?
+?: Have you seen {x.my}, {B.voc}?
+?: Did you see {x.my} [anywhere|somewhere]?
+?: Please, have you seen {x.a}?|I lost it here.
+?: Can you help me?|I cannot find {x.my}.
+
+= ask_what B>A: A.mood=sad, A.where~B.where ->
+soft: What is wrong?
+soft: What is the matter, {A.voc}?
+soft: Why are you so sad?
+soft: Why do you look so sad, {A.voc}?
+soft: Why are you crying?
+
+= help_offer B>A: A.where~B.where -> helping(B,A)
+soft: Do not cry.|I will help you look.
+Do not worry, {A.voc}.|We will find it together.
+glad: I am good at finding things!|Let us look together.
+soft: Two can look better than one
+soft: Dry your tears.|We will look until we find it.
+
+= no_seen B>A: asked(A,B) ->
+sad: No, I have not
+No, I did not see it.|But I will help you look.
+No, but I can help you look
+soft: I am sorry, I have not.|Let us look together.
+
+= clue B>A: x.loser=A -> x.spot=s
+Yes!|I saw it {s}.
+I think I saw [something|it] {s}
+?: Did you look {s}?
+Look {s}.|Lost things like to hide there.
+glad: Something [moved|fell] {s}.|Go and see!
+
+= find: x.loser=A, x.spot~s, s@A -> x.holder=A, x.spot=-, x.loser=-, A.mood=glad, found(A,x,s)
+{A} looked {s}, and there was {x}
+there it was, {s}! {A} picked up {x}
+there, {s}, lay {x}, and {A} picked {x.it} up
+And there was {x}, {s}! {A} picked {x.it} up with a shout of joy
+{A} reached {s} and pulled out {x}
+<x:small> {A} saw something [shine|move] {s}. It was {x}
+
+= find_for: x.loser!=B, x.spot~s, s@B -> x.holder=B, x.spot=-, found(B,x,s)
+{B} looked {s} and found {x}
+{B} reached {s} and pulled out {x}
+it was {B} who looked {s} and found {x}
+{B} looked {s}, and there was {x}
+there was {x}, {s}! {B} picked {x.it} up
+
+= here B>A: x.holder=B, x.loser=A, A.where~B.where -> x.holder=A, x.loser=-, A.mood=glad, helped(B,A)
+glad: Here is {x.your}!
+proud: I have it!|Here is {x.your}.
+glad: Look what I found!|Is this {x.your}?
+Here you are, {A.voc}.|It was {s} all the time.
+
+= bring_back: x.holder=B, x.loser=A, A.where~B.where -> x.holder=A, x.loser=-, A.mood=glad, helped(B,A)
+{B} ran back and gave {x} to {A.o}
+{B} put {x} into {A.s} {A.hands}
+{B} brought {x} back to {A.o}
+
+= kept_safe: x.holder=A ->
+{A} held {x} tight all the way home
+{A} put {x} [beside the bed|under the blankets], just to be sure
+<x:small> {A} sewed up the hole in the pocket
+<x:wind> {A} held on to {x} with both {A.hands} when the wind blew
+{A} never left {x} [alone|behind] again
+{A} kept {x} close and never lost {x.it} again
+{A} did not let go of {x} again that day
+{A} slept with {x} [in both arms|close by]
+"""

@@ -1,0 +1,159 @@
+"""Every pattern by its key, for the reader: the same table that the teller tells from."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from llama_tutorial.tales.chunking import Item, Mention, chunk, merge_verb, words_of
+from llama_tutorial.tales.grammar.links import AFTER, BEFORE, OPENERS, SOUNDS
+from llama_tutorial.tales.patterns import Pattern, Slot, event_kinds, parts
+
+_TOKENS = {"new": "Cn", "rel": "Cn", "kind": "K", "a": "Xa", "no": "Xn", "at": "AT", "to": "TO"}
+_PRONOUNS = frozenset("he she him her his they them their himself herself".split())
+
+
+class Expected(NamedTuple):
+    """What a token of the text has to be: a slot's filler, or the very verb of the pattern."""
+
+    slot: Slot | None  # None: nothing to look at, as "it" in "it was late"
+    literal: str = ""  # the very verb or place that the pattern names
+
+
+class Candidate(NamedTuple):
+    """A pattern that may have made a clause, and what its chunks stand for, in order."""
+
+    pattern: Pattern | None  # None for a frame of speech
+    expected: tuple[Expected, ...]
+
+
+def slot_items(slot: Slot) -> list[Item]:
+    """The tokens that fill a slot."""
+    role, form = slot
+    if form == "hands":
+        return [Item("HANDS")]
+    if form in ("used", "use"):
+        return [Item(form.upper(), Expected(Slot(role, "verb"))), Item("X", Expected(Slot(role, "")))]
+    if role == "G":
+        return [Item("G", Expected(slot))]
+    if role in "st":
+        return [Item("S", Expected(slot))]
+    if role == "w":
+        return [Item("W", Expected(slot))]
+    if role in "pqr":
+        return [Item(_TOKENS.get(form, "P"), Expected(slot))]
+    if form == "new" and role in "xyz":
+        return [Item("Xa", Expected(slot))]
+    return [Item(_TOKENS.get(form, "C" if role in "ABCDE" else "X"), Expected(slot))]
+
+
+def pattern_items(variant: tuple[str | Slot, ...]) -> list[Item]:
+    """A variant's tokens.
+
+    Raises:
+        ValueError: A literal names somebody or something that the reader would take for a mention.
+    """
+    items: list[Item] = []
+    for part in variant:
+        if isinstance(part, Slot):
+            for item in slot_items(part):
+                items.append(item)
+                _merge(items)
+            continue
+        literal = part.replace("|", " ")
+        for item in chunk(words_of(literal)):
+            how = item.mention.how if item.mention else ""
+            if item.token in _PRONOUNS or how not in ("", "it", "verb", "place"):
+                raise ValueError(f"{variant}: {literal!r} holds {item.token}, which must be a slot")
+            expected = Expected(None, item.mention.value if how == "place" else "") if how else None
+            items.append(Item(item.token, expected))
+    return items
+
+
+def _merge(items: list[Item]) -> None:
+    """A literal verb before a thing is the verb of a ``USED`` token."""
+    before = len(items)
+    merge_verb(items)
+    if len(items) >= 2 and isinstance(items[-2].mention, Mention):
+        items[-2] = Item(items[-2].token, Expected(None, items[-2].mention.value))
+    assert len(items) <= before
+
+
+def key_of(items: list[Item]) -> str:
+    """Tokens joined; commas and the last full stop say nothing."""
+    tokens = ["." if item.token in "!?" else item.token for item in items if item.token != ","]
+    while tokens and tokens[-1] == ".":
+        tokens.pop()
+    return " ".join(tokens)
+
+
+def _candidate(pattern: Pattern | None, items: list[Item]) -> Candidate:
+    return Candidate(pattern, tuple(item.mention for item in items if item.mention is not None))
+
+
+@cache
+def clause_index() -> dict[str, list[Candidate]]:
+    """Told clauses and spoken words by key; spoken ones stand behind a quotation mark."""
+    index: dict[str, list[Candidate]] = {}
+    for event in event_kinds().values():
+        for pattern in event.patterns:
+            for variant in pattern.variants:
+                items = pattern_items(_without_sound(variant))
+                key = ('"' if event.speaker else "") + key_of(items)
+                candidates = [_candidate(pattern, items)]
+                index.setdefault(key, []).extend(candidates)
+                for i, item in enumerate(items):
+                    if item.token == "Cn" and item.mention.slot.form == "new":  # a stranger has no name
+                        other = [*items[:i], Item("K", item.mention), *items[i + 1 :]]
+                        index.setdefault(('"' if event.speaker else "") + key_of(other), []).extend(candidates)
+    return index
+
+
+def _without_sound(variant: tuple[str | Slot, ...]) -> tuple[str | Slot, ...]:
+    """ "Whoosh! The wind..." is read as two sentences."""
+    if variant and isinstance(variant[0], str) and "! " in variant[0]:
+        sound, rest = variant[0].split("! ", 1)
+        if sound in SOUNDS:
+            return (rest, *variant[1:]) if rest else variant[1:]
+    return variant
+
+
+@cache
+def frame_index() -> dict[str, list[Candidate]]:
+    """Who says it: "said Tom", "Mia smiled and said"; by key, ">" before those that follow the words."""
+    index: dict[str, list[Candidate]] = {}
+    for side, table in ((">", AFTER), ("<", BEFORE)):
+        for texts in table.values():
+            for text in texts:
+                items = pattern_items(parts(text))
+                index.setdefault(side + key_of(items), []).append(_candidate(None, items))
+    return index
+
+
+@cache
+def sounds() -> frozenset[str]:
+    """The keys of sounds that stand alone."""
+    return frozenset(key_of(chunk(words_of(sound))) for sound in SOUNDS)
+
+
+@cache
+def openers() -> dict[str, list[tuple[str, ...]]]:
+    """The openers, as words without commas, by the first; the longest first."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for opener in OPENERS:
+        words = tuple(word.lower() for word in words_of(opener) if word != ",")
+        found.setdefault(words[0], []).append(words)
+    for options in found.values():
+        options.sort(key=len, reverse=True)
+    return found
+
+
+@cache
+def multi_heads() -> dict[str, int]:
+    """The first sentence of patterns of several, with how many they have at most."""
+    heads: dict[str, int] = {}
+    for key in clause_index():
+        if " . " in key and not key.startswith('"'):
+            sentences = key.split(" . ")
+            heads[sentences[0]] = max(heads.get(sentences[0], 0), len(sentences))
+    return heads

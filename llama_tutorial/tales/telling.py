@@ -1,0 +1,221 @@
+"""The teller: from events to sentences.
+
+A plot says what happens (``teller("give", A="Tom", x="kite", B="Mia")``). The teller picks one of the
+event's patterns, calls everybody by a fitting name, ties the sentence to the last one, and keeps
+the state of the world. No pattern is used twice in a tale, and no sentence begins like the last.
+"""
+
+from __future__ import annotations
+
+import re
+from random import Random
+from typing import Any
+
+from llama_tutorial.tales.discourse import Discourse
+from llama_tutorial.tales.grammar.links import AFTER, BEFORE, LINKS
+from llama_tutorial.tales.patterns import EventKind, Pattern, event_kinds, guard_holds, parts
+from llama_tutorial.tales.referring import Draft, Unfit
+from llama_tutorial.tales.world import Being, Event, Roles, World
+
+_FRAMES = {
+    side: {tone: [parts(text) for text in texts] for tone, texts in table.items()}
+    for side, table in (("after", AFTER), ("before", BEFORE))
+}
+_LOWER = re.compile(r"(?<=[.!?] )[a-z]")
+_JOINS = {"and": " and ", "but": ", but ", "so": ", so "}
+_UNTOLD = frozenset("stw")  # what a sentence need not say, and then nobody knows
+_TRIES = 3  # how often a pattern is tried anew for another first word
+
+
+class Teller:
+    """Tells one tale, sentence by sentence."""
+
+    def __init__(self, random: Random, cast: dict[str, Being], looks: dict[str, dict[str, str]]) -> None:
+        self.random = random
+        self.cast = cast
+        self.looks = looks
+        self.world = World()
+        self.discourse = Discourse()
+        self.sentences: list[str] = []
+        self.events: list[Event] = []
+        self.patterns: list[str] = []
+        self._used: set[int] = set()
+        self._open: tuple[str, ...] | None = None  # who a clause may be added to, and whether one may
+
+    # -- choosing -------------------------------------------------------------------------------
+
+    def __call__(self, kind: str, link: str = "", join: str = "", **roles: Any) -> None:
+        """Tell an event; ``link`` names an opener, ``join`` a way to add it to the last sentence.
+
+        Raises:
+            LookupError: No pattern of the kind suits these roles at this moment: a fault in the plot.
+        """
+        event = event_kinds()[kind]
+        fallback = None
+        candidates = [p for p in event.patterns if self._suits(p, roles)]
+        self.random.shuffle(candidates)
+        for pattern in candidates:
+            for _ in range(_TRIES):
+                try:
+                    made = self._draft(pattern, roles, link, join)
+                except Unfit:
+                    continue
+                if self._fresh(made[0], made[2]):
+                    return self._accept(pattern, roles, *made)
+                fallback = fallback or (pattern, made)
+        if fallback is None:
+            raise LookupError(f"no way to tell {kind} of {roles} after {self.sentences[-1:]}")
+        return self._accept(fallback[0], roles, *fallback[1])
+
+    def _suits(self, pattern: Pattern, roles: dict[str, Any]) -> bool:
+        if id(pattern) in self._used or not pattern.roles <= roles.keys():
+            return False
+        if not all(guard_holds(guard, roles[guard[0]]) for guard in pattern.guards):
+            return False
+        known = {role: value for role, value in roles.items() if role in pattern.roles}
+        return all(
+            roles[role] == infer(role, pattern.event, known, self.discourse, self.world)
+            for role in pattern.event.roles - known.keys()
+            if role not in _UNTOLD
+        )
+
+    def _fresh(self, text: str, joined: bool) -> bool:
+        """Whether the sentence begins with another word than the last."""
+        return joined or not self.sentences or _first_word(text) != _first_word(self.sentences[-1])
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def _draft(
+        self, pattern: Pattern, roles: dict[str, Any], link: str, join: str
+    ) -> tuple[str, Draft, bool]:
+        event = pattern.event
+        variant = self.random.choice(pattern.variants)
+        joined = bool(join) and not event.speaker and self._joinable(variant, roles, join)
+        discourse = self.discourse.copy()
+        if not joined:
+            discourse.next_sentence()
+        draft = Draft(self.random, self.world, discourse, self.cast, self.looks)
+        if event.speaker:
+            return self._speech(draft, pattern, variant, roles, link), draft, False
+        if joined and join == "and":
+            for name in self._open or ():
+                draft.mention(name)
+            return _JOINS[join] + draft.write(variant[1:], roles).lstrip(), draft, True
+        text = draft.write(variant, roles)
+        return (_JOINS[join] + text if joined else self._opened(variant, text, link)), draft, joined
+
+    def _joinable(self, variant: tuple, roles: dict[str, Any], join: str) -> bool:
+        if self._open is None or len(self.sentences[-1].split()) > 9:
+            return False
+        first = variant[0]
+        if isinstance(first, str) or first.form:
+            return False
+        if join != "and":
+            return True
+        value = roles[first.role]
+        return (value if isinstance(value, tuple) else (value,)) == self._open
+
+    def _opened(self, variant: tuple, text: str, link: str) -> str:
+        opener = self.random.choice(LINKS[link])
+        if not opener or isinstance(variant[0], str) and variant[0][0].isupper():
+            return text
+        return f"{opener} {text}"
+
+    def _speech(
+        self, draft: Draft, pattern: Pattern, variant: tuple, roles: dict[str, Any], link: str
+    ) -> str:
+        """A sentence in quotation marks, with who says it before, after or between."""
+        event = pattern.event
+        end = "".join(part for part in variant if isinstance(part, str)).split("|")[0][-1:]
+        tone = pattern.tone or (end if end in "?!" else ".")
+        people = {"A": roles[event.speaker]}
+        if event.hearer in roles:
+            people["B"] = roles[event.hearer]
+        after = self.random.random() < 0.6
+        frame = self.random.choice(_FRAMES["after" if after else "before"][tone])
+        if any(not isinstance(part, str) and part.role not in people for part in frame):
+            raise Unfit
+        tag = draft.write(frame, people)
+        draft.mention(people["A"])
+        draft.speaker, draft.hearer = people["A"], people.get("B", "")
+        said = draft.write(variant, roles)
+        if said[-1] not in ".?!":
+            said += "."
+        if not after:
+            return self._opened(frame, f'{tag}, "{_capital(said.replace("|", " "))}"', link)
+        head, _, tail = said.partition("|")
+        head = head if head[-1] in "?!" else head.rstrip(".") + ","
+        return f'"{_capital(head)}" {tag}.' + (f' "{tail}"' if tail else "")
+
+    def _accept(
+        self, pattern: Pattern, roles: dict[str, Any], text: str, draft: Draft, joined: bool
+    ) -> None:
+        """Write the sentence down and let the event happen."""
+        event = pattern.event
+        roles = {
+            role: value
+            for role, value in roles.items()
+            if role in pattern.roles or (role in event.roles and role not in _UNTOLD)
+        }
+        self._used.add(id(pattern))
+        self.patterns.append(pattern.text)
+        if text[-1] not in '.?!"':
+            text += "."
+        if joined:
+            self.sentences[-1] = self.sentences[-1][:-1] + text
+        else:
+            self.sentences.append(_capital(text))
+        self.sentences[-1] = _LOWER.sub(lambda match: match[0].upper(), self.sentences[-1])
+        self.discourse = draft.discourse
+        plain = not event.speaker and not joined and self.sentences[-1].endswith(".") and "," not in text
+        self._open = self._subject(pattern, roles) if plain else None
+        settle(self.world, event, roles, draft.new_beings, draft.new_things, draft.owns)
+        self.events.append(Event(event.name, tuple(sorted(roles.items())), len(self.sentences) - 1))
+
+    def _subject(self, pattern: Pattern, roles: dict[str, Any]) -> tuple[str, ...] | None:
+        first = pattern.variants[0][0]
+        if isinstance(first, str) or first.role not in "ABCDG" or first.form:
+            return None
+        value = roles[first.role]
+        return value if isinstance(value, tuple) else (value,)
+
+
+def settle(
+    world: World,
+    event: EventKind,
+    roles: dict[str, Any],
+    beings: list[Being],
+    things: dict[str, dict[str, str]],
+    owns: list[tuple[str, str]],
+) -> None:
+    """Let an event happen: who is new, whose is what, and the event's own effects."""
+    world.beings.update((being.name, being) for being in beings)
+    world.things.update(things)
+    for noun, owner in owns:
+        world.facts["owner", noun] = owner
+    for rule in event.makes:
+        world.make(rule, roles)
+
+
+def infer(role: str, event: EventKind, known: Roles, discourse: Discourse, world: World) -> Any:
+    """What is meant by a role that the words leave out."""
+    if role == "G":
+        return discourse.they()
+    if role in "xyz":
+        return discourse.thing
+    subject = known.get(event.speaker or "A") or discourse.subject() or ""
+    if role in "pqr":
+        return world.where_is(subject)
+    if role in "ABCDE":
+        return subject if role == "A" and not event.speaker else discourse.other(subject)
+    return None
+
+
+def _first_word(text: str) -> str:
+    match = re.search(r"[A-Za-z]+", text)
+    return match[0].lower() if match else ""
+
+
+def _capital(text: str) -> str:
+    at = 1 if text[:1] == '"' else 0
+    return text[:at] + text[at : at + 1].upper() + text[at + 1 :]

@@ -1,0 +1,210 @@
+"""Live figures in a browser: they move, by mouse and by keyboard, and they say what Python says.
+
+The figures of ``fixtures/turning.py`` hold every kind of control and are looked at closely; the
+figures of the book are all moved and compared by the same means.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
+from browser.fixtures import turning
+from notebooks import chapters, read
+
+from llama_tutorial import figures
+
+PHONE = {"width": 390, "height": 844}
+
+# Puts the controls at given values, as a reader would, and tells what the figure then says.
+SET = """(figure, values) => {
+  for (const input of figure.querySelectorAll("[data-name]")) {
+    const value = values[input.dataset.name];
+    if (input.dataset.stops)
+      input.value = JSON.parse(input.dataset.stops).findIndex((one) => one === value);
+    else if (input.type === "checkbox") input.checked = value;
+    else input.value = input.tagName === "SELECT" ? JSON.stringify(value) : value;
+    input.dispatchEvent(new Event("input"));
+  }
+  return figure.numbers;
+}"""
+PAYLOAD = "figure => figure.querySelector(\"script[type='application/json']\").textContent"
+SEEN = """figure => JSON.stringify([
+  figure.querySelector(".lt-stage").innerHTML, figure.querySelector(".lt-readout")?.textContent
+])"""
+
+
+def _page_of(*shown: figures.LiveFigure) -> str:
+    outputs = "".join(one.to_html() for one in shown)
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>t</title>'
+    )
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{outputs}</body></html>'
+
+
+def _close(shown: object, computed: object) -> bool:
+    """Whether a script's number is Python's, whose floats have three significant digits."""
+    if isinstance(computed, list):
+        return len(shown) == len(computed) and all(map(_close, shown, computed))
+    if isinstance(computed, float) and isinstance(shown, (int, float)):
+        return abs(shown - computed) <= 0.0051 * abs(computed) + 1e-9
+    return shown == computed
+
+
+def _compare_numbers(figure) -> int:
+    checks = json.loads(figure.evaluate(PAYLOAD))["checks"]
+    for check in checks:
+        shown = figure.evaluate(SET, check["values"])
+        assert set(shown) == set(check["numbers"]), check["values"]
+        for name, computed in check["numbers"].items():
+            assert _close(shown[name], computed), (name, shown[name], computed, check["values"])
+    return len(checks)
+
+
+def _move_every_control(figure) -> int:
+    """Moves each control by the keyboard, or by choosing, and sees a consequence each time."""
+    controls = figure.locator("[data-name]").all()
+    for control in controls:
+        assert control.is_enabled()
+        before = figure.evaluate(SEEN)
+        kind = control.get_attribute("type")
+        if kind == "range":
+            last = int(control.get_attribute("max"))
+            key = "ArrowLeft" if control.input_value() == str(last) else "ArrowRight"
+            control.focus()
+            control.press(key)
+        elif kind == "checkbox":
+            control.focus()
+            control.press("Space")
+        elif kind == "text":
+            control.press("End")
+            control.press("z")
+        else:
+            options = control.locator("option").all()
+            chosen = control.input_value()
+            other = next(o for o in options if o.get_attribute("value") != chosen)
+            control.select_option(value=other.get_attribute("value"))
+        name = control.get_attribute("data-name")
+        assert figure.evaluate(SEEN) != before, f"{name} has no visible consequence"
+    return len(controls)
+
+
+@pytest.fixture
+def offline_page(browser):
+    """A page without any network, whose errors count."""
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(error.message))
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture(scope="module")
+def demo() -> str:
+    """A page with both kinds of figure, and one of them twice."""
+    figures.use()
+    return _page_of(turning.turning(), turning.framed(), turning.turning())
+
+
+def test_script_says_what_python_says(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    shown = offline_page.locator("figure.lt-figure").all()
+    assert [_compare_numbers(figure) for figure in shown] == [10, 3, 10]
+
+
+def test_a_wrong_script_is_found_out(offline_page, demo: str) -> None:
+    offline_page.set_content(demo.replace("Math.cos(angle)", "Math.cos(angle + 0.01)"))
+    with pytest.raises(AssertionError, match="'x'"):
+        _compare_numbers(offline_page.locator("figure.lt-figure").first)
+
+
+def test_every_control_moves_the_picture(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    shown = offline_page.locator("figure.lt-figure").all()
+    assert [_move_every_control(figure) for figure in shown] == [4, 1, 4]
+
+
+def test_readout_and_alt_text_are_pythons(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").first
+    live = turning.turning()
+    widget = live.live()
+    sliders = dict(zip(("m", "frequency", "name", "ghost"), widget.children, strict=False))
+    values = {"m": 20, "frequency": 1.0, "name": "naïve <b> 🦙", "ghost": True}
+    for name, value in values.items():
+        sliders[name].value = value
+    figure.evaluate(SET, values)
+    assert figure.locator(".lt-readout").text_content() == live.readout_text(values)
+    label = figure.locator("svg[role=img]").get_attribute("aria-label")
+    assert label == live.alt_text(values)
+    assert label in widget.children[4].value
+
+
+def test_buttons_step_and_stop_at_the_ends(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").nth(1)
+    back, on = figure.get_by_role("button").all()
+    assert back.get_attribute("aria-disabled") == "true"
+    for cycles in ("2", "4"):
+        on.click()
+        assert figure.locator(".lt-value").text_content() == cycles
+    assert on.get_attribute("aria-disabled") == "true"
+
+
+def test_limit_keeps_a_slider_in_range(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").first
+    figure.evaluate(SET, {"m": 15, "frequency": 0.1, "name": "q", "ghost": False})
+    figure.locator("[data-name=name]").fill("short")
+    assert figure.locator("[data-name=m]").input_value() == "5"
+    assert "position 5" in figure.locator(".lt-readout").text_content()
+
+
+def test_without_script_the_first_picture_stands(browser, demo: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.set_content(demo)
+    assert page.locator(".lt-stage img").count() == 3
+    assert page.get_by_role("slider", disabled=True).count() == 5
+    assert "(0.808, 0.773)" in page.locator(".lt-readout").first.text_content()
+    context.close()
+
+
+def test_number_texts_are_pythons(offline_page) -> None:
+    offline_page.set_content(_page_of(turning.framed()))
+    library = (Path(figures.__file__).parent / "js" / "_live.js").read_text(encoding="utf-8")
+    values = [0, 1, -2, 1e-12, 0.1, 1 / 3, -2 / 3, 1.125, -1.125, 0.0625, 99.96, 1234.5, 6738415616]
+    values += [123456.7, 1e-7 / 3, 2.5e-6, 1e15 / 7, True, False, "a-b", [1, 0.25, "x"], 1e-9]
+    shown = offline_page.evaluate(f"(values) => {{{library}; return values.map(textOf)}}", values)
+    assert shown == [figures.number_text(value) for value in values]
+
+
+def test_figure_fits_a_phone(browser, demo: str) -> None:
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.set_content(demo)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    context.close()
+
+
+def _pages_with_figures() -> list[str]:
+    return [
+        f"book/{path.stem}.html"
+        for path in chapters()
+        if any("lt-figure" in str(cell.get("outputs")) for cell in read(path).cells)
+    ]
+
+
+@pytest.mark.parametrize("path", _pages_with_figures())
+def test_every_live_figure_of_the_book(offline_page, book: Path, path: str) -> None:
+    offline_page.goto((book / path).as_uri())
+    shown = offline_page.locator("figure.lt-figure").all()
+    assert shown
+    for figure in shown:
+        assert _compare_numbers(figure) > 1
+        assert _move_every_control(figure) > 0

@@ -1,0 +1,427 @@
+"""Generation: the ids of full passes, rows that leave each other alone, and no work done twice."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import oracles
+import pytest
+import small_models
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from llama_tutorial import KVCache, generate, generation, stream
+
+CONFIG = small_models.LLAMA.replace(n_kv_heads=2, max_seq_len=64)
+PROMPTS = [[5], [1, 2, 3, 4, 5, 6, 7], [9, 8, 7], [1, 2, 3], [30, 0, 30, 0, 30]]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_models.random_model(CONFIG, dtype=torch.float64)
+
+
+@torch.no_grad()
+def greedy_by_full_passes(model, prompt, n):
+    """The whole text through the model for every token: slow, and without a cache to get wrong."""
+    ids = list(prompt)
+    for _ in range(n):
+        ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
+    return ids[len(prompt) :]
+
+
+# Greedy
+
+
+@pytest.mark.parametrize("name", small_models.NAMED_AND_PATH)
+def test_greedy_ids_equal_those_of_full_passes(name):
+    model = small_models.random_model(small_models.NAMED_AND_PATH[name], dtype=torch.float64)
+    prompts = [[token % model.config.vocab_size for token in prompt] for prompt in PROMPTS]
+    new_ids = generate(model, prompts, 9, temperature=0)
+    assert new_ids == [greedy_by_full_passes(model, prompt, 9) for prompt in prompts]
+    assert len({tuple(ids) for ids in new_ids}) > 1
+
+
+def test_a_row_may_fill_the_whole_context(model):
+    prompt = [1, 2, 3]
+    assert generate(model, [prompt], 61, temperature=0) == [
+        greedy_by_full_passes(model, prompt, 61)
+    ]
+
+
+def test_greedy_takes_no_notice_of_seed_and_cuts(model):
+    plain = generate(model, PROMPTS, 5, temperature=0)
+    assert generate(model, PROMPTS, 5, temperature=0, seed=1, top_k=3, top_p=0.1) == plain
+    assert generate(model, PROMPTS, 5, temperature=0.7, top_k=1, seed=1) == plain
+    assert generate(model, PROMPTS, 5, temperature=1e-9, top_p=1, seed=1) == plain
+
+
+# Rows
+
+
+@pytest.mark.parametrize("temperature", [0, 0.6, 1.5])
+@pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
+def test_a_row_is_what_it_is_alone(temperature, name):
+    model = small_models.random_model(small_models.NAMED[name], dtype=torch.float64)
+    settings = {"temperature": temperature, "top_p": 0.95, "seed": 7}
+    together = generate(model, PROMPTS, 12, **settings)
+    assert together == [generate(model, [prompt], 12, **settings)[0] for prompt in PROMPTS]
+
+
+def test_the_order_of_rows_does_not_matter(model):
+    together = generate(model, PROMPTS, 12, temperature=1.0, seed=7)
+    order = [3, 1, 4, 0, 2]
+    shuffled = generate(model, [PROMPTS[row] for row in order], 12, temperature=1.0, seed=7)
+    assert shuffled == [together[row] for row in order]
+
+
+def test_copies_of_a_prompt_give_different_samples(model):
+    copies = generate(model, [[1, 2, 3]] * 4, 12, temperature=1.0, seed=7)
+    assert len({tuple(ids) for ids in copies}) == 4
+    among_others = generate(model, [[4], [1, 2, 3], [5, 6], [1, 2, 3]], 12, temperature=1.0, seed=7)
+    assert [among_others[1], among_others[3]] == copies[:2]
+
+
+def test_the_seed_decides(model):
+    def sample(seed):
+        return generate(model, [[1, 2, 3]], 12, temperature=1.0, seed=seed)
+
+    assert sample(1) == sample(1)
+    assert sample(1) != sample(2)
+    assert sample(None) != sample(None)
+
+
+def test_the_seed_decides_whatever_the_default_dtype(model):
+    plain = generate(model, PROMPTS, 12, temperature=1.0, seed=1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert generate(model, PROMPTS, 12, temperature=1.0, seed=1) == plain
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_torchs_own_generator_is_left_alone(model):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    generate(model, PROMPTS, 3, temperature=1.0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_numpys_integers_are_the_same_prompt(model, unchecked):
+    arrays = [list(np.array(prompt)) for prompt in PROMPTS]
+    plain = generate(model, PROMPTS, 9, temperature=1.0, seed=3)
+    assert generate(model, arrays, 9, temperature=1.0, seed=3) == plain
+    assert all(type(token) is int for ids in plain for token in ids)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 1.0, "top_p": 1.0},
+        {"temperature": 0.6, "top_p": 0.9},
+        {"temperature": 2.0, "top_k": 5, "top_p": 0.8},
+    ],
+)
+@torch.no_grad()
+def test_samples_follow_the_distribution(settings):
+    """Pearson's chi-square over 5,000 copies of one prompt, with the seed fixed."""
+    model = small_models.random_model(CONFIG.replace(vocab_size=12), dtype=torch.float64)
+    n, prompt = 5000, [1, 2]
+    ids = [row[0] for row in generate(model, [prompt] * n, 1, seed=0, **settings)]
+    logits = model(torch.tensor([prompt]))[0, -1].numpy()
+    expected = n * oracles.next_distribution(logits, **settings)
+    counts = np.bincount(ids, minlength=12)
+    assert (counts[expected == 0] == 0).all()
+    drawn = expected > 0
+    chi_square = ((counts - expected)[drawn] ** 2 / expected[drawn]).sum()
+    assert chi_square < 31.3  # a thousandth of chance with 11 degrees; the seed makes it none
+
+
+# Stops
+
+
+def test_a_stop_id_ends_its_row_and_is_not_returned(model):
+    plain = generate(model, PROMPTS, 12, temperature=0)
+    stop = next(token for token in plain[0] if any(token not in row for row in plain))
+    stopped = generate(model, PROMPTS, 12, temperature=0, stop_ids=[stop])
+    for ids, full in zip(stopped, plain, strict=True):
+        assert ids == (full[: full.index(stop)] if stop in full else full)
+    assert len(stopped[0]) < 12
+    assert max(map(len, stopped)) == 12  # others go on
+
+
+def test_several_stop_ids(model):
+    plain = generate(model, PROMPTS, 12, temperature=0)
+    stops = {plain[0][5], plain[1][2]}
+    for ids, full in zip(
+        generate(model, PROMPTS, 12, temperature=0, stop_ids=stops), plain, strict=True
+    ):
+        places = [i for i, token in enumerate(full) if token in stops]
+        assert ids == full[: min(places, default=12)]
+
+
+def test_a_stop_id_at_once_leaves_nothing(model):
+    first = generate(model, [[1, 2]], 1, temperature=0)[0][0]
+    assert generate(model, [[1, 2]], 5, temperature=0, stop_ids=(first,)) == [[]]
+    settings = {"temperature": 0, "stop_ids": (first,), "logprobs": True}
+    assert generate(model, [[1, 2]], 5, **settings) == ([[]], [[]])
+
+
+def test_a_stop_id_in_the_prompt_stops_nothing(model):
+    plain = generate(model, [[1, 2, 3]], 5, temperature=0)
+    unused = next(t for t in range(37) if t not in plain[0])
+    prompt = [unused, 2, 3]
+    assert len(generate(model, [prompt], 5, temperature=0, stop_ids=[prompt[0]])[0]) > 0
+
+
+# Log-probabilities
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0}, {"temperature": 1.4, "top_k": 20, "top_p": 0.9, "seed": 5}]
+)
+@torch.no_grad()
+def test_logprobs_are_the_untempered_models(model, settings):
+    ids, logs = generate(model, PROMPTS, 8, logprobs=True, **settings)
+    assert ids == generate(model, PROMPTS, 8, **settings)
+    for prompt, row_ids, row_logs in zip(PROMPTS, ids, logs, strict=True):
+        full = model(torch.tensor([prompt + row_ids]))[0].numpy()
+        expected = [
+            oracles.log_softmax(full[len(prompt) - 1 + i])[token] for i, token in enumerate(row_ids)
+        ]
+        np.testing.assert_allclose(row_logs, expected, rtol=0, atol=1e-9)
+        assert all(type(value) is float and value < 0 for value in row_logs)
+
+
+def test_logprobs_stop_with_their_row(model):
+    plain = generate(model, PROMPTS, 12, temperature=0)
+    ids, logs = generate(
+        model, PROMPTS, 12, temperature=0, logprobs=True, stop_ids=[plain[0][4], plain[2][7]]
+    )
+    assert [len(row) for row in logs] == [len(row) for row in ids]
+    assert min(map(len, ids)) < 12
+
+
+# Streaming
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_streaming_gives_generates_ids(model, temperature):
+    for prompt in PROMPTS:
+        settings = {"temperature": temperature, "top_k": 30, "top_p": 0.95, "seed": 3}
+        (whole,) = generate(model, [prompt], 12, **settings)
+        assert list(stream(model, prompt, 12, **settings)) == whole
+        settings["stop_ids"] = {whole[6]}
+        (stopped,) = generate(model, [prompt], 12, **settings)
+        assert list(stream(model, prompt, 12, **settings)) == stopped
+        assert len(stopped) <= 6
+
+
+def test_a_stream_has_the_same_defaults_as_generate(model):
+    (whole,) = generate(model, [[1, 2]], 12, seed=3)
+    assert list(stream(model, [1, 2], 12, seed=3)) == whole
+    explicit = {"temperature": 0.6, "top_k": None, "top_p": 0.9, "seed": 3, "stop_ids": ()}
+    assert generate(model, [[1, 2]], 12, **explicit) == [whole]
+
+
+def test_a_stream_computes_no_further_than_it_is_read(model):
+    calls = count_calls(model)
+    ids = stream(model, [1, 2, 3], 40, temperature=0)
+    assert calls == []
+    next(ids)
+    assert calls == [(1, 3)]
+    next(ids)
+    assert calls == [(1, 3), (1, 1)]
+    ids.close()
+    assert len(calls) == 2
+
+
+def test_a_streams_errors_come_at_the_call(model):
+    with pytest.raises(ValueError, match="prompt 0 is empty"):
+        stream(model, [], 5)
+    with pytest.raises(ValueError, match="temperature=-1"):
+        stream(model, [1], 5, temperature=-1)
+
+
+# Nothing to do
+
+
+def test_nothing_to_generate(model):
+    calls = count_calls(model)
+    assert generate(model, PROMPTS, 0) == [[], [], [], [], []]
+    assert generate(model, PROMPTS, 0, logprobs=True) == ([[]] * 5, [[]] * 5)
+    assert generate(model, [], 5) == []
+    assert generate(model, [], 5, logprobs=True) == ([], [])
+    assert list(stream(model, [1], 0)) == []
+    assert calls == []
+
+
+# No wasted work
+
+
+@pytest.fixture(autouse=True)
+def _no_hooks_left(model):
+    yield
+    model.layers[0]._forward_pre_hooks.clear()
+
+
+def count_calls(model) -> list:
+    """The (rows, tokens) of each pass, from now on."""
+    calls = []
+    model.layers[0].register_forward_pre_hook(
+        lambda _layer, arguments: calls.append(tuple(arguments[0].shape[:2]))
+    )
+    return calls
+
+
+def test_one_prefill_and_then_one_token_at_a_time(model):
+    calls = count_calls(model)
+    generate(model, PROMPTS, 6, temperature=0)
+    assert calls == [(5, 7)] + [(5, 1)] * 5  # the last token is not fed
+
+
+def test_it_ends_when_every_row_has(model):
+    first = generate(model, [[1, 2]], 1, temperature=0)[0][0]
+    calls = count_calls(model)
+    generate(model, [[1, 2], [1, 2]], 30, temperature=0, stop_ids=[first])
+    assert calls == [(2, 2)]
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "llama-tied"])
+def test_the_output_head_sees_one_position_a_row(name, monkeypatch):
+    """The prefill makes no logits for the prompt."""
+    model, shapes = small_models.random_model(small_models.NAMED[name]), []
+    linear = torch.nn.functional.linear
+
+    def spy(x, weight, bias=None):
+        if weight.shape[0] == model.config.vocab_size:
+            shapes.append(tuple(x.shape[:-1]))
+        return linear(x, weight, bias)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", spy)
+    generate(model, PROMPTS, 4, temperature=0)
+    assert [math.prod(shape) for shape in shapes] == [5] * 4
+
+
+def test_the_cache_is_made_once_and_no_larger_than_needed(model, monkeypatch):
+    made, places = [], set()
+
+    def spy(*arguments, **options):
+        made.append(KVCache(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(generation, "KVCache", spy)
+    model.layers[0].register_forward_pre_hook(
+        lambda _layer, arguments: places.add(arguments[3].k.data_ptr())
+    )
+    generate(model, PROMPTS, 6, temperature=0)
+    assert len(made) == len(places) == 1
+    assert made[0].k.shape == (2, 5, 2, 7 + 6, 6)
+    assert made[0].k.dtype == torch.float64
+
+
+class NewMemory(TorchDispatchMode):
+    """The elements of all tensors that are made, views aside."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        results = function(*arguments, **(options or {}))
+        given = {place(x) for x in torch.utils._pytree.tree_leaves((arguments, options))}
+        for result in torch.utils._pytree.tree_leaves(results):
+            if isinstance(result, torch.Tensor) and place(result) not in given:
+                self.elements += result.numel()
+        return results
+
+
+def place(x):
+    return x.untyped_storage().data_ptr() if isinstance(x, torch.Tensor) else None
+
+
+@torch.no_grad()
+def test_a_step_makes_no_tensor_that_grows_with_the_context():
+    """Not the keys, not the values, not repeated heads, no mask."""
+    model = small_models.random_model(CONFIG.replace(max_seq_len=1024))
+    sizes = []
+    for context in (1, 10, 1000):
+        cache = KVCache(model.config, 2)
+        model(torch.zeros(2, context, dtype=torch.int64), cache)
+        with NewMemory() as new:
+            model(torch.zeros(2, 1, dtype=torch.int64), cache)
+        sizes.append(new.elements)
+    assert sizes[0] == sizes[1] == sizes[2] > 0
+
+
+@torch.no_grad()
+def test_a_step_of_a_ragged_batch_makes_one_mask_and_no_copies():
+    model = small_models.random_model(CONFIG.replace(max_seq_len=1024))
+    sizes = []
+    for context in (10, 1000):
+        cache = KVCache(model.config, 2)
+        model(torch.zeros(2, context, dtype=torch.int64), cache)
+        cache.length = torch.tensor([context, context - 5])
+        with NewMemory() as new:
+            model(torch.zeros(2, 1, dtype=torch.int64), cache)
+        sizes.append(new.elements)
+    keys = 2 * 12 * 990  # what one layer's keys for two rows grew by
+    assert sizes[1] - sizes[0] < keys
+
+
+def test_no_gradients_are_kept(model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(generation, "draw", lambda p, _: seen.append(p) or p.argmax(-1))
+    generate(model, PROMPTS, 3, temperature=1.0)
+    assert [p.requires_grad for p in seen] == [False] * 3
+
+
+# The bar
+
+
+def test_the_progress_bar_changes_nothing(model):
+    plain = generate(model, PROMPTS, 6, temperature=0)
+    assert generate(model, PROMPTS, 6, temperature=0, progress=True) == plain
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("prompts", "n", "message"),
+    [
+        ([[1], []], 5, "prompt 1 is empty: give at least one id, such as BOS"),
+        (
+            [[1], [0] * 60],
+            5,
+            "prompt 1 has 60 tokens; with max_new_tokens=5 that is more than the context of 64; "
+            "shorten one of the two",
+        ),
+        ([[1, 37]], 5, "prompt 0 holds the id 37: the model's ids are 0 to 36; was it made by"),
+        ([[1], [2, -1]], 5, "prompt 1 holds the id -1: the model's ids are 0 to 36"),
+        ([[1]], -1, "max_new_tokens=-1: must be 0 or above"),
+        ([1, 2], 5, "prompts must be a list of lists of ids; put the one prompt in a list"),
+    ],
+)
+def test_prompts_that_do_not_fit_are_refused(model, prompts, n, message, unchecked):
+    calls = count_calls(model)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        generate(model, prompts, n)
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"temperature": -1}, "temperature=-1: must be 0 (the likeliest token) or above"),
+        ({"top_k": 0}, "top_k=0: must be a whole number of at least 1, or None for all"),
+        ({"top_p": 0}, "top_p=0: must be above 0 and at most 1, which keeps all"),
+        ({"top_p": 1.1}, "top_p=1.1: must be above 0 and at most 1"),
+    ],
+)
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_settings_that_mean_nothing_are_refused(model, settings, message, temperature):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        generate(model, [[1]], 5, **{"temperature": temperature, **settings})
