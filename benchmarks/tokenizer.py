@@ -64,7 +64,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def report(name: str, size: int, ours: Callable, theirs: Callable, before: Callable = list) -> None:
-    """Compare the results, time both in turn, print a row; ``before`` runs untimed ahead of ours."""
+    """Compare the results, time both in turn, print a row; ``before`` runs untimed first."""
     if ours() != theirs():
         raise SystemExit(f"{name}: the results differ")
     times: tuple[list[float], list[float]] = ([], [])

@@ -1,9 +1,10 @@
 """Files that are never half there: written beside their place, then renamed into it.
 
 A renamed file is there whole or not at all, so whoever opens the name finds the old content or the
-new, also after a crash or when the disk fills up. A folder takes the place of another in one step
-where the system can exchange two names (Linux). Elsewhere it takes two, and a crash between them
-leaves both folders beside the empty place, under names that begin with a dot.
+new, also after a crash or when the disk fills up. (What a killed process had written stays beside
+it, under a name that begins with a dot.) A folder takes the place of another in one step where the
+system can exchange two names (Linux). Elsewhere it takes two, and a crash between them leaves both
+folders beside the empty place.
 """
 
 from __future__ import annotations

@@ -164,36 +164,6 @@ def _epoch(seed: int, epoch: int, n_windows: int, context: int) -> tuple[int, np
     return int(random.integers(context)), random.permutation(n_windows)
 
 
-def read_documents(path: str | Path, separator: str = "<|endoftext|>") -> list[str]:
-    """The documents of a text file: what stands between separators; without one, the whole.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: It is empty, or no UTF-8.
-    """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None
-    documents = [part.strip("\n") for part in text.split(separator)]
-    documents = [document for document in documents if document]
-    if not documents:
-        raise ValueError(f"{path} is empty: there is nothing to learn from")
-    return documents
-
-
-def split_documents(
-    documents: list[str], validation_share: float = 0.1
-) -> tuple[list[str], list[str]]:
-    """The first documents for training and the last for validation; one alone is cut in two."""
-    if len(documents) == 1:
-        cut = round(len(documents[0]) * (1 - validation_share))
-        return [documents[0][:cut]], [documents[0][cut:]]
-    cut = min(max(round(len(documents) * (1 - validation_share)), 1), len(documents) - 1)
-    return documents[:cut], documents[cut:]
-
-
 def _info_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 

@@ -15,7 +15,7 @@ def progress(items: Iterable[Any], description: str, **options: Any) -> Any:
     What is returned has tqdm's ``set_postfix`` too, for figures beside the bar.
     """
     try:
-        from tqdm.auto import tqdm
+        from tqdm import tqdm
     except ImportError:
         return _Silent(items)
     return tqdm(items, desc=description, disable=None, **options)

@@ -169,6 +169,8 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int | byte
 
 def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
     """The number that starts at ``start``, and where it ends."""
+    if start < end and data[start] < 0x80:
+        return data[start], start + 1  # nearly all of them
     value = 0
     for i in range(start, min(end, start + 10)):
         value |= (data[i] & 0x7F) << 7 * (i - start)

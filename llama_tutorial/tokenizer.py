@@ -3,13 +3,14 @@
 A model reads numbers. Characters would make long sequences, words an endless vocabulary; Llama 2
 takes *pieces* in between, learned by byte-pair encoding: 32,000 of them, frequent words whole and
 rare ones in parts. SentencePiece treats the space as a character, ``▁``, so that text comes back
-exactly, and spells what has no piece in bytes, so that nothing is unknown.
+exactly, and spells what has no piece in bytes, so that nothing is unknown::
 
     "Hello World!"  →  ▁Hello  ▁World  !  →  15043  2787  29991
 
 Meta's wrapper is thin, and three of its choices matter. BOS is not part of the text: SentencePiece
 does not add it, ``encode(text, bos=True)`` does. There is no padding token: ``pad_id`` is -1. And a
-space is put before every text, so that `` Hello`` and ``Hello`` differ: [29871, 15043] and [15043].
+space is put before every text, one that begins with a space included: "Hello" is [15043], and
+" Hello" is [29871, 15043].
 
 Follows ``llama/tokenizer.py`` of meta-llama/llama; the training settings are those stored in the
 ``tokenizer.model`` of Llama 2. Read next: :mod:`llama_tutorial.bpe`, the same from scratch.
@@ -88,7 +89,8 @@ class Tokenizer(BaseTokenizer):
         The same text gives the same vocabulary: one thread, no sampling.
 
         Args:
-            text: one text, or several; each line counts as a text.
+            text: one text, or several; each line counts as a text. ``▅`` counts as a space, for
+                SentencePiece's trainer keeps that character to itself.
             vocab_size: number of pieces, the special ones, bytes and characters included.
             character_coverage: share of the text's characters that must have a piece, 0.98 to 1.
             byte_fallback: whether other characters are spelled in bytes, or are unknown.

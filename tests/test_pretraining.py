@@ -10,8 +10,6 @@ from torch.nn import functional as F
 from llama_tutorial import ModelConfig, Transformer
 from llama_tutorial.pretraining import (
     TokenStream,
-    read_documents,
-    split_documents,
     tokenize,
 )
 from llama_tutorial.training import IGNORE, token_loss
@@ -151,29 +149,6 @@ def test_errors(path, tmp_path):
         TokenStream(path, 2, 8)
     with pytest.raises(ValueError, match="the text is empty"):
         tokenize([], Letters(), tmp_path / "none")
-
-
-def test_documents_of_a_text_file(tmp_path):
-    file = tmp_path / "text.txt"
-    file.write_text("\none\n<|endoftext|>\ntwo\nlines\n<|endoftext|>\n", encoding="utf-8")
-    assert read_documents(file) == ["one", "two\nlines"]
-    file.write_text("a whole\n\ntext", encoding="utf-8")
-    assert read_documents(file) == ["a whole\n\ntext"]
-    file.write_bytes(b"caf\xe9")
-    with pytest.raises(ValueError, match=r"is no UTF-8 text: .* at byte 3"):
-        read_documents(file)
-    file.write_text("\n")
-    with pytest.raises(ValueError, match="is empty: there is nothing to learn from"):
-        read_documents(file)
-
-
-def test_splitting_documents():
-    many = [str(i) for i in range(50)]
-    training, validation = split_documents(many)
-    assert training + validation == many
-    assert len(validation) == 5
-    assert split_documents(["abcdefghij"]) == (["abcdefghi"], ["j"])
-    assert split_documents(["a", "b"]) == (["a"], ["b"])
 
 
 def test_cross_entropy_of_a_uniform_model_is_ln_v(path):

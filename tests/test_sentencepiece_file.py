@@ -14,7 +14,6 @@ import sentencepiece as spm
 from llama_tutorial.sentencepiece_file import format_model, is_model, parse_model
 from llama_tutorial.vocabulary import PieceType, Vocabulary, byte_piece
 
-
 PIECES = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256)), "▁a", "ab", "▁", "a", "b", "é"]
 TYPES = [PieceType.UNKNOWN, PieceType.CONTROL, PieceType.CONTROL, *[PieceType.BYTE] * 256]
 TYPES += [PieceType.NORMAL] * (len(PIECES) - len(TYPES))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
@@ -19,9 +20,22 @@ from llama_tutorial.progress import progress
 from llama_tutorial.tensor_check import Shapes, check_names, check_shapes
 
 
+class _NoDraws(TorchFunctionMode):
+    """Leaves out ``torch.nn.init``: `fill` brings the weights.
+
+    On the meta device there is nothing to draw, and yet the first draw there makes torch import its
+    compiler, which takes more than a second and 70 MB.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def empty_model(config: ModelConfig) -> Transformer:
     """A model without storage, for `fill`."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NoDraws():
         return Transformer(config)
 
 

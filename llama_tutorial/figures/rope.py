@@ -7,6 +7,7 @@ and ``js/rope_score.js`` compute the same in the page, and the browser tests hol
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -115,24 +116,25 @@ def _draw_vector(axis: Any, features: list[float]) -> None:
     axis.set(ylim=(-1.1, 1.1), xlabel="feature", yticks=[-1, 0, 1], xticks=range(2 * N_HANDS))
 
 
-def score(query: Float[Tensor, "h"], key: Float[Tensor, "h"]) -> LiveFigure:
+def score(query: Sequence[float], key: Sequence[float], *, trained: int) -> LiveFigure:
     """The score of one query and one key at two positions that the reader moves.
 
     Args:
         query: A query before it is turned.
         key: A key before it is turned.
+        trained: Length of the training texts, whose distances are shaded.
     """
     q, k = rounded(query), rounded(key)
 
     def numbers(m: int, n: int, both: int) -> dict[str, Any]:
-        return score_numbers(q, k, m + both, n + both)
+        return score_numbers(q, k, m + both, min(n, m) + both)
 
     def render(m: int, n: int, both: int) -> Figure:
-        return _draw_score(q, k, m + both, n + both)
+        return _draw_score(q, k, m + both, min(n, m) + both, trained)
 
     return LiveFigure(
         "rope_score",
-        data={"query": q, "key": k, "widest": WIDEST},
+        data={"query": q, "key": k, "widest": WIDEST, "trained": trained},
         controls=[
             Slider("m", 0, WIDEST, 20, label="query at m"),
             Slider("n", 0, WIDEST, 5, label="key at n"),
@@ -140,25 +142,25 @@ def score(query: Float[Tensor, "h"], key: Float[Tensor, "h"]) -> LiveFigure:
         ],
         render=render,
         numbers=numbers,
-        readout="Query at {query}, key at {key}: distance {distance}, score {score}, "
-        "of which the pairs give {parts}.",
+        readout="Query at {query}, key at {key}: distance {distance}, score {score}.",
         alt="Dials of four pairs with the turned query and the turned key, and a curve of the "
         "score over the distance. Query at {query}, key at {key}: distance {distance}, score "
-        "{score}.",
-        caption="Four pairs of one head of the little model above; the query is blue and solid, "
-        "the key orange and dashed, and the number under a dial is what the pair adds to the "
-        "score. <b>Move the key</b> along and find the distance that the head looks for. Then "
-        "<b>move both</b>: every hand spins, and the score stays where it is.",
+        "{score}, of which the pairs give {parts}.",
+        caption="Four pairs of one head of the little model; the query is blue and solid, the key "
+        "orange and dashed, and the number under a dial is what the pair adds to the score. The "
+        "curve is the score at every distance, shaded where training has been. <b>Move the key</b> "
+        "and find the distance that the head looks for. Then <b>move both</b>: every hand turns, "
+        "and the score stays where it is.",
         checks=[
             {"m": 9, "n": 0},
             {"m": 72, "n": 0},
             {"m": 9, "n": 0, "both": 2000},
-            {"m": 0, "n": 100, "both": 370},
+            {"m": 100, "n": 37, "both": 370},
         ],
     )
 
 
-def score_numbers(q: list[float], k: list[float], at: int, key_at: int) -> dict[str, Any]:
+def score_numbers(q: Sequence[float], k: Sequence[float], at: int, key_at: int) -> dict[str, Any]:
     """What each pair adds to the score of a query at one position and a key at another."""
     turned_q, turned_k = _turned(q, at), _turned(k, key_at)
     parts = (turned_q * turned_k).unflatten(-1, (-1, 2)).sum(-1) / math.sqrt(len(q))  # (half,)
@@ -171,19 +173,19 @@ def score_numbers(q: list[float], k: list[float], at: int, key_at: int) -> dict[
     }
 
 
-def _turned(x: list[float], position: int) -> Tensor:
+def _turned(x: Sequence[float], position: int) -> Float[Tensor, "h"]:
     cos, sin = rope_table(len(x), position + 1, dtype=torch.float64)
     return apply_rope(torch.tensor(x, dtype=torch.float64)[None], cos[-1:], sin[-1:])[0]
 
 
-def score_curve(q: list[float], k: list[float]) -> tuple[list[int], list[float]]:
-    """The score at every distance from ``-WIDEST`` to ``WIDEST``."""
-    distances = list(range(-WIDEST, WIDEST + 1))
-    places = [(max(d, 0), max(-d, 0)) for d in distances]
-    return distances, [score_numbers(q, k, m, n)["score"] for m, n in places]
+def score_curve(q: Sequence[float], k: Sequence[float]) -> list[float]:
+    """The score at every distance from 0 to ``WIDEST``."""
+    return [score_numbers(q, k, distance, 0)["score"] for distance in range(WIDEST + 1)]
 
 
-def _draw_score(q: list[float], k: list[float], at: int, key_at: int) -> Figure:
+def _draw_score(
+    q: Sequence[float], k: Sequence[float], at: int, key_at: int, trained: int
+) -> Figure:
     numbers = score_numbers(q, k, at, key_at)
     figure, axes = plt.subplot_mosaic("0123;cccc", figsize=(4.6, 4.0), height_ratios=[2, 3])
     pairs = (_turned(x, place).unflatten(-1, (-1, 2)) for x, place in ((q, at), (k, key_at)))
@@ -192,9 +194,13 @@ def _draw_score(q: list[float], k: list[float], at: int, key_at: int) -> Figure:
         _dial(dial, f"pair {j}")
         _hand(dial, *rounded(one / one.norm()), BLUE)
         _hand(dial, *rounded(other / other.norm()), ORANGE, "--")
-        _below(dial, f"{numbers['parts'][j]:+.1f}".replace("-", "−"))
-    distances, scores = score_curve(q, k)
-    axes["c"].plot(distances, rounded(scores))
+        _below(dial, _signed(numbers["parts"][j]))
+    axes["c"].axvspan(0, trained - 1, color=INK, alpha=0.15, linewidth=0)
+    axes["c"].plot(rounded(score_curve(q, k)))
     axes["c"].plot([numbers["distance"]], [rounded(numbers["score"])], "o", color=ORANGE)
-    axes["c"].set(xlabel="distance m − n (tokens)", ylabel="score")
+    axes["c"].set(xlabel="distance m − n (tokens)", ylabel="score", xlim=(0, WIDEST))
     return figure
+
+
+def _signed(number: float) -> str:
+    return "0.0" if abs(number) < 0.05 else f"{number:+.1f}".replace("-", "−")

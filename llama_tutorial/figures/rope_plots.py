@@ -86,11 +86,11 @@ def two_dimensions(step: float, query: Sequence[float], key: Sequence[float]) ->
         _arrow(left, x, y, ORANGE, alpha=1 if position == 0 else 0.75)
         left.text(1.2 * x, 1.2 * y, str(position), ha="center", va="center")
     left.set_title("one key, positions 0 to 4")
-    for (m, n), look in (((2, 1), "-"), ((5, 4), ":")):
+    for (m, n), look in (((1, 0), "-"), ((6, 5), ":")):
         _arrow(right, *_turn(query, m * step), BLUE, look)
         _arrow(right, *_turn(key, n * step), ORANGE, look)
         _corner(right, query, key, m * step, n * step)
-    right.set_title("2 and 1, then 5 and 4")
+    right.set_title("at 1 and 0, then 6 and 5")
     for axes in (left, right):
         axes.axhline(0, color=INK, linewidth=0.6)
         axes.axvline(0, color=INK, linewidth=0.6)
@@ -117,7 +117,7 @@ def _corner(axes: Any, query: Sequence[float], key: Sequence[float], a: float, b
     end = math.atan2(query[1], query[0]) + a
     angles = [start + (end - start) * i / 20 for i in range(21)]
     x, y = zip(*((0.45 * math.cos(angle), 0.45 * math.sin(angle)) for angle in angles), strict=True)
-    axes.plot(rounded(x), rounded(y), color=INK, linewidth=1.2)
+    axes.plot(rounded(x), rounded(y), color=INK, linewidth=1.2, linestyle="-")
 
 
 def wavelengths(
@@ -155,7 +155,8 @@ def layouts(head_dim: int, order: Int[Tensor, "h"]) -> Figure:
         feature = int(order[place])
         _box(axes, place, 1, place, place // 2)
         _box(axes, place, 0, feature, place % half)
-        axes.plot([feature, place], [0.72, 0.28], color=PALETTE[feature // 2 % 5], linewidth=1.5)
+        color = PALETTE[feature // 2 % 5]
+        axes.plot([feature, place], [0.72, 0.28], color=color, linewidth=1.5, linestyle="-")
     axes.text(-0.5, 1.42, "interleaved: neighbours are a pair (Meta, this book)", va="bottom")
     axes.text(-0.5, -0.42, "half-split: j and j + h/2 are a pair (Hugging Face)", va="top")
     axes.plot([half - 0.5] * 2, [-0.34, 0.34], color=INK, linewidth=1.0, linestyle=(0, (3, 2)))
@@ -196,11 +197,11 @@ def decay(distances: Sequence[int], curves: Mapping[str, Float[Tensor, "n"]]) ->
         distances: The distances, from 1 on.
         curves: Scores at these distances, by name.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 3.1))
-    looks = ((BLUE, "-"), (INK, (0, (2, 2))), (ROSE, "-."))
+    figure, axes = plt.subplots()
+    looks = ((BLUE, "-"), (ROSE, (0, (5, 1.5))))
     for (name, values), (color, linestyle) in zip(curves.items(), looks, strict=False):
         axes.plot(distances, rounded(values), color=color, linestyle=linestyle, label=name)
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.set(xlabel="distance (tokens)", ylabel="share of the largest score", xscale="log")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.36), borderaxespad=0)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.28), borderaxespad=0)
     return figure

@@ -193,7 +193,7 @@ class Binding:
             self.refers = True
         self.bound += [name for name in names if name not in self.bound]
         self.discourse.mention_group(names)
-        if role not in self.roles or set(self.roles[role]) != set(names):
+        if set(self.roles.setdefault(role, names)) != set(names):
             self.same(role, names)
 
     # -- things ---------------------------------------------------------------------------------

@@ -135,8 +135,8 @@ class _Words:
     def _related(self, i: int, lower: str) -> tuple[int, Item] | None:
         owner = self.owner(i, lower)
         k = self._looks(i + 1)
-        if self.at(k) in _KIN:
-            return k + 1, Item("C", Mention("kin", _KIN[self.at(k)], (), owner))
+        if self.at(k).removesuffix("'s") in _KIN:
+            return k + 1, Item("C", Mention("kin", _KIN[self.at(k).removesuffix("'s")], (), owner))
         if self.at(k) in _RELATIONS and self.words[k + 1 : k + 2] and self.words[k + 1] in GENDER:
             end, item = self.being(k + 1) or (k + 2, None)
             return end, Item("Cn", Mention("rel", item.mention.value, item.mention.looks, owner))
@@ -158,7 +158,7 @@ class _Words:
         """A thing behind its article or owner: "the red kite", "no kite", "his kite", "my kite"."""
         lower = self.lower[i]
         owner = None
-        if lower in ("the", "my", "your", "no"):
+        if lower in ("the", "this", "my", "your", "no"):
             how = lower
         elif lower in ("a", "an"):
             how = "a"

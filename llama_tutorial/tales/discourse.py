@@ -14,11 +14,13 @@ from llama_tutorial.tales.world import Being
 class Discourse:
     """The mentions of this sentence and of the last one that mentioned anybody."""
 
-    __slots__ = ("before", "group", "now", "thing", "things_before", "things_now")
+    __slots__ = ("alone", "alone_before", "before", "group", "now", "recent", "thing", "things_before", "things_now")
 
     def __init__(self) -> None:
         self.now: list[str] = []  # beings of this sentence, the subject first
         self.before: list[str] = []  # of the sentence before
+        self.recent: tuple[str, ...] = ()  # everybody, the last mentioned first
+        self.alone = self.alone_before = True  # whether the sentence is led by one, not by several
         self.group: tuple[str, ...] = ()  # the last that were named together
         self.things_now: list[str] = []
         self.things_before: list[str] = []
@@ -28,14 +30,16 @@ class Discourse:
         """An independent copy, to try a sentence with."""
         other = Discourse.__new__(Discourse)
         other.now, other.before = self.now[:], self.before
+        other.alone, other.alone_before = self.alone, self.alone_before
         other.things_now, other.things_before = self.things_now[:], self.things_before
-        other.group, other.thing = self.group, self.thing
+        other.group, other.thing, other.recent = self.group, self.thing, self.recent
         return other
 
     def next_sentence(self) -> None:
         """A full stop; a sentence that mentions nobody leaves the last one in mind."""
         if self.now:
             self.before, self.now = self.now, []
+            self.alone_before, self.alone = self.alone, True
         if self.things_now:
             self.things_before, self.things_now = self.things_now, []
         elif self.now or self.before:
@@ -45,9 +49,12 @@ class Discourse:
         """Somebody is spoken of."""
         if name not in self.now:
             self.now.append(name)
+        if self.recent[:1] != (name,):
+            self.recent = (name, *(other for other in self.recent if other != name))
 
     def mention_group(self, names: tuple[str, ...]) -> None:
         """Several are spoken of together."""
+        self.alone = self.alone and bool(self.now)
         for name in names:
             self.mention(name)
         self.group = names
@@ -67,14 +74,14 @@ class Discourse:
                 return name
         return None
 
-    def clear(self, name: str, beings: Mapping[str, Being], first: bool) -> bool:
+    def clear(self, name: str, beings: Mapping[str, Being]) -> bool:
         """Whether a reader would take the pronoun without a second thought.
 
-        It is clear if nobody else of that gender was mentioned, or if the last sentence was about
-        this one and this sentence begins with the pronoun.
+        Nobody else of that gender may have been mentioned in this sentence or the last, and the last
+        must not have spoken of several together.
         """
-        if first and not self.now and self.before[:1] == [name]:
-            return True
+        if not self.now and not self.alone_before:
+            return False
         gender = beings[name].gender
         rivals = (other for other in (*self.now, *self.before) if other != name)
         return not any(other in beings and beings[other].gender == gender for other in rivals)
@@ -85,11 +92,8 @@ class Discourse:
         return everyone if len(everyone) > 1 else self.group
 
     def other(self, name: str) -> str | None:
-        """The one spoken to or of beside ``name``: the first mentioned of the others."""
-        for candidate in (*self.now, *self.before, *self.group):
-            if candidate != name:
-                return candidate
-        return None
+        """The one spoken to or of beside ``name``: whoever was mentioned last."""
+        return next((candidate for candidate in self.recent if candidate != name), None)
 
     def subject(self) -> str | None:
         """Whom the story is looking at."""

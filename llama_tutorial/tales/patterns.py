@@ -26,7 +26,8 @@ from typing import NamedTuple
 from llama_tutorial.tales.words import PLACES, THINGS
 from llama_tutorial.tales.world import Rule, parse_rules
 
-GRAMMAR = ("openings", "journeys", "speech", "losing", "endings")
+GRAMMAR = ("openings", "journeys", "speech", "losing", "giving", "taking", "weather", "rescue",
+           "games", "growing", "nights", "endings")
 _HEADER = re.compile(r"= (?P<kind>\w+)(?: (?P<speaker>\w)>(?P<hearer>\w))?:(?P<needs>.*?)->(?P<makes>.*)")
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _CHOICE = re.compile(r"\[([^\]]*)\]")
@@ -101,10 +102,12 @@ def parse_pattern(event: EventKind, line: str) -> Pattern:
     rest = line
     if rest.startswith("<"):
         guard, rest = rest[1:].split(">", 1)
-        guards = [(word[0], word[1], word[2:]) for word in guard.split()]
+        guards = [(word[0], word[1], word[2:]) for word in guard.split(", ")]
         rest = rest.strip()
     if event.speaker and (match := re.match(r"([\w?!.]+): ", rest)):
         tone, rest = match[1], rest[match.end() :]
+    if event.speaker:  # "My kite is gone|What shall I do?": a full stop where none is written
+        rest = re.sub(r"(?<![.?!])\|(?![^\[]*\])", ".|", rest)
     variants = spell_out(rest)
     roles = {slot.role for variant in variants for slot in variant if isinstance(slot, Slot)}
     roles |= {role for role, relation, _ in guards if relation == "="}

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from llama_tutorial.tales.story import Story
 
-
-def begin(t: Story, a: str) -> None:
-    """Somebody is introduced by a sentence of their own."""
-    t("once", A=a)
+HELPERS = ("owl", "crow", "farmer", "sailor", "toad", "beaver", "donkey")
 
 
 def begin_with(t: Story, a: str, x: str) -> None:
     """Somebody who has something."""
-    if t.chance(0.6):
-        begin(t, a)
+    if t.chance(0.55):
+        t("once", A=a)
     t("have", A=a, x=x)
     if t.chance(0.35):
         t.flavor(a, x)
@@ -25,7 +22,7 @@ def arrive(t: Story, a: str, p: str, x: str = "", link: str = "oneday") -> None:
         t("go_with", link, A=a, p=p, x=x)
     else:
         t("go", link, A=a, p=p)
-    t.maybe(0.3, "scene", A=a, p=p)
+    t.maybe(0.25, "scene", A=a, p=p)
 
 
 def enter(t: Story, a: str, b: str, link: str = "") -> None:
@@ -40,49 +37,101 @@ def thank(t: Story, a: str, b: str) -> None:
     """Thanks, and sometimes an answer to it."""
     if t.chance(0.65):
         t("thanks", A=a, B=b)
-        t.maybe(0.5, "welcome", A=a, B=b)
+        t.maybe(0.35, "welcome", A=a, B=b)
     else:
         t("thank_told", A=a, B=b)
 
 
-def lost_and_found(t: Story) -> None:
-    """Something is lost, looked for and found; alone or with a helper."""
-    a = t.someone()
-    x = t.thing("toy", "wear", "treasure")
-    p = t.place("out")
+def lost_alone(t: Story) -> None:
+    """Something is lost, looked for in vain, and found where nobody would look."""
+    a, x, p = t.someone(), t.thing("toy", "wear", "treasure"), t.place("out")
     spot, wrong, other = t.spots(p, 3)
     begin_with(t, a, x)
     arrive(t, a, p, x)
-    t.maybe(0.4, "play", A=a, x=x)
-    t("lose", "sudden" if t.chance(0.6) else "then_but", A=a, x=x)
-    t.maybe(0.6, "sad", A=a)
-    helper = t.chance(0.75)
+    t.maybe(0.5, "play", A=a, x=x)
+    t("lose", t.pick(("sudden", "then_but")), A=a, x=x)
+    t.maybe(0.4, "notice", A=a, x=x)
+    t.maybe(0.5, "sad", A=a)
     if t.chance(0.6):
-        t("search", "first" if t.chance(0.3) else "", A=a, x=x, s=wrong)
-    elif t.chance(0.6):
+        t("search", "first", A=a, x=x, s=wrong)
+        t.maybe(0.5, "search", "then", A=a, x=x, s=other)
+    else:
         t("search_two", A=a, x=x, s=wrong, t=other)
-    if not helper:
-        t("find", "atlast", A=a, x=x, s=spot)
-        t("glad", A=a)
-        t("kept_safe", A=a, x=x)
-        return
-    b = t.someone() if t.chance(0.7) else t.stranger("owl", "crow", "farmer", "sailor", "toad", "beaver")
-    enter(t, a, b, "sudden")
+    t("find", "atlast", A=a, x=x, s=spot)
+    t.maybe(0.6, "glad", A=a)
+    t("kept_safe", "since" if t.chance(0.4) else "", A=a, x=x)
+
+
+def lost_with_helper(t: Story) -> None:
+    """Something is lost, and somebody helps to find it."""
+    a, x, p = t.someone(), t.thing("toy", "wear", "treasure"), t.place("out")
+    spot, wrong, _ = t.spots(p, 3)
+    begin_with(t, a, x)
+    arrive(t, a, p, x)
+    t("lose", t.pick(("sudden", "then_but")), A=a, x=x)
+    t.maybe(0.35, "sad", A=a)
+    t.maybe(0.4, "search", A=a, x=x, s=wrong)
+    b = t.someone() if t.chance(0.7) else t.stranger(*HELPERS)
+    enter(t, a, b, "just")
     if t.chance(0.5):
         t("ask_what", A=a, B=b)
         t("cry_lost", A=a, B=b, x=x)
-        if t.chance(0.5):
-            t("clue", A=a, B=b, x=x, s=spot)
-            t("find", "so", A=a, x=x, s=spot)
-            t.world.facts["helped", b, a] = True
-        else:
-            t("help_offer", A=a, B=b)
-            t("find_for", "soon", B=b, x=x, s=spot)
-            t("here", A=a, B=b, x=x, s=spot)
     else:
         t("ask_seen", A=a, B=b, x=x)
-        t("no_seen", A=a, B=b)
+    if t.chance(0.5):
+        t("clue", A=a, B=b, x=x, s=spot)
+        t("find_there", "so", A=a, x=x, s=spot)
+    else:
+        t("help_offer", A=a, B=b)
         t("find_for", "soon", B=b, x=x, s=spot)
-        t("bring_back", A=a, B=b, x=x)
+        t(t.pick(("here", "bring_back")), A=a, B=b, x=x)
     thank(t, a, b)
-    t("end_friends", G=(a, b)) if t.chance(0.5) else t("kept_safe", "since", A=a, x=x)
+    t.maybe(0.6, "end_friends", G=(a, b))
+
+
+def found(t: Story) -> None:
+    """Somebody finds what another has lost, and gives it back."""
+    a, x, p = t.someone(), t.thing("toy", "wear", "treasure", without="big"), t.place("out")
+    t("once", A=a)
+    arrive(t, a, p)
+    t("find_strange", "sudden" if t.chance(0.3) else "", A=a, x=x)
+    t.maybe(0.7, "tempted", A=a, x=x)
+    if t.chance(0.55):
+        b = t.someone() if t.chance(0.6) else t.stranger(*HELPERS)
+        enter(t, a, b, "soon")
+        t("ask_owner", A=a, B=b, x=x)
+        t("not_mine", A=a, B=b)
+    c = t.someone()
+    t("owner_comes", "soon", A=a, C=c, x=x)
+    t("owner_said", A=a, C=c, x=x)
+    t(t.pick(("return", "return_said")), A=a, C=c, x=x)
+    t.maybe(0.3, "glad", A=c)
+    if t.chance(0.5):
+        thank(t, c, a)
+    t(t.pick(("end_return", "end_friends")), A=a, C=c, G=(a, c))
+
+
+def up_a_tree(t: Story) -> None:
+    """Something hangs in a tree; one is too small, but two or three are not."""
+    a, p = t.someone(), t.place("out", without="water shop")
+    x = t.thing("wind", "ball", without="treasure")
+    begin_with(t, a, x)
+    arrive(t, a, p, x, "windy")
+    t("stuck_up", "sudden", A=a, x=x)
+    t("jump_for", A=a, x=x)
+    b = t.someone()
+    enter(t, a, b, "just")
+    t("ask_reach", A=a, B=b, x=x)
+    if t.chance(0.6):
+        t("cannot_reach", A=a, B=b)
+        c = t.someone()
+        t("meet", "soon", A=a, B=c)
+        t("three_high", "so", A=a, B=b, C=c, x=x)
+        t("end_tower", A=a)
+    else:
+        t("get_down", "so", A=a, B=b, x=x)
+        thank(t, a, b)
+        t.maybe(0.5, "end_friends", G=(a, b))
+
+
+PLOTS = (lost_alone, lost_with_helper, found, up_a_tree)

@@ -21,7 +21,7 @@ from llama_tutorial.tales.index import (
     openers,
     sounds,
 )
-from llama_tutorial.tales.telling import settle
+from llama_tutorial.tales.telling import in_order, settle
 from llama_tutorial.tales.world import Event, World
 
 _NARRATED = re.compile(r'[^".!?]*[.!?]*')
@@ -78,7 +78,7 @@ def _spoken_unit(text: str, at: int, units: list[Unit]) -> int:
     spoken = text[at + 1 : close]
     rest = _NARRATED.match(text, close + 1)
     frame = rest[0] if rest else ""
-    if spoken[-1:] in (",", "!", "?") and ">" + key_of(chunk(words_of(frame))) in frame_index():
+    if spoken[-1:] in (",", "!", "?") and frame.endswith(".") and ">" + key_of(chunk(words_of(frame))) in frame_index():
         units.append(Unit(text[at : close + 1 + len(frame)], frame, spoken, True))
         return close + 1 + len(frame)
     if units and units[-1].spoken and units[-1].after:
@@ -125,7 +125,9 @@ class Reader:
         if key in sounds():
             self.parsed += 1
             return 1
-        for size in range(multi_heads().get(key, 1), 1, -1):
+        heads = multi_heads()
+        most = max(heads.get(key, 1), heads.get(key_of(chunk(words_of(unit.told))), 1))
+        for size in range(most, 1, -1):
             group = units[i : i + size]
             if len(group) == size and not any(other.spoken for other in group):
                 joined = chunk(words_of(" ".join(other.told for other in group)))
@@ -223,7 +225,9 @@ class Reader:
             fault = "; ".join(binding.faults)
             self.claims.append(Claim(text, event.name, not fault, fault))
         settle(self.world, event, binding.roles, list(binding.new_beings.values()), binding.new_things, binding.owns)
-        self.events.append(Event(event.name, tuple(sorted(binding.roles.items())), number))
+        told = candidate.pattern.roles | event.roles
+        roles = {role: value for role, value in binding.roles.items() if role in told}
+        self.events.append(Event(event.name, in_order(roles), number))
 
     # -- speech ---------------------------------------------------------------------------------
 

@@ -33,7 +33,7 @@ def article(word: str) -> str:
 
 def describe_thing(noun: str, looks: Mapping[str, str], groups: tuple[str, ...] = tuple(LOOKS)) -> str:
     """A noun behind its adjectives: "little red kite"."""
-    order = ("size", "age", "touch", "colour")
+    order = ("size", "age", "touch", "colour", "make")
     return " ".join([*(looks[group] for group in order if group in looks and group in groups), noun])
 
 
@@ -47,12 +47,14 @@ class Draft:
         discourse: Discourse,
         cast: Mapping[str, Being],
         looks: Mapping[str, Mapping[str, str]],
+        kin_of: Mapping[str, str],
     ) -> None:
         self.random = random
         self.world = world
         self.discourse = discourse
         self.cast = cast  # everybody of the tale, met or not
         self.looks = looks
+        self.kin_of = kin_of  # whose grandma Grandma is
         self.bound: list[str] = []  # beings of this clause, the subject first
         self.new_beings: list[Being] = []
         self.new_things: dict[str, dict[str, str]] = {}
@@ -101,7 +103,7 @@ class Draft:
         known = name in self.world.beings or any(new.name == name for new in self.new_beings)
         if not known:
             return self.first_words(being, form)
-        if form != "n" and self.pronoun_fits(being, form, first):
+        if form != "n" and self.pronoun_fits(being, form):
             self.mention(name)
             return {"": {"he": "he", "she": "she"}, "o": OBJECT, "s": POSSESSIVE}[form][being.gender]
         words = self.named(being, may_describe=form != "n")
@@ -124,13 +126,13 @@ class Draft:
             return "the " + (being.kind if self.random.random() < 0.6 else _kind_words(self.world.beings[being.name]))
         return being.name
 
-    def pronoun_fits(self, being: Being, form: str, first: bool) -> bool:
+    def pronoun_fits(self, being: Being, form: str) -> bool:
         """Whether a pronoun would be understood, and is wanted."""
         if being.name in self.bound:  # named in this clause already
             return form != "o" and not self._rival(being)
         exclude = self.bound
         found = self.discourse.person(being.gender, self.world.beings, exclude)
-        if found != being.name or not self.discourse.clear(being.name, self.world.beings, first):
+        if found != being.name or not self.discourse.clear(being.name, self.world.beings):
             return False
         return self.random.random() < 0.75
 
@@ -138,7 +140,7 @@ class Draft:
         """A pronoun that the pattern asks for."""
         if being.name not in self.bound:
             found = self.discourse.person(being.gender, self.world.beings, self.bound)
-            if found != being.name or not self.discourse.clear(being.name, self.world.beings, False):
+            if found != being.name or not self.discourse.clear(being.name, self.world.beings):
                 raise Unfit
             self.mention(being.name)
         elif form != "self" and self._rival(being):
@@ -158,10 +160,9 @@ class Draft:
             raise Unfit
         self.new_beings.append(being)
         if form == "rel":
-            if not self.bound or not being.named or being.kind in KIN:
+            if not being.named:
                 raise Unfit
-            owner = self.cast[self.bound[0]]
-            words = f"{POSSESSIVE[owner.gender]} {self.random.choice(('', 'best ', 'good '))}friend {being.name}"
+            words = f"{self._whose()} {self.random.choice(('', 'best ', 'good '))}friend {being.name}"
             self.new_beings[-1] = being._replace(look="")
             self.mention(being.name)
             return words + ("" if being.kind in ("boy", "girl") else f" the {being.kind}")
@@ -173,10 +174,10 @@ class Draft:
 
     def first_words(self, being: Being, form: str) -> str:
         """Somebody not yet introduced, in a slot that introduces nobody."""
-        if being.kind in KIN and self.bound:
+        if being.kind in KIN:
             self.new_beings.append(being)
-            words = f"{POSSESSIVE[self.cast[self.bound[0]].gender]} {being.name.lower()}"
-        elif self.opening and being.named:
+            words = f"{self._whose(self.kin_of[being.name])} {being.name.lower()}"
+        elif self.opening and being.named and (form != "s" or being.kind in ("boy", "girl")):
             self.new_beings.append(being._replace(look=""))
             plain = being.kind in ("boy", "girl") or self.kind_told
             words = being.name if plain else f"{being.name} the {being.kind}"
@@ -185,27 +186,48 @@ class Draft:
         self.mention(being.name)
         return words + "'s" if form == "s" else words
 
+    def _whose(self, owner: str | None = None) -> str:
+        """ "His" of "his mom", or "Tom's"; without an owner it is somebody just mentioned."""
+        if owner is None:
+            around = self.bound or (*self.discourse.now, *self.discourse.before)
+            owner = next((name for name in around if self.cast[name].named), None)
+        if owner is None or owner not in self.world.beings and owner not in self.bound:
+            raise Unfit
+        return POSSESSIVE[self.cast[owner].gender] if self._may_own(owner) else owner + "'s"
+
     def group(self, names: tuple[str, ...], form: str, first: bool) -> str:
         """Several together: "Tom and Mia", "they", "the two friends"."""
         if any(name not in self.world.beings for name in names):
-            raise Unfit
+            return self.new_group(names)
         clear = set(self.discourse.they()) == set(names)
         if form in ("they", "them", "their") and not (clear or set(self.bound) == set(names)):
             raise Unfit
         chance = self.random.random()
-        self.bound += [name for name in names if name not in self.bound]
+        told = names
+        if clear:  # the order in which the reader knows them
+            names = self.discourse.they()
         if clear and form != "n" and (form in ("they", "them", "their") or chance < 0.6):
             words = GROUP_WORDS[form]
         elif clear and chance < 0.75 and form in ("", "o"):
             words = f"the {({2: 'two', 3: 'three'})[len(names)]} friends"
         else:
             listed = [self.cast[name].name if self.cast[name].named or self.cast[name].kind in KIN
-                      else "the " + self.cast[name].kind for name in names]  # fmt: skip
+                      else "the " + self.cast[name].kind for name in told]  # fmt: skip
             words = ", ".join(listed[:-1]) + " and " + listed[-1]
             if form in ("s", "their"):
                 raise Unfit
+            names = told
+        self.bound += [name for name in names if name not in self.bound]
         self.discourse.mention_group(names)
         return words
+
+    def new_group(self, names: tuple[str, ...]) -> str:
+        """Several who are introduced at once, in the first sentence."""
+        if not self.opening:
+            raise Unfit
+        listed = [self.first_words(self.cast[name], "") for name in names]
+        self.discourse.mention_group(names)
+        return ", ".join(listed[:-1]) + " and " + listed[-1]
 
     # -- things and places ----------------------------------------------------------------------
 
@@ -242,9 +264,18 @@ class Draft:
                 raise Unfit
             return form + " " + words
         owner = self.world.facts.get(("owner", noun))
-        if form == "" and self.bound[:1] == [owner] and self.random.random() < 0.5:
+        if form == "this":
+            return "this " + words
+        if form == "" and self._may_own(owner) and self.random.random() < 0.5:
             return POSSESSIVE[self.cast[owner].gender] + " " + words
         return "the " + words
+
+    def _may_own(self, owner: str | None) -> bool:
+        """Whether "his" before a thing can only mean the owner, who leads the clause."""
+        if owner is None or self.bound[:1] != [owner]:
+            return False
+        gender = self.cast[owner].gender
+        return not any(self.cast[name].gender == gender for name in self.bound[1:])
 
     def own(self, noun: str, looks: Mapping[str, str] | None) -> str:
         """ "His red kite", which may be the first that is heard of it."""

@@ -62,8 +62,9 @@ class Story(Teller):
         return kind
 
     def kin(self, *names: str) -> str:
-        """A grown-up of the family."""
+        """A grown-up of the family of the one who was cast first."""
         name = self.pick([n for n in names or tuple(KIN) if n not in self.cast])
+        self.kin_of[name] = next(iter(self.cast))
         self.cast[name] = Being(name, name, KIN[name])
         return name
 

@@ -23,7 +23,7 @@ _FRAMES = {
 }
 _LOWER = re.compile(r"(?<=[.!?] )[a-z]")
 _JOINS = {"and": " and ", "but": ", but ", "so": ", so "}
-_UNTOLD = frozenset("stw")  # what a sentence need not say, and then nobody knows
+_UNTOLD = frozenset("st")  # what a sentence need not say, and then nobody knows
 _TRIES = 3  # how often a pattern is tried anew for another first word
 
 
@@ -34,6 +34,7 @@ class Teller:
         self.random = random
         self.cast = cast
         self.looks = looks
+        self.kin_of: dict[str, str] = {}
         self.world = World()
         self.discourse = Discourse()
         self.sentences: list[str] = []
@@ -51,6 +52,8 @@ class Teller:
             LookupError: No pattern of the kind suits these roles at this moment: a fault in the plot.
         """
         event = event_kinds()[kind]
+        if missing := event.roles - roles.keys() - _UNTOLD:
+            raise ValueError(f"{kind} needs {sorted(missing)} too, beside {sorted(roles)}")
         fallback = None
         candidates = [p for p in event.patterns if self._suits(p, roles)]
         self.random.shuffle(candidates)
@@ -94,7 +97,7 @@ class Teller:
         discourse = self.discourse.copy()
         if not joined:
             discourse.next_sentence()
-        draft = Draft(self.random, self.world, discourse, self.cast, self.looks)
+        draft = Draft(self.random, self.world, discourse, self.cast, self.looks, self.kin_of)
         if event.speaker:
             return self._speech(draft, pattern, variant, roles, link), draft, False
         if joined and join == "and":
@@ -145,7 +148,7 @@ class Teller:
             return self._opened(frame, f'{tag}, "{_capital(said.replace("|", " "))}"', link)
         head, _, tail = said.partition("|")
         head = head if head[-1] in "?!" else head.rstrip(".") + ","
-        return f'"{_capital(head)}" {tag}.' + (f' "{tail}"' if tail else "")
+        return f'"{_capital(head)}" {tag}.' + (f' "{_capital(tail)}"' if tail else "")
 
     def _accept(
         self, pattern: Pattern, roles: dict[str, Any], text: str, draft: Draft, joined: bool
@@ -170,7 +173,7 @@ class Teller:
         plain = not event.speaker and not joined and self.sentences[-1].endswith(".") and "," not in text
         self._open = self._subject(pattern, roles) if plain else None
         settle(self.world, event, roles, draft.new_beings, draft.new_things, draft.owns)
-        self.events.append(Event(event.name, tuple(sorted(roles.items())), len(self.sentences) - 1))
+        self.events.append(Event(event.name, in_order(roles), len(self.sentences) - 1))
 
     def _subject(self, pattern: Pattern, roles: dict[str, Any]) -> tuple[str, ...] | None:
         first = pattern.variants[0][0]
@@ -197,6 +200,11 @@ def settle(
         world.make(rule, roles)
 
 
+def in_order(roles: Roles) -> tuple[tuple[str, Any], ...]:
+    """Roles as an event keeps them: by letter, groups by name."""
+    return tuple((role, tuple(sorted(v)) if isinstance(v, tuple) else v) for role, v in sorted(roles.items()))
+
+
 def infer(role: str, event: EventKind, known: Roles, discourse: Discourse, world: World) -> Any:
     """What is meant by a role that the words leave out."""
     if role == "G":
@@ -206,6 +214,8 @@ def infer(role: str, event: EventKind, known: Roles, discourse: Discourse, world
     subject = known.get(event.speaker or "A") or discourse.subject() or ""
     if role in "pqr":
         return world.where_is(subject)
+    if role == "w":
+        return world.facts.get(("wants", subject))
     if role in "ABCDE":
         return subject if role == "A" and not event.speaker else discourse.other(subject)
     return None

@@ -68,7 +68,8 @@ LOOKS = {
     "colour": "red blue green yellow orange purple pink white black brown grey golden silver".split(),
     "size": "big small little tiny".split(),
     "age": "old new".split(),
-    "touch": "soft round shiny wooden warm long woolen paper sweet fresh pretty striped".split(),
+    "touch": "soft round shiny warm long sweet fresh pretty".split(),
+    "make": "wooden woolen paper".split(),
 }  # fmt: skip
 LOOK_GROUP = {look: group for group, looks in LOOKS.items() for look in looks}
 # Adjectives that say nothing to be checked.
@@ -78,11 +79,11 @@ _BRIGHT = "red blue green yellow orange purple"
 # noun | traits | colours | looks | used / use
 _THINGS = f"""
 ball | toy roll | {_BRIGHT} | big small new | bounced / bounce
-kite | toy wind break | {_BRIGHT} | big new paper | flew / fly
-doll | toy soft | | small pretty new | hugged / hug
-drum | toy break sound | {_BRIGHT} | small new wooden | played / play
-boat | toy float break | {_BRIGHT} white | little wooden new | sailed / sail
-puppet | toy break | | wooden little new | played with / play with
+kite | toy wind break made | {_BRIGHT} | big new paper | flew / fly
+doll | toy soft made | | small pretty new | hugged / hug
+drum | toy break sound made | {_BRIGHT} | small new wooden | played / play
+boat | toy float break made | {_BRIGHT} white | little wooden new | sailed / sail
+puppet | toy break made | | wooden little new | played with / play with
 balloon | toy wind | {_BRIGHT} pink | big round | held / hold
 train | toy break | {_BRIGHT} | little wooden new | pushed / push
 wagon | toy break | red blue green | little wooden old | pulled / pull
@@ -92,13 +93,13 @@ book | toy | red blue green | big old new | read / read
 whistle | toy small sound | red silver yellow | shiny little new | blew / blow
 flute | toy sound break | silver white brown | long wooden | played / play
 bell | toy small sound treasure | golden silver | shiny little | rang / ring
-pinwheel | toy wind break | {_BRIGHT} | paper pretty | held / hold
+pinwheel | toy wind break made | {_BRIGHT} | paper pretty | held / hold
 hat | wear wind | {_BRIGHT} white black | new big | wore / wear
-cap | wear wind | red blue green | new woolen | wore / wear
-scarf | wear wind soft | {_BRIGHT} | long woolen warm | wore / wear
-mitten | wear small | red blue green | woolen warm | wore / wear
+cap | wear wind knit | red blue green | new woolen | wore / wear
+scarf | wear wind soft knit | {_BRIGHT} | long woolen warm | wore / wear
+mitten | wear small knit | red blue green | woolen warm | wore / wear
 ribbon | wear wind small | red blue pink yellow | long pretty | wore / wear
-crown | wear break | golden yellow | paper shiny | wore / wear
+crown | wear break made | golden yellow | paper shiny | wore / wear
 ring | wear roll small treasure | golden silver | shiny little | wore / wear
 umbrella | wind tool | {_BRIGHT} black | big old new | held / hold
 lamp | tool break | | small old | held / hold
@@ -118,15 +119,15 @@ blanket | soft tool | {_BRIGHT} | warm old woolen | folded / fold
 pillow | soft tool | {_BRIGHT} white | big soft | hugged / hug
 rope | tool | | long old | held / hold
 ladder | tool big | | long wooden old | climbed / climb
-apple | food roll | red green | sweet round | ate / eat
-pear | food roll | yellow green | sweet big | ate / eat
-peach | food roll | | sweet round | ate / eat
-plum | food roll small | purple | sweet round | ate / eat
-cookie | food | | big sweet round | ate / eat
-cake | food | | big little sweet | ate / eat
-pie | food | | warm sweet big | ate / eat
-bun | food | | warm sweet little | ate / eat
-muffin | food | | warm sweet | ate / eat
+apple | food roll fruit | red green | sweet round | ate / eat
+pear | food roll fruit | yellow green | sweet big | ate / eat
+peach | food roll fruit | | sweet round | ate / eat
+plum | food roll small fruit | purple | sweet round | ate / eat
+cookie | food baked | | big sweet round | ate / eat
+cake | food baked | | big little sweet | ate / eat
+pie | food baked | | warm sweet big | ate / eat
+bun | food baked | | warm sweet little | ate / eat
+muffin | food baked | | warm sweet | ate / eat
 sandwich | food | | big fresh | ate / eat
 carrot | food | orange | long sweet big | ate / eat
 pumpkin | big plant | orange yellow | big round | smelled / smell

@@ -110,7 +110,7 @@ class World:
             elif rule.relation == "!=":
                 bad = actual == expected and actual is not None
             elif rule.relation == "~":
-                bad = actual != expected and actual is not None and expected is not None
+                bad = actual is not None and expected is not None and actual not in _members(expected)
             else:
                 bad = actual != expected
             if bad:

@@ -1,6 +1,6 @@
 // One query and one key, turned by their positions; the score and what each pair adds to it.
 const setup = (figure) => {
-  const { query, key, widest } = figure.data;
+  const { query, key, widest, trained } = figure.data;
   const half = query.length / 2;
 
   const turned = (x, position) => Array.from({ length: half }, (_, j) => {
@@ -13,11 +13,12 @@ const setup = (figure) => {
   const partsOf = (q, k) => q.map(([a, b], j) => (a * k[j][0] + b * k[j][1]) / Math.sqrt(2 * half));
   const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
-  const curve = Array.from({ length: 2 * widest + 1 }, (_, i) => {
-    const distance = i - widest;
-    return [distance, sum(partsOf(turned(query, distance), turned(key, 0)))];
-  });
+  const curve = Array.from({ length: widest + 1 }, (_, distance) =>
+    [distance, sum(partsOf(turned(query, distance), turned(key, 0)))]);
   const reach = Math.ceil(Math.max(...curve.map(([, value]) => Math.abs(value))) / 5) * 5;
+
+  const signed = (number) =>
+    Math.abs(number) < 0.05 ? "0.0" : `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(1)}`;
 
   const drawHand = (svg, cx, cy, r, [a, b], i) => {
     const length = Math.hypot(a, b);
@@ -28,6 +29,7 @@ const setup = (figure) => {
   };
 
   return ({ m, n, both }) => {
+    figure.limit("n", m);  // no query sees a later key
     const [q, k] = [turned(query, m + both), turned(key, n + both)];
     const parts = partsOf(q, k);
     const score = sum(parts);
@@ -38,13 +40,15 @@ const setup = (figure) => {
       draw(svg, "circle", { cx, cy, r, fill: "none", class: "lt-axis" });
       drawHand(svg, cx, cy, r, q[j], 0);
       drawHand(svg, cx, cy, r, k[j], 1);
-      const text = `${part < 0 ? "−" : "+"}${Math.abs(part).toFixed(1)}`;
-      draw(svg, "text", { x: cx, y: cy + 62, "text-anchor": "middle" }, text);
+      draw(svg, "text", { x: cx, y: cy + 62, "text-anchor": "middle" }, signed(part));
     });
+    const box = [44, 185, 440, 385];
+    const shade = { fill: "var(--lt-ink)", opacity: 0.13 };
     const plot = axes(svg, {
-      x: [-widest, widest], y: [-reach, reach], box: [44, 185, 440, 385],
-      xLabel: "distance m − n (tokens)", yLabel: "score",
+      x: [0, widest], y: [-reach, reach], box, xLabel: "distance m − n (tokens)", yLabel: "score",
     });
+    const width = plot.x(trained - 1) - plot.x(0);
+    draw(svg, "rect", { x: box[0], y: box[1], width, height: box[3] - box[1], ...shade });
     plot.line(curve);
     plot.dot([m - n, score], 1, { r: 6 });
     return { query: m + both, key: n + both, distance: m - n, parts, score };

@@ -13,7 +13,6 @@ And so {G} became friends
 = end_home: ->
 {G} walked home hand in hand
 {G} went home with [happy hearts|muddy shoes and big smiles|tired feet]
-{G} sang all the way home
 Hand in hand, {G} went home for supper
 When the stars came out, {G} went home
 

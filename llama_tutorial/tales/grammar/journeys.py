@@ -88,8 +88,8 @@ there {A} saw {B.new} [under a tree|humming a song|looking at the sky|with a hea
 {B.new} came [slowly |]up the path
 {A} heard steps and saw {B.new}
 
-= join: B.where~A.where -> B.where=A.where, friends(A,B), friends(B,A)
-{A} met {B.rel} there
+= join: B.where~A.where -> B.where=A.where
+{A} met {B.rel} and called hello
 {A} saw {B.rel} and waved
 {A} called {B.rel} to come along
 {A} found {B.rel} there

@@ -13,7 +13,8 @@ LINKS: dict[str, tuple[str, ...]] = {
     "then": ("Then", "Then", "After that,", "Next,", "", ""),
     "soon": ("Soon", "Before long,", "After a while,", "A little later,", ""),
     "later": ("A little later,", "After a while,", "Some time later,", "After lunch,", "Later that day,"),
-    "sudden": ("Suddenly,", "Just then,", "All at once,", "But then,", "Suddenly"),
+    "sudden": ("Suddenly,", "Just then,", "All at once,", "Suddenly"),
+    "just": ("Just then,", "At that moment,", "Just then", "Soon", ""),
     "then_but": ("But", "But then", "But soon", ""),
     "but": ("But", "But", ""),
     "still": ("Still,", "But", ""),
@@ -59,4 +60,5 @@ BEFORE: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 # A sound by itself: the reader knows it as a sentence that claims nothing.
 SOUNDS = ("Whoosh", "Splash", "Bump", "Crack", "Snap", "Boom", "Crash", "Pop", "Tap, tap, tap", "Drip, drip, drip", "Plop",
-          "Oh", "Rumble", "Swish", "Thump", "Creak", "Hoo, hoo", "Achoo")  # fmt: skip
+          "Oh", "Rumble", "Swish", "Thump", "Creak", "Hoo, hoo", "Achoo",
+          "Surprise", "Ready, set, go")  # fmt: skip

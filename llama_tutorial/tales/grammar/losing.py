@@ -79,7 +79,7 @@ No, I did not see it.|But I will help you look.
 No, but I can help you look
 soft: I am sorry, I have not.|Let us look together.
 
-= clue B>A: x.loser=A -> x.spot=s
+= clue B>A: x.loser=A -> x.spot=s, helped(B,A)
 Yes!|I saw it {s}.
 I think I saw [something|it] {s}
 ?: Did you look {s}?
@@ -87,23 +87,30 @@ Look {s}.|Lost things like to hide there.
 glad: Something [moved|fell] {s}.|Go and see!
 
 = find: x.loser=A, x.spot~s, s@A -> x.holder=A, x.spot=-, x.loser=-, A.mood=glad, found(A,x,s)
-{A} looked {s}, and there was {x}
+{A} looked {s}, and there was {x.the}
 there it was, {s}! {A} picked up {x}
-there, {s}, lay {x}, and {A} picked {x.it} up
-And there was {x}, {s}! {A} picked {x.it} up with a shout of joy
+there, {s}, lay {x.the}, and {A} picked {x.it} up
+And there was {x.the}, {s}! {A} picked {x.it} up with a shout of joy
 {A} reached {s} and pulled out {x}
-<x:small> {A} saw something [shine|move] {s}. It was {x}
+<x:small> {A} saw something [shine|move] {s}. it was {x.the}
+
+= find_there: x.loser=A, x.spot~s, s@A -> x.holder=A, x.spot=-, x.loser=-, A.mood=glad, found(A,x,s)
+{A} ran to look, and there was {x.the}, {s}
+{A} ran and looked {s}. There was {x}!
+and sure enough, {s} lay {x.the}
+{A} hurried to look {s}, and there was {x.the}!
+It was true! {A} found {x} {s}
 
 = find_for: x.loser!=B, x.spot~s, s@B -> x.holder=B, x.spot=-, found(B,x,s)
 {B} looked {s} and found {x}
 {B} reached {s} and pulled out {x}
 it was {B} who looked {s} and found {x}
-{B} looked {s}, and there was {x}
-there was {x}, {s}! {B} picked {x.it} up
+{B} looked {s}, and there was {x.the}
+there was {x.the}, {s}! {B} picked {x.it} up
 
 = here B>A: x.holder=B, x.loser=A, A.where~B.where -> x.holder=A, x.loser=-, A.mood=glad, helped(B,A)
 glad: Here is {x.your}!
-proud: I have it!|Here is {x.your}.
+proud: I have it!|Here is {x.your}, {A.voc}.
 glad: Look what I found!|Is this {x.your}?
 Here you are, {A.voc}.|It was {s} all the time.
 

@@ -1,0 +1,176 @@
+"""``llama-tutorial pretrain``: train a model from nothing, on the story world or any text.
+
+The defaults train the small Llama that this package ships. A run that was stopped, by Ctrl-C or by
+anything else, goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama_tutorial.cli.options import add_device, parse_device
+
+if TYPE_CHECKING:
+    from llama_tutorial.config import ModelConfig
+    from llama_tutorial.corpus import Corpus
+    from llama_tutorial.tokenizer_base import BaseTokenizer
+
+SAMPLE_TOKENS = 80
+VALIDATION_BATCHES = 20
+
+
+def add(commands: Any) -> None:
+    """Add the command and its options."""
+    command = commands.add_parser("pretrain", help="train a model from nothing")
+    command.set_defaults(run=run)
+    command.add_argument("--out", required=True, help="the folder for everything that is written")
+    command.add_argument("--data", default="tales", help="tales, tinystories, or a text file")
+    command.add_argument("--tales", type=int, default=200_000, help="how many tales to tell")
+    _add_tokenizer(command.add_argument_group("tokenizer"))
+    _add_model(command.add_argument_group("model"))
+    _add_training(command.add_argument_group("training"))
+
+
+def _add_tokenizer(group: Any) -> None:
+    group.add_argument("--tokenizer", help="a tokenizer's file; by default one is trained")
+    group.add_argument("--vocab-size", type=int, default=1024, help="of the one that is trained")
+    group.add_argument("--characters", action="store_true", help="one token a character instead")
+
+
+def _add_model(group: Any) -> None:
+    group.add_argument("--preset", help="a preset's name, in place of the sizes below")
+    group.add_argument("--dim", type=int, default=128)
+    group.add_argument("--layers", type=int, default=6)
+    group.add_argument("--heads", type=int, default=8)
+    group.add_argument("--kv-heads", type=int, default=4)
+    group.add_argument("--hidden-dim", type=int, default=352)
+    group.add_argument("--context", type=int, default=256)
+    group.add_argument("--untied", action="store_true", help="an output head of its own")
+
+
+def _add_training(group: Any) -> None:
+    group.add_argument("--steps", type=int, default=4000)
+    group.add_argument("--batch-size", type=int, default=32, help="rows of --context tokens")
+    group.add_argument("--micro-batches", type=int, default=1, help="parts of a batch, for memory")
+    group.add_argument("--lr", type=float, default=3e-3, help="the peak")
+    group.add_argument("--warmup", type=int, default=100, help="steps")
+    group.add_argument("--evaluate-every", type=int, default=250, help="steps")
+    group.add_argument("--checkpoint-every", type=int, default=250, help="steps")
+    group.add_argument("--cross-documents", action="store_true", help="attend across documents")
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument("--autocast", choices=["bfloat16", "float16"], help="compute in")
+    group.add_argument("--compile", action="store_true")
+    group.add_argument("--gradient-checkpointing", action="store_true")
+    add_device(group)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prepare tokens, train, and print what the run is and what the model writes."""
+    import torch
+
+    from llama_tutorial.corpus import load_corpus
+    from llama_tutorial.model import Transformer
+    from llama_tutorial.pretraining import TokenStream, tokenize
+    from llama_tutorial.trainer import TrainConfig, train
+
+    settings = TrainConfig(
+        total_steps=arguments.steps,
+        peak_lr=arguments.lr,
+        warmup_steps=arguments.warmup,
+        micro_batches=arguments.micro_batches,
+        autocast=arguments.autocast,
+        compile=arguments.compile,
+        gradient_checkpointing=arguments.gradient_checkpointing,
+        evaluate_every=arguments.evaluate_every,
+        checkpoint_every=arguments.checkpoint_every,
+    )
+    device = parse_device(arguments.device)
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
+    tokenizer = _tokenizer(arguments, corpus, out)
+    source = f"{corpus.source} {tokenizer.vocab_size}"
+    sizes = {"batch_size": arguments.batch_size, "context": arguments.context}
+    sizes |= {"seed": arguments.seed, "separate_documents": not arguments.cross_documents}
+    training = TokenStream(
+        tokenize(corpus.training, tokenizer, out / "training.tokens", source), **sizes
+    )
+    validation = TokenStream(
+        tokenize(corpus.validation, tokenizer, out / "validation.tokens", source), **sizes
+    )
+    torch.manual_seed(arguments.seed)
+    model = Transformer(_config(arguments, tokenizer.vocab_size)).to(device)
+    tokens = arguments.steps * arguments.batch_size * arguments.context
+    print(
+        f"{model.config.n_params:,} parameters, {training.info.n_tokens:,} tokens of text, "
+        f"{tokens:,} to train on ({tokens / training.info.n_tokens:.1f} epochs)"
+    )
+
+    def show(step: int, model: Transformer) -> None:
+        print(f"step {step}: {_sample(model, tokenizer)}", flush=True)
+
+    batches = list(validation.every_window())[:VALIDATION_BATCHES]
+    finished = train(
+        model,
+        training.batch,
+        settings,
+        out,
+        validation=batches,
+        tokenizer=tokenizer,
+        on_evaluation=show,
+    )
+    if finished:
+        print(f"finished: the model is {out / 'model'}")
+    else:
+        print("stopped; the same command goes on from here")
+
+
+def _config(arguments: argparse.Namespace, vocab_size: int) -> ModelConfig:
+    from llama_tutorial.config import PRESETS, ModelConfig
+
+    if arguments.preset is not None:
+        if arguments.preset not in PRESETS:
+            raise ValueError(f"--preset {arguments.preset}: must be one of {', '.join(PRESETS)}")
+        return PRESETS[arguments.preset].replace(
+            vocab_size=vocab_size, max_seq_len=arguments.context
+        )
+    return ModelConfig(
+        dim=arguments.dim,
+        n_layers=arguments.layers,
+        n_heads=arguments.heads,
+        n_kv_heads=arguments.kv_heads,
+        hidden_dim=arguments.hidden_dim,
+        vocab_size=vocab_size,
+        max_seq_len=arguments.context,
+        tie_embeddings=not arguments.untied,
+    )
+
+
+def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> BaseTokenizer:
+    """The tokenizer that is given, that lies in ``out`` from before, or a new one."""
+    from llama_tutorial.bpe import BPETokenizer
+    from llama_tutorial.tokenizer import Tokenizer, load_tokenizer
+
+    path = out / "tokenizer.model"
+    if arguments.tokenizer is not None:
+        return load_tokenizer(arguments.tokenizer)
+    if not path.exists():
+        # The validation texts are of the same kind, and short enough to learn pieces from.
+        texts = [*corpus.validation] if arguments.data == "tales" else list(corpus.training)
+        if arguments.characters:
+            BPETokenizer.of_characters([*texts, *corpus.validation]).save(path)
+        else:
+            Tokenizer.train(texts, arguments.vocab_size).save(path)
+    return load_tokenizer(path)
+
+
+def _sample(model: Any, tokenizer: BaseTokenizer) -> str:
+    from llama_tutorial.generation import generate
+
+    room = min(SAMPLE_TOKENS, model.config.max_seq_len - 1)
+    (ids,) = generate(
+        model, [[tokenizer.bos_id]], room, temperature=0.7, seed=0, stop_ids={tokenizer.eos_id}
+    )
+    return tokenizer.decode(ids)

@@ -1,0 +1,155 @@
+"""What the tools and the tests know of notebooks: their environment, set-up cell and text form.
+
+The set-up cell is one text, here; the repository's address in it comes from ``_config.yml``, the
+one place where people edit it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+
+# Every run of a notebook, by the runner or by nbval, sees these: one thread, so that sums add up in
+# one order; no progress bars, whose text is a clock; no network.
+KERNEL_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TQDM_DISABLE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "PYTHONHASHSEED": "0",
+}
+
+# A stand-in for another machine: no vector instructions, other matrix kernels.
+OTHER_MACHINE = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
+
+SETUP_TAG = "remove-cell"
+SETUP_CELL = """\
+# Set-up: installs the book's package where it is missing, as in Colab, and chooses the device.
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("llama_tutorial") is None:
+    source = os.environ.get(
+        "LLAMA_TUTORIAL_SOURCE",
+        "llama-tutorial[torch,notebooks] @ git+{url}",
+    )
+    pip = [sys.executable, "-m", "pip", "install", "-qq", source]
+    done = subprocess.run(pip, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    importlib.invalidate_caches()
+
+import torch
+
+from llama_tutorial import figures
+
+device = "cuda" if torch.cuda.is_available() else "cpu"
+figures.use()"""
+
+
+def repository_url() -> str:
+    """The repository's address, from ``_config.yml``."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    return config["repository"]["url"].rstrip("/")
+
+
+def setup_cell() -> str:
+    """The text of the first code cell of every notebook."""
+    return SETUP_CELL.replace("{url}", repository_url())
+
+
+def is_setup_cell(cell: NotebookNode) -> bool:
+    """Whether a cell is the set-up cell, of this or of an earlier text."""
+    return cell.cell_type == "code" and cell.source.startswith("# Set-up: ")
+
+
+def chapters() -> list[Path]:
+    """The notebooks of the book."""
+    return sorted(BOOK.glob("*.ipynb"))
+
+
+def read(path: Path) -> NotebookNode:
+    """A notebook as nbformat 4."""
+    return nbformat.read(path, as_version=4)
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Writes a notebook in the one form that is committed.
+
+    The set-up cell of today, counted cell ids, no metadata that depends on who ran it or where.
+    """
+    with_setup_cell(notebook)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"c{number:03d}"
+        cell.metadata.pop("execution", None)
+    notebook.metadata = NotebookNode(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+
+
+def with_setup_cell(notebook: NotebookNode) -> None:
+    """Puts the set-up cell of today in the place of the one that is there, or first of all code."""
+    places = [i for i, cell in enumerate(notebook.cells) if is_setup_cell(cell)]
+    if not places:
+        code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+        places = [code[0] if code else len(notebook.cells)]
+        notebook.cells.insert(places[0], nbformat.v4.new_code_cell())
+    cell = notebook.cells[places[0]]
+    cell.source = setup_cell()
+    cell.metadata["tags"] = [SETUP_TAG]
+
+
+def to_text(notebook: NotebookNode) -> str:
+    """A notebook as MyST Markdown to write in, without outputs and without the set-up cell."""
+    parts: list[str] = []
+    for cell in notebook.cells:
+        if is_setup_cell(cell):
+            continue
+        if cell.cell_type == "markdown":
+            between = "+++\n\n" if parts and not parts[-1].endswith("```\n") else ""
+            parts.append(f"{between}{cell.source}\n")
+        else:
+            parts.append(f"```{{code-cell}}\n{_options(cell.metadata)}{cell.source}\n```\n")
+    return "\n".join(parts)
+
+
+def _options(metadata: NotebookNode) -> str:
+    plain = json.loads(json.dumps(metadata))  # YAML knows dicts, not nbformat's kind of them
+    kept = {key: value for key, value in plain.items() if key in ("tags", "mystnb")}
+    return f"---\n{yaml.safe_dump(kept, allow_unicode=True, width=90)}---\n" if kept else ""
+
+
+_CODE = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```[ \t]*$\n?", re.DOTALL | re.MULTILINE)
+_HEAD = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
+_BREAK = re.compile(r"^\+\+\+[ \t]*$\n?", re.MULTILINE)
+
+
+def from_text(text: str) -> NotebookNode:
+    """A notebook, not yet run, from the MyST Markdown that :func:`to_text` writes."""
+    cells: list[NotebookNode] = []
+    # split() puts the insides of the code cells between the pieces of prose.
+    for number, piece in enumerate(_CODE.split(text)):
+        if number % 2:
+            head = _HEAD.match(piece)
+            metadata = yaml.safe_load(head[1]) if head else {}
+            source = piece[head.end() :] if head else piece
+            cells.append(nbformat.v4.new_code_cell(source.strip("\n"), metadata=metadata))
+        else:
+            prose = (part.strip("\n") for part in _BREAK.split(piece))
+            cells += [nbformat.v4.new_markdown_cell(part) for part in prose if part.strip()]
+    return nbformat.v4.new_notebook(cells=cells)

@@ -1,0 +1,79 @@
+"""Runs notebooks in place, so that a second run writes the same file.
+
+    python scripts/run_notebooks.py               every chapter of the book
+    python scripts/run_notebooks.py rope gqa      these chapters
+
+Nothing that differs from run to run is kept: no widget state, no time stamps, counted cell ids. The
+environment is the one in which nbval runs the notebooks again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import notebooks
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def run(path: Path, timeout: int = 600) -> None:
+    """Executes one notebook from top to bottom and writes it back.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell failed; the file stays as it was.
+    """
+    notebook = notebooks.read(path)
+    notebooks.with_setup_cell(notebook)
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        store_widget_state=False,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute()
+    _drop_widget_views(notebook)
+    notebooks.write(notebook, path)
+
+
+def _drop_widget_views(notebook: NotebookNode) -> None:
+    """A view that has lost its kernel shows an error where the HTML beside it shows the figure."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output["data"].pop(WIDGET_VIEW, None)
+
+
+def chosen(names: list[str]) -> list[Path]:
+    """The notebooks meant by chapter names or paths; all chapters where no name is given."""
+    if not names:
+        return notebooks.chapters()
+    paths = [Path(n) if n.endswith(".ipynb") else notebooks.BOOK / f"{n}.ipynb" for n in names]
+    for path in paths:
+        if not path.is_file():
+            known = [chapter.stem for chapter in notebooks.chapters()]
+            raise FileNotFoundError(f"no notebook {path.name!r}; the chapters are: {known}")
+    return paths
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Reads the command line and runs the notebooks one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="chapter names or paths; all when none is given")
+    parser.add_argument("--timeout", type=int, default=600, help="seconds a cell may take")
+    options = parser.parse_args(arguments)
+    os.environ.update(notebooks.KERNEL_ENVIRONMENT)
+    for path in chosen(options.names):
+        begin = time.perf_counter()
+        run(path, options.timeout)
+        print(f"{path.name}: {time.perf_counter() - begin:.1f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""A notebook alone in an empty folder, where the package is not installed: as Colab opens it.
+
+The environment has the libraries, as Colab has, but not the package: its set-up cell must fetch
+that, here from this source tree instead of from the repository's address.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nbformat")
+pytest.importorskip("nbclient")
+
+import nbformat
+import notebooks
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    """A Python with this environment's libraries, but without the package."""
+    folder = tmp_path / "environment"
+    venv.create(folder, with_pip=False)
+    paths = {"base": str(folder), "platbase": str(folder)}
+    own = Path(sysconfig.get_path("purelib", vars=paths))
+    # A path file adds the libraries; the path files among these, such as the one of our own
+    # package installed in place, are not read again.
+    (own / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return Path(sysconfig.get_path("scripts", vars=paths)) / "python"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """The source tree, copied, because building a wheel writes into it."""
+    leave = shutil.ignore_patterns(".*", "_build", "build", "*.egg-info", "__pycache__", "book")
+    return shutil.copytree(notebooks.ROOT, tmp_path / "source", ignore=leave)
+
+
+def _open(notebook: nbformat.NotebookNode, python: Path, source: str, folder: Path) -> None:
+    """Runs a notebook in its own folder by that Python, without an index of packages."""
+    folder.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "LLAMA_TUTORIAL_SOURCE": source,
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads this as the negation of its name
+        "JUPYTER_PATH": str(folder),
+        **notebooks.KERNEL_ENVIRONMENT,
+    }
+    client = NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
+    client.create_kernel_manager()
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    client.km.kernel_spec.argv = command
+    client.execute(env=environment)
+
+
+def _printed(notebook: nbformat.NotebookNode) -> list[list[dict]]:
+    return [
+        [{"type": o.output_type, "text": o.get("text"), "plain": o.get("data", {}).get("text/plain")}
+         for o in cell.outputs]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]  # fmt: skip
+
+
+def test_environment_lacks_the_package(python: Path) -> None:
+    code = (
+        "import torch, ipykernel; import importlib.util as u; print(u.find_spec('llama_tutorial'))"
+    )
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [python, "-c", code], env=environment, cwd=python.parent, capture_output=True, text=True
+    )
+    assert done.stdout == "None\n", done.stderr
+
+
+def test_a_bad_source_raises_what_pip_says(python: Path, tmp_path: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(notebooks.setup_cell())])
+    with pytest.raises(CellExecutionError, match=r"(?s)RuntimeError.*nowhere' does not exist"):
+        _open(notebook, python, str(tmp_path / "nowhere"), tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rope"])
+def test_a_notebook_runs_alone(name: str, python: Path, source: Path, tmp_path: Path) -> None:
+    committed = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
+    alone = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
+    _open(alone, python, f"{source}[torch,notebooks]", tmp_path / "alone")
+    assert _printed(alone) == _printed(committed)
+    installed = list(python.parent.parent.rglob("site-packages/llama_tutorial/__init__.py"))
+    assert len(installed) == 1
+    assert sys.prefix != str(python.parent.parent)

@@ -1,0 +1,188 @@
+"""The house rules of the package and of the repository, as far as a machine can hold them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nbformat")
+pytest.importorskip("yaml")
+
+import api_page
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A module imports only from floors below its own; a folder stands on one floor.
+FLOORS = [
+    # needs nothing of the package
+    {"shapes", "config", "progress", "files", "tensor_check", "vocabulary", "merging", "chat"},
+    {"tales"},
+    # one concept each
+    {"rmsnorm", "rope", "swiglu", "gpt", "kv_cache", "sampling", "quantization", "corpus"},
+    {"bpe_training", "stream_decoder", "sentencepiece_file", "tokenizer_bin"},
+    {"gqa", "tokenizer_base", "llama2c_header"},
+    {"model", "bpe", "llama2c_file"},
+    # what is done with a model
+    {"generation", "checkpoints", "tokenizer", "training"},
+    {"pretraining", "run_folder"},
+    {"trainer"},
+    # what people use
+    {"cli", "figures"},
+]
+
+
+# The package
+
+
+def _imports(tree: ast.AST) -> list[str]:
+    """Full names of what is imported, at the top or in a function, but not for type checkers."""
+    names: list[str] = []
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        names += _imports(node)
+    return names
+
+
+def _floor(name: str) -> int:
+    """The floor of a module; the modules of a folder live on the folder's floor."""
+    for height, floor in enumerate(FLOORS):
+        if name.split(".")[0] in floor or name in floor:
+            return height
+    raise AssertionError(f"{name} has no floor: put it into FLOORS in tests/test_book.py")
+
+
+MODULES = api_page.modules()
+each_module = pytest.mark.parametrize("name", MODULES)
+
+
+@each_module
+def test_module_imports_only_from_floors_below(name: str) -> None:
+    own = name.split(".")[0]
+    for imported in _imports(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        package, _, rest = imported.partition(".")
+        if package != "llama_tutorial" or rest.split(".")[0] == own:
+            continue
+        assert _floor(rest.split(".")[0]) < _floor(own), f"{name} imports {imported}"
+
+
+@each_module
+def test_module_is_one_concept_long(name: str) -> None:
+    lines = MODULES[name].read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 300
+    has_code = any(line.startswith(("def ", "class ", "from ", "import ")) for line in lines)
+    assert not has_code or "from __future__ import annotations" in lines
+
+
+@each_module
+def test_functions_are_short(name: str) -> None:
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= 50, f"{node.name} has {length} lines"
+
+
+def test_api_page_holds_every_module() -> None:
+    written = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
+    assert written == api_page.page(), "run: python scripts/api_page.py"
+    assert all(f".. automodule:: llama_tutorial.{name}\n" in written for name in MODULES)
+
+
+# The repository
+
+
+def _committed() -> list[Path]:
+    git = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in names.splitlines() if (ROOT / name).is_file()]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
+def test_the_repositorys_address_is_edited_in_one_place() -> None:
+    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    places = {path.relative_to(ROOT).as_posix() for path in _committed() if url in _text(path)}
+    assert {place for place in places if not re.fullmatch(r"book/\w+\.ipynb", place)} == {
+        "_config.yml"
+    }
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    # Pieced together, so that this file does not find itself.
+    folders = [f"/{name}/" for name in ("root", "home", "Users", "work", "tmp")]
+    hosts = ["pypi" + ".org", "python" + "hosted", "local" + "host:", "files.pythonh" + "osted"]
+    pattern = re.compile(
+        "|".join(rf"(?<![\w.)}}/]){re.escape(f)}" for f in folders) + "|" + "|".join(hosts)
+    )
+    found = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in _committed()
+        for match in [pattern.search(_text(path))]
+        if match
+    }
+    assert found == set()
+
+
+def test_requirements_are_exact_and_know_the_package() -> None:
+    lines = [line.strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    assert lines[0] == "-c constraints.txt"
+    assert lines[-1] == "-e ."
+    pinned = lines[1:-1] + [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in pinned)
+    names = [re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in pinned]
+    assert len(set(names)) == len(names)
+
+
+def test_requirements_hold_every_extra_of_the_package() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    wanted = [line for group in groups for line in group]
+    names = {re.match(r"[\w-]+", line)[0].lower().replace("_", "-") for line in wanted}
+    text = (ROOT / "requirements.txt").read_text().lower().replace("_", "-")
+    assert {name for name in names if f"\n{name}==" not in text} == set()
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^pip install -r requirements\.txt && .+$", readme, re.MULTILINE)
+    assert len(commands) == 2
+    build, test = commands
+    assert "jupyter-book build . -W -n --keep-going" in build
+    assert "pytest" in test
+    workflow = (ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8")
+    assert build in workflow
+    assert test in workflow
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]])
+def test_ruff_is_content(arguments: list[str]) -> None:
+    ruff = Path(sys.executable).with_name("ruff")
+    if not ruff.exists():
+        pytest.skip("ruff is not installed beside this Python")
+    done = subprocess.run(
+        [ruff, *arguments, "."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

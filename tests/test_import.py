@@ -1,0 +1,165 @@
+"""What can be imported where: without torch, without SentencePiece, without the shape checker."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import small_models
+
+import llama_tutorial
+from llama_tutorial import generate
+
+OPTIONAL = ("torch", "sentencepiece", "safetensors", "jaxtyping", "beartype", "tqdm")
+
+# All that the NumPy engine and its tokenizers stand on.
+TORCH_FREE = (
+    "bpe",
+    "bpe_training",
+    "chat",
+    "config",
+    "files",
+    "llama2c_file",
+    "progress",
+    "quantization",
+    "sentencepiece_file",
+    "shapes",
+    "stream_decoder",
+    "tales",
+    "tokenizer",
+    "tokenizer_bin",
+    "vocabulary",
+)
+
+BLOCK = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def run_without(blocked: tuple[str, ...], code: str) -> str:
+    """What ``code`` prints in a new Python where the ``blocked`` packages are not installed."""
+    tests = Path(__file__).parent
+    package = Path(llama_tutorial.__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-c", BLOCK.format(blocked=blocked) + code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(package), str(tests)))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_numpy_alone_is_enough_for_the_torch_free_half():
+    names = [f"llama_tutorial.{name}" for name in TORCH_FREE]
+    out = run_without(
+        OPTIONAL,
+        f"""
+import importlib
+import llama_tutorial
+print(llama_tutorial.ModelConfig().n_params, "gpt2" in llama_tutorial.PRESETS)
+for name in {names}:
+    importlib.import_module(name)
+print(*(name for name in {OPTIONAL} if name in sys.modules))
+""",
+    )
+    assert out == "6738415616 True\n\n"
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    """Also where everything is installed: names come when they are used."""
+    out = run_without(
+        (), f"import llama_tutorial; print([n for n in {OPTIONAL} if n in sys.modules])"
+    )
+    assert out == "[]\n"
+
+
+def test_a_checkpoint_and_its_tokenizer_are_read_without_torch(assets):
+    out = run_without(
+        OPTIONAL,
+        f"""
+from llama_tutorial import BPETokenizer, load_tokenizer
+from llama_tutorial.llama2c_file import read
+file = read({str(assets / "stories260K.bin")!r})
+print(sum(array.size for array in file.tensors.values()), file.config.n_params)
+tokenizer = load_tokenizer({str(assets / "tok512.bin")!r})
+print(type(tokenizer) is BPETokenizer, tokenizer.decode(tokenizer.encode("Once upon a time")))
+""",
+    )
+    assert out == "260032 260032\nTrue Once upon a time\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"), [("Transformer", "torch"), ("generate", "torch"), ("RMSNorm", "torch")]
+)
+def test_a_missing_package_is_named_with_what_to_install(name, missing):
+    out = run_without(
+        (missing,),
+        f"""
+import llama_tutorial
+try:
+    llama_tutorial.{name}
+except ImportError as error:
+    print(error)
+try:
+    from llama_tutorial import {name}
+except ImportError as error:
+    print(error)
+""",
+    )
+    message = f"llama_tutorial.{name} needs {missing}: pip install 'llama-tutorial[torch]'"
+    assert out == f"{message}\n{message}\n"
+
+
+def test_without_the_shape_checker_the_model_is_the_same():
+    code = """
+import json
+import small_models
+from llama_tutorial import generate
+model = small_models.random_model(small_models.NAMED["llama-gqa"])
+print(json.dumps(generate(model, [[1, 2, 3], [4]], 12, seed=0)))
+"""
+    model = small_models.random_model(small_models.NAMED["llama-gqa"])
+    out = run_without(("jaxtyping", "beartype", "tqdm", "safetensors", "sentencepiece"), code)
+    assert json.loads(out) == generate(model, [[1, 2, 3], [4]], 12, seed=0)
+
+
+@pytest.mark.parametrize("name", llama_tutorial.__all__)
+def test_every_public_name_is_there(name):
+    value = getattr(llama_tutorial, name)
+    assert value is getattr(llama_tutorial, name)  # and stays
+    if name != "PRESETS":
+        assert value.__name__ == name
+        home = importlib.import_module(value.__module__)
+        assert getattr(home, name) is value
+
+
+def test_dir_lists_names_before_they_are_loaded():
+    out = run_without((), "import llama_tutorial; print(*dir(llama_tutorial))")
+    assert set(llama_tutorial.__all__) <= set(out.split())
+
+
+def test_the_public_names_are_the_designs():
+    public = {"ModelConfig", "PRESETS", "Transformer", "KVCache", "RMSNorm", "SwiGLU"}
+    public |= {"GroupedQueryAttention", "load_model", "save_model", "load_tokenizer"}
+    public |= {"Tokenizer", "BPETokenizer", "generate", "stream"}
+    assert public <= set(llama_tutorial.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'llama_tutorial' has no attribute 'GPT5'"):
+        _ = llama_tutorial.GPT5
+    assert not hasattr(llama_tutorial, "torch")
