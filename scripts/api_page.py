@@ -27,8 +27,8 @@ SECTIONS = {
 HEAD = """\
 # API reference
 
-Everything here comes from the docstrings of the package. Shapes stand in the signatures, in the notation of the next
-paragraphs.
+Everything here comes from the docstrings of the package. Shapes stand in the signatures, in the
+notation of the next paragraphs.
 
 ```{eval-rst}
 .. automodule:: llama_tutorial

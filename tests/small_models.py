@@ -28,7 +28,7 @@ NAMED = {
     "llama-odd-sizes": ModelConfig(30, 3, 5, 1, 23, 29, 19),
     "llama-one-head": LLAMA.replace(n_heads=1, n_layers=1),
     "gpt2": GPT2,
-    "gpt2-odd-sizes": GPT2.replace(dim=21, n_heads=3, hidden_dim=17, vocab_size=11),
+    "gpt2-odd-sizes": GPT2.replace(dim=21, n_heads=3, hidden_dim=17, vocab_size=11, norm_eps=0.1),
     "gpt2-untied": GPT2.replace(tie_embeddings=False),
 }
 

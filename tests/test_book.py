@@ -122,6 +122,15 @@ def test_pictures_can_be_compared_and_have_words(path: Path) -> None:
             assert shown.get("figure", {}).get("name"), f"{cell.id}: no name to refer to"
 
 
+@each_chapter
+def test_no_cell_ends_in_a_semicolon(path: Path) -> None:
+    for cell in _code(notebooks.read(path)):
+        assert not cell.source.rstrip().endswith(";"), (
+            f"{cell.id}: nbval runs cells outside the history, where a closing ; hides nothing; "
+            "end a plot with plt.show()"
+        )
+
+
 # The set-up cell
 
 

@@ -65,13 +65,13 @@ def _open(notebook: nbformat.NotebookNode, python: Path, source: str, folder: Pa
     client.execute(env=environment)
 
 
-def _printed(notebook: nbformat.NotebookNode) -> list[list[dict]]:
+def _printed(notebook: nbformat.NotebookNode) -> list[tuple]:
+    """What the cells printed and displayed, by type and as plain text."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return [
-        [{"type": o.output_type, "text": o.get("text"), "plain": o.get("data", {}).get("text/plain")}
-         for o in cell.outputs]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-    ]  # fmt: skip
+        (output.output_type, output.get("text"), output.get("data", {}).get("text/plain"))
+        for output in outputs
+    ]
 
 
 def test_environment_lacks_the_package(python: Path) -> None:

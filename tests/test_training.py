@@ -161,7 +161,7 @@ class TestTrainStep:
         loss, n = token_loss(model, batch.inputs, targets)
         alone = model(batch.inputs)[0, 4].log_softmax(-1)[batch.targets[0, 4]]
         assert n == 1
-        assert float(loss) == pytest.approx(-float(alone), abs=1e-9)
+        assert float(loss.detach()) == pytest.approx(-float(alone.detach()), abs=1e-9)
 
     def test_overfits_one_batch(self):
         model, (batch,) = make_model(), make_batches(1)

@@ -7,6 +7,7 @@ anything else, goes on when the same command is given again.
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,9 @@ from llama_tutorial.cli.options import add_device, parse_device
 if TYPE_CHECKING:
     from llama_tutorial.config import ModelConfig
     from llama_tutorial.corpus import Corpus
+    from llama_tutorial.pretraining import TokenStream
     from llama_tutorial.tokenizer_base import BaseTokenizer
+    from llama_tutorial.trainer import TrainConfig
 
 SAMPLE_TOKENS = 80
 VALIDATION_BATCHES = 20
@@ -72,10 +75,38 @@ def run(arguments: argparse.Namespace) -> None:
 
     from llama_tutorial.corpus import load_corpus
     from llama_tutorial.model import Transformer
-    from llama_tutorial.pretraining import TokenStream, tokenize
-    from llama_tutorial.trainer import TrainConfig, train
+    from llama_tutorial.trainer import train
 
-    settings = TrainConfig(
+    settings, device = _settings(arguments), parse_device(arguments.device)
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
+    tokenizer = _tokenizer(arguments, corpus, out)
+    training, validation = _streams(arguments, corpus, tokenizer, out)
+    torch.manual_seed(arguments.seed)
+    model = Transformer(_config(arguments, tokenizer.vocab_size)).to(device)
+    tokens = arguments.steps * arguments.batch_size * arguments.context
+    print(
+        f"{model.config.n_params:,} parameters, {training.info.n_tokens:,} tokens of text, "
+        f"{tokens:,} to train on ({tokens / training.info.n_tokens:.1f} epochs)"
+    )
+    finished = train(
+        model,
+        training.batch,
+        settings,
+        out,
+        validation=list(islice(validation.every_window(), VALIDATION_BATCHES)),
+        tokenizer=tokenizer,
+        on_evaluation=lambda step, model: print(f"step {step}: {_sample(model, tokenizer)}"),
+    )
+    done = f"finished: the model is {out / 'model'}"
+    print(done if finished else "stopped; the same command goes on from here")
+
+
+def _settings(arguments: argparse.Namespace) -> TrainConfig:
+    from llama_tutorial.trainer import TrainConfig
+
+    return TrainConfig(
         total_steps=arguments.steps,
         peak_lr=arguments.lr,
         warmup_steps=arguments.warmup,
@@ -86,45 +117,26 @@ def run(arguments: argparse.Namespace) -> None:
         evaluate_every=arguments.evaluate_every,
         checkpoint_every=arguments.checkpoint_every,
     )
-    device = parse_device(arguments.device)
-    out = Path(arguments.out)
-    out.mkdir(parents=True, exist_ok=True)
-    corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
-    tokenizer = _tokenizer(arguments, corpus, out)
+
+
+def _streams(
+    arguments: argparse.Namespace, corpus: Corpus, tokenizer: BaseTokenizer, out: Path
+) -> tuple[TokenStream, TokenStream]:
+    """Training and validation tokens, made once and kept in ``out``."""
+    from llama_tutorial.pretraining import TokenStream, tokenize
+
+    sizes = {
+        "batch_size": arguments.batch_size,
+        "context": arguments.context,
+        "seed": arguments.seed,
+        "separate_documents": not arguments.cross_documents,
+    }
     source = f"{corpus.source} {tokenizer.vocab_size}"
-    sizes = {"batch_size": arguments.batch_size, "context": arguments.context}
-    sizes |= {"seed": arguments.seed, "separate_documents": not arguments.cross_documents}
-    training = TokenStream(
-        tokenize(corpus.training, tokenizer, out / "training.tokens", source), **sizes
+    texts = {"training": corpus.training, "validation": corpus.validation}
+    return tuple(
+        TokenStream(tokenize(documents, tokenizer, out / f"{name}.tokens", source), **sizes)
+        for name, documents in texts.items()
     )
-    validation = TokenStream(
-        tokenize(corpus.validation, tokenizer, out / "validation.tokens", source), **sizes
-    )
-    torch.manual_seed(arguments.seed)
-    model = Transformer(_config(arguments, tokenizer.vocab_size)).to(device)
-    tokens = arguments.steps * arguments.batch_size * arguments.context
-    print(
-        f"{model.config.n_params:,} parameters, {training.info.n_tokens:,} tokens of text, "
-        f"{tokens:,} to train on ({tokens / training.info.n_tokens:.1f} epochs)"
-    )
-
-    def show(step: int, model: Transformer) -> None:
-        print(f"step {step}: {_sample(model, tokenizer)}", flush=True)
-
-    batches = list(validation.every_window())[:VALIDATION_BATCHES]
-    finished = train(
-        model,
-        training.batch,
-        settings,
-        out,
-        validation=batches,
-        tokenizer=tokenizer,
-        on_evaluation=show,
-    )
-    if finished:
-        print(f"finished: the model is {out / 'model'}")
-    else:
-        print("stopped; the same command goes on from here")
 
 
 def _config(arguments: argparse.Namespace, vocab_size: int) -> ModelConfig:

@@ -1,7 +1,8 @@
 """Text cut into pieces, as a row of boxes: real text that wraps, in the page and in a notebook.
 
 The live figures of the tokenizer chapter are built on it, and any other figure that shows tokens
-may be. What a box says is decided here and in ``js/_pieces.js``, which the browser tests hold equal.
+may be. What a box says is decided here and in ``js/_pieces.js``; the browser tests hold the two
+equal.
 """
 
 from __future__ import annotations

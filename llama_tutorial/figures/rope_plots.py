@@ -105,7 +105,7 @@ def _turn(vector: Sequence[float], angle: float) -> list[float]:
 
 
 def _arrow(
-    axes: Any, x: float, y: float, color: str, linestyle: str = "-", alpha: float = 1
+    axes: Any, x: float, y: float, color: str, linestyle: str = "-", alpha: float | int = 1
 ) -> None:
     axes.plot([0, x], [0, y], color=color, linestyle=linestyle, alpha=alpha)
     axes.plot([x], [y], "o", color=color, markersize=4.5, alpha=alpha)
@@ -165,7 +165,7 @@ def layouts(head_dim: int, order: Int[Tensor, "h"]) -> Figure:
     return figure
 
 
-def _box(axes: Any, x: float, y: float, feature: int, pair: int) -> None:
+def _box(axes: Any, x: int, y: int, feature: int, pair: int) -> None:
     color = PALETTE[pair % 5]
     box = (x - 0.43, y - 0.27)
     axes.add_patch(plt.Rectangle(box, 0.86, 0.54, facecolor="none", edgecolor=color, linewidth=1.8))

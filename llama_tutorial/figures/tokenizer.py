@@ -7,6 +7,7 @@ computes too (``numbers``), and the browser tests compare the two on many texts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,10 +20,66 @@ from llama_tutorial.figures.style import BLUE, ORANGE
 from llama_tutorial.figures.svg import svg_text
 from llama_tutorial.merging import merge_symbols
 from llama_tutorial.tokenizer_base import BaseTokenizer
-from llama_tutorial.vocabulary import PieceType, byte_piece
+from llama_tutorial.vocabulary import PieceType
 
 MAX_LENGTH = 60
 GROWTH_STOPS = (0, 5, 20, 50, 100, 200, 500, 1000)
+
+
+class _Steps:
+    """A text at any step of its merges, as the merges figure tells it."""
+
+    def __init__(self, tokenizer: BPETokenizer) -> None:
+        self.tokenizer = tokenizer
+        vocabulary = tokenizer.vocabulary
+        types = list(vocabulary.types)
+        self.first = types.index(PieceType.NORMAL)
+        rows = zip(vocabulary.pieces[self.first :], vocabulary.scores[self.first :], strict=True)
+        # Whole numbers: floats would be rounded to three digits on their way into the page.
+        self.scores = {piece: int(score) for piece, score in rows}
+        self.ids = {piece: self.first + i for i, piece in enumerate(self.scores)}
+
+    def at(self, text: str, step: int) -> tuple[dict[str, Any], list[Box]]:
+        """The numbers of the figure, and its boxes. The last step, if needed, is the bytes."""
+        states = self.tokenizer.merge_steps(well_formed(text))
+        final = self.tokenizer.encode(well_formed(text))
+        merges = len(states) - 1
+        steps = merges + any(symbol not in self.ids for symbol in states[-1])
+        step = min(step, steps)
+        in_bytes = step > merges
+        symbols = [self.tokenizer.id_to_piece(i) for i in final] if in_bytes else states[step]
+        after = states[step + 1] if step < merges else []
+        pairs = enumerate(zip(symbols, after))  # noqa: B905 (after is one shorter, or empty)
+        place = next((i for i, (old, new) in pairs if old != new), None)
+        ids = final if in_bytes else [self.ids.get(symbol, "none") for symbol in symbols]
+        kinds = map(kind_of, symbols)
+        if place is not None:
+            kinds = ["lt-next" if i - place in (0, 1) else k for i, k in enumerate(kinds)]
+        numbers = {
+            "step": step,
+            "steps": steps,
+            "count": len(symbols),
+            "next": self._next(symbols, place, step < steps),
+            "waiting": [] if in_bytes else self._waiting(symbols),
+            "ids": final,
+        }
+        return numbers, list(zip(symbols, ids, kinds, strict=True))
+
+    def _next(self, symbols: list[str], place: int | None, more: bool) -> str:
+        if place is not None:
+            left, right = symbols[place : place + 2]
+            score = number_text(self.scores[left + right])
+            return f"next, {left} and {right} make {left + right}, score {score}"
+        if more:
+            return "next, the characters without a piece become bytes"
+        return "finished: no two neighbours make a piece" if symbols else "nothing to spell"
+
+    def _waiting(self, symbols: list[str]) -> list[str]:
+        """The joins that are pieces, with their scores, best first."""
+        joins = dict.fromkeys(left + right for left, right in pairwise(symbols))
+        found = [piece for piece in joins if piece in self.scores]
+        best = sorted(found, key=self.scores.__getitem__, reverse=True)[:4]
+        return [f"{piece}\N{NO-BREAK SPACE}{number_text(self.scores[piece])}" for piece in best]
 
 
 def merges_figure(tokenizer: BPETokenizer, text: str, checked: Sequence[str] = ()) -> PieceFigure:
@@ -33,54 +90,27 @@ def merges_figure(tokenizer: BPETokenizer, text: str, checked: Sequence[str] = (
         text: The first text.
         checked: More texts at which the page's numbers are compared with the package's.
     """
-    vocabulary = tokenizer.vocabulary
-    rows = list(zip(vocabulary.pieces, vocabulary.scores, vocabulary.types, strict=True))
-    first = next(i for i, row in enumerate(rows) if row[2] == PieceType.NORMAL)
-    # Whole numbers: floats would be rounded to three digits on their way into the page.
-    scores = {piece: int(score) for piece, score, _ in rows[first:]}
-    ids = {piece: first + i for i, piece in enumerate(scores)}
-
-    def view(text: str, step: int) -> tuple[dict[str, Any], list[Box]]:
-        states = tokenizer.merge_steps(well_formed(text))
-        final = tokenizer.encode(well_formed(text))
-        merges = len(states) - 1
-        steps = merges + any(symbol not in ids for symbol in states[-1])
-        step = min(step, steps)
-        in_bytes = step > merges
-        symbols = [vocabulary.pieces[i] for i in final] if in_bytes else states[step]
-        after = states[step + 1] if step < merges else []
-        at = next((i for i, (a, b) in enumerate(zip(symbols, after)) if a != b), None)
-        joins = [a + b for a, b in zip(symbols, symbols[1:]) if a + b in ids and not in_bytes]
-        best = sorted(dict.fromkeys(joins), key=lambda piece: -scores[piece])[:4]
-        waiting = [f"{piece}\N{NO-BREAK SPACE}{number_text(scores[piece])}" for piece in best]
-        follows = "finished: no two neighbours make a piece" if symbols else "nothing to spell"
-        if at is not None:
-            made, score = after[at], number_text(scores[after[at]])
-            follows = f"next, {symbols[at]} and {symbols[at + 1]} make {made}, score {score}"
-        elif step < steps:
-            follows = "next, the characters without a piece become bytes"
-        boxes = []
-        for i, symbol in enumerate(symbols):
-            kind = "lt-next" if at is not None and i - at in (0, 1) else kind_of(symbol)
-            boxes.append((symbol, final[i] if in_bytes else ids.get(symbol, "none"), kind))
-        numbers = {"step": step, "steps": steps, "count": len(symbols), "next": follows}
-        return numbers | {"waiting": waiting, "ids": final}, boxes
+    steps = _Steps(tokenizer)
 
     def render(text: str, step: int) -> str:
-        numbers, boxes = view(text, step)
+        numbers, boxes = steps.at(text, step)
         waiting = ", ".join(numbers["waiting"])
         notes = [f"could merge now, best first: {waiting}"] if waiting else []
         return pieces_html(boxes, f"The pieces at step {numbers['step']}", notes)
 
     return PieceFigure(
         "merges",
-        data={"pieces": list(scores), "scores": list(scores.values()), "first": first},
+        data={
+            "pieces": list(steps.scores),
+            "scores": list(steps.scores.values()),
+            "first": steps.first,
+        },
         controls=[
             Text("text", text, label="text", max_length=MAX_LENGTH, checked=checked),
             Slider("step", 0, MAX_LENGTH + 1, 0, label="merges done"),
         ],
         render=render,
-        numbers=lambda text, step: view(text, step)[0],
+        numbers=lambda text, step: steps.at(text, step)[0],
         alt="The text in pieces after some merges; the two that merge next are marked.",
         caption="Type a text, then press + to carry out one merge after the other. The two boxes "
         "with the heavy orange frame merge next: of all neighbours that make a piece, theirs has "

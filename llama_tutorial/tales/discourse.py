@@ -14,13 +14,15 @@ from llama_tutorial.tales.world import Being
 class Discourse:
     """The mentions of this sentence and of the last one that mentioned anybody."""
 
-    __slots__ = ("alone", "alone_before", "before", "group", "now", "recent", "thing", "things_before", "things_now")
+    __slots__ = ("alone", "alone_before", "before", "group", "leads", "leads_before", "now", "recent", "thing", "things_before", "things_now")
 
     def __init__(self) -> None:
         self.now: list[str] = []  # beings of this sentence, the subject first
         self.before: list[str] = []  # of the sentence before
         self.recent: tuple[str, ...] = ()  # everybody, the last mentioned first
         self.alone = self.alone_before = True  # whether the sentence is led by one, not by several
+        self.leads: tuple[str, ...] = ()  # the subjects of this sentence's clauses
+        self.leads_before: tuple[str, ...] = ()
         self.group: tuple[str, ...] = ()  # the last that were named together
         self.things_now: list[str] = []
         self.things_before: list[str] = []
@@ -31,6 +33,7 @@ class Discourse:
         other = Discourse.__new__(Discourse)
         other.now, other.before = self.now[:], self.before
         other.alone, other.alone_before = self.alone, self.alone_before
+        other.leads, other.leads_before = self.leads, self.leads_before
         other.things_now, other.things_before = self.things_now[:], self.things_before
         other.group, other.thing, other.recent = self.group, self.thing, self.recent
         return other
@@ -40,6 +43,7 @@ class Discourse:
         if self.now:
             self.before, self.now = self.now, []
             self.alone_before, self.alone = self.alone, True
+            self.leads_before, self.leads = self.leads, ()
         if self.things_now:
             self.things_before, self.things_now = self.things_now, []
         elif self.now or self.before:
@@ -74,14 +78,22 @@ class Discourse:
                 return name
         return None
 
-    def clear(self, name: str, beings: Mapping[str, Being]) -> bool:
+    def lead(self, name: str) -> None:
+        """Somebody is the subject of a clause."""
+        self.leads = (*self.leads, name)
+
+    def clear(self, name: str, beings: Mapping[str, Being], first: bool) -> bool:
         """Whether a reader would take the pronoun without a second thought.
 
-        Nobody else of that gender may have been mentioned in this sentence or the last, and the last
-        must not have spoken of several together.
+        That is so if nobody else of that gender was mentioned in this sentence or the last, or if
+        the last was about this one alone and this sentence begins with the pronoun. It is not so
+        if the last spoke of several together.
         """
-        if not self.now and not self.alone_before:
-            return False
+        if not self.now:
+            if not self.alone_before:
+                return False
+            if first and set(self.leads_before) == {name} == set(self.before[:1]):
+                return True
         gender = beings[name].gender
         rivals = (other for other in (*self.now, *self.before) if other != name)
         return not any(other in beings and beings[other].gender == gender for other in rivals)

@@ -27,7 +27,7 @@ from llama_tutorial.tales.words import PLACES, THINGS
 from llama_tutorial.tales.world import Rule, parse_rules
 
 GRAMMAR = ("openings", "journeys", "speech", "losing", "giving", "taking", "weather", "rescue",
-           "games", "growing", "nights", "endings")
+           "games", "growing", "nights", "wonders", "endings")
 _HEADER = re.compile(r"= (?P<kind>\w+)(?: (?P<speaker>\w)>(?P<hearer>\w))?:(?P<needs>.*?)->(?P<makes>.*)")
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _CHOICE = re.compile(r"\[([^\]]*)\]")

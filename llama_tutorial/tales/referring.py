@@ -59,6 +59,7 @@ class Draft:
         self.new_beings: list[Being] = []
         self.new_things: dict[str, dict[str, str]] = {}
         self.owns: list[tuple[str, str]] = []  # "his kite" says whose it is
+        self.same_subject = ""  # whom the clause before it in the sentence is about
         self.speaker = self.hearer = ""  # of spoken words
         self.kind_told = False  # "Pip was a little fox": no "Pip the fox" before it
         self.opening = not world.beings  # only the first sentence may name somebody plainly
@@ -89,6 +90,8 @@ class Draft:
     def being(self, name: str, form: str, first: bool) -> str:
         """A being in a form: new, rel, kind, he, him, his, self, n, voc, hands, s, o or free."""
         being = self.cast[name]
+        if form in ("", "n", "he", "new", "rel"):
+            self.discourse.lead(name)
         if form in ("new", "rel"):
             return self.introduce(being, form)
         if form == "kind":
@@ -99,11 +102,11 @@ class Draft:
         if form == "voc":
             return self.named(being) if being.named or being.kind in KIN else _unfit()
         if form in _FORCED:
-            return self.forced(being, form)
+            return self.forced(being, form, first)
         known = name in self.world.beings or any(new.name == name for new in self.new_beings)
         if not known:
             return self.first_words(being, form)
-        if form != "n" and self.pronoun_fits(being, form):
+        if form != "n" and self.pronoun_fits(being, form, first):
             self.mention(name)
             return {"": {"he": "he", "she": "she"}, "o": OBJECT, "s": POSSESSIVE}[form][being.gender]
         words = self.named(being, may_describe=form != "n")
@@ -122,25 +125,29 @@ class Draft:
             return being.name
         if not being.named:
             return "the " + being.kind
-        if may_describe and self.random.random() < 0.15 and len(self.world.of_kind(being.kind)) == 1:
+        alike = [*self.world.beings.values(), *self.new_beings]
+        only = sum(other.kind == being.kind for other in alike) == 1 and being not in self.new_beings
+        if may_describe and self.random.random() < 0.15 and only:
             return "the " + (being.kind if self.random.random() < 0.6 else _kind_words(self.world.beings[being.name]))
         return being.name
 
-    def pronoun_fits(self, being: Being, form: str) -> bool:
+    def pronoun_fits(self, being: Being, form: str, first: bool) -> bool:
         """Whether a pronoun would be understood, and is wanted."""
         if being.name in self.bound:  # named in this clause already
             return form != "o" and not self._rival(being)
+        if first and self.same_subject == being.name:
+            return True
         exclude = self.bound
         found = self.discourse.person(being.gender, self.world.beings, exclude)
-        if found != being.name or not self.discourse.clear(being.name, self.world.beings):
+        if found != being.name or not self.discourse.clear(being.name, self.world.beings, first):
             return False
         return self.random.random() < 0.75
 
-    def forced(self, being: Being, form: str) -> str:
+    def forced(self, being: Being, form: str, first: bool) -> str:
         """A pronoun that the pattern asks for."""
         if being.name not in self.bound:
             found = self.discourse.person(being.gender, self.world.beings, self.bound)
-            if found != being.name or not self.discourse.clear(being.name, self.world.beings):
+            if found != being.name or not self.discourse.clear(being.name, self.world.beings, first):
                 raise Unfit
             self.mention(being.name)
         elif form != "self" and self._rival(being):

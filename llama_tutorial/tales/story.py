@@ -41,7 +41,7 @@ class Story(Teller):
         """One of them."""
         return options[int(self.random.random() * len(options))]
 
-    def someone(self, child: bool | None = None) -> str:
+    def someone(self, child: bool | None = None, *kinds: str) -> str:
         """A child or an animal with a name; like keeps to like unless said otherwise."""
         if child is None:
             child = self.child_tale if self.chance(0.8) else not self.child_tale
@@ -51,7 +51,7 @@ class Story(Teller):
             if name not in self.cast:
                 break
         taken = {being.kind for being in self.cast.values()}
-        kind = ("boy" if boy else "girl") if child else self.pick([k for k in ANIMALS if k not in taken])
+        kind = ("boy" if boy else "girl") if child else self.pick([k for k in kinds or ANIMALS if k not in taken])
         self.cast[name] = Being(name, kind, GENDER[name], self.pick(KIND_LOOKS[kind]))
         return name
 
@@ -116,6 +116,10 @@ class Story(Teller):
         """Tell it in that share of tales."""
         if self.chance(share):
             self(kind, link, join, **roles)
+
+    def wander(self, link: str, **roles: Any) -> None:
+        """Go somewhere for no great reason."""
+        self(self.pick(("go", "stroll", "stroll")), link, **roles)
 
     def flavor(self, a: str, x: str) -> None:
         """A sentence about a thing, where there is one."""

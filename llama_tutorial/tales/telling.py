@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from llama_tutorial.tales.discourse import Discourse
-from llama_tutorial.tales.grammar.links import AFTER, BEFORE, LINKS
+from llama_tutorial.tales.grammar.links import AFTER, BEFORE, LINKS, OPENERS
 from llama_tutorial.tales.patterns import EventKind, Pattern, event_kinds, guard_holds, parts
 from llama_tutorial.tales.referring import Draft, Unfit
 from llama_tutorial.tales.world import Being, Event, Roles, World
@@ -21,9 +21,14 @@ _FRAMES = {
     side: {tone: [parts(text) for text in texts] for tone, texts in table.items()}
     for side, table in (("after", AFTER), ("before", BEFORE))
 }
+_STOP = re.compile("[.!?]")
 _LOWER = re.compile(r"(?<=[.!?] )[a-z]")
 _JOINS = {"and": " and ", "but": ", but ", "so": ", so "}
+_AUTOMATIC = {"": ("and", 0.25), "then": ("and", 0.3), "soon": ("and", 0.2), "so": ("so", 0.45),
+              "but": ("but", 0.45), "then_but": ("but", 0.3)}  # fmt: skip
 _UNTOLD = frozenset("st")  # what a sentence need not say, and then nobody knows
+_NEEDED = frozenset(("oneday", "sunny", "windy", "winter", "night", "nextday", "evening"))
+_OFTEN = frozenset(("So", "But", "Then", ""))  # openers that a tale may use again
 _TRIES = 3  # how often a pattern is tried anew for another first word
 
 
@@ -41,6 +46,7 @@ class Teller:
         self.events: list[Event] = []
         self.patterns: list[str] = []
         self._used: set[int] = set()
+        self._openers: set[str] = set()
         self._open: tuple[str, ...] | None = None  # who a clause may be added to, and whether one may
 
     # -- choosing -------------------------------------------------------------------------------
@@ -52,8 +58,11 @@ class Teller:
             LookupError: No pattern of the kind suits these roles at this moment: a fault in the plot.
         """
         event = event_kinds()[kind]
+        if "A" in roles and "B" in roles:
+            roles.setdefault("G", (roles["A"], roles["B"]))
         if missing := event.roles - roles.keys() - _UNTOLD:
             raise ValueError(f"{kind} needs {sorted(missing)} too, beside {sorted(roles)}")
+        join = join or self._join_for(link)
         fallback = None
         candidates = [p for p in event.patterns if self._suits(p, roles)]
         self.random.shuffle(candidates)
@@ -69,6 +78,11 @@ class Teller:
         if fallback is None:
             raise LookupError(f"no way to tell {kind} of {roles} after {self.sentences[-1:]}")
         return self._accept(fallback[0], roles, *fallback[1])
+
+    def _join_for(self, link: str) -> str:
+        """Now and then a short sentence is added to the last one instead of standing alone."""
+        join, share = _AUTOMATIC.get(link, ("", 0.0))
+        return join if self.random.random() < share else ""
 
     def _suits(self, pattern: Pattern, roles: dict[str, Any]) -> bool:
         if id(pattern) in self._used or not pattern.roles <= roles.keys():
@@ -104,14 +118,16 @@ class Teller:
             for name in self._open or ():
                 draft.mention(name)
             return _JOINS[join] + draft.write(variant[1:], roles).lstrip(), draft, True
+        if joined and self._open and len(self._open) == 1:
+            draft.same_subject = self._open[0]
         text = draft.write(variant, roles)
         return (_JOINS[join] + text if joined else self._opened(variant, text, link)), draft, joined
 
     def _joinable(self, variant: tuple, roles: dict[str, Any], join: str) -> bool:
-        if self._open is None or len(self.sentences[-1].split()) > 9:
+        if self._open is None or len(self.sentences[-1].split()) > 9 or " and " in self.sentences[-1]:
             return False
         first = variant[0]
-        if isinstance(first, str) or first.form:
+        if isinstance(first, str) or first.form or any(isinstance(part, str) and _STOP.search(part) for part in variant):
             return False
         if join != "and":
             return True
@@ -120,7 +136,13 @@ class Teller:
 
     def _opened(self, variant: tuple, text: str, link: str) -> str:
         opener = self.random.choice(LINKS[link])
-        if not opener or isinstance(variant[0], str) and variant[0][0].isupper():
+        if opener in self._openers and opener not in _OFTEN:
+            opener = next((other for other in LINKS[link] if other not in self._openers), opener)
+        if isinstance(variant[0], str) and variant[0][0].isupper():
+            if link in _NEEDED:  # when it happens has to be said
+                raise Unfit
+            return text
+        if not opener:
             return text
         return f"{opener} {text}"
 
@@ -168,6 +190,7 @@ class Teller:
             self.sentences[-1] = self.sentences[-1][:-1] + text
         else:
             self.sentences.append(_capital(text))
+            self._openers.update(opener for opener in OPENERS if text.startswith(opener))
         self.sentences[-1] = _LOWER.sub(lambda match: match[0].upper(), self.sentences[-1])
         self.discourse = draft.discourse
         plain = not event.speaker and not joined and self.sentences[-1].endswith(".") and "," not in text

@@ -109,20 +109,20 @@ map | wind treasure | | old paper | read / read
 key | small treasure | golden silver | little old | held / hold
 coin | roll small treasure | golden silver | shiny old round | kept / keep
 button | roll small treasure | {_BRIGHT} white | shiny round | kept / keep
-shell | small treasure | pink white | pretty shiny | kept / keep
-stone | small treasure | grey white black | round shiny | kept / keep
-feather | wind small treasure soft | white blue grey | long soft | kept / keep
-pinecone | small treasure | brown | big round | kept / keep
-flower | wind treasure | {_BRIGHT} pink white | pretty little | smelled / smell
+shell | small treasure wild | pink white | pretty shiny | kept / keep
+stone | small treasure wild | grey white black | round shiny | kept / keep
+feather | wind small treasure soft wild | white blue grey | long soft | kept / keep
+pinecone | small treasure wild | brown | big round | kept / keep
+flower | wind treasure wild | {_BRIGHT} pink white | pretty little | smelled / smell
 cup | tool break | {_BRIGHT} white | pretty little | held / hold
 blanket | soft tool | {_BRIGHT} | warm old woolen | folded / fold
 pillow | soft tool | {_BRIGHT} white | big soft | hugged / hug
 rope | tool | | long old | held / hold
 ladder | tool big | | long wooden old | climbed / climb
-apple | food roll fruit | red green | sweet round | ate / eat
-pear | food roll fruit | yellow green | sweet big | ate / eat
-peach | food roll fruit | | sweet round | ate / eat
-plum | food roll small fruit | purple | sweet round | ate / eat
+apple | food roll fruit wild | red green | sweet round | ate / eat
+pear | food roll fruit wild | yellow green | sweet big | ate / eat
+peach | food roll fruit wild | | sweet round | ate / eat
+plum | food roll small fruit wild | purple | sweet round | ate / eat
 cookie | food baked | | big sweet round | ate / eat
 cake | food baked | | big little sweet | ate / eat
 pie | food baked | | warm sweet big | ate / eat
@@ -130,8 +130,8 @@ bun | food baked | | warm sweet little | ate / eat
 muffin | food baked | | warm sweet | ate / eat
 sandwich | food | | big fresh | ate / eat
 carrot | food | orange | long sweet big | ate / eat
-pumpkin | big plant | orange yellow | big round | smelled / smell
-sunflower | plant | yellow | long big pretty | smelled / smell
+pumpkin | big plant wild | orange yellow | big round | smelled / smell
+sunflower | plant wild | yellow | long big pretty | smelled / smell
 """
 
 
@@ -145,29 +145,29 @@ THINGS = {thing.noun: thing for thing in map(_thing, _THINGS.strip().splitlines(
 
 # noun | at | to | traits | spots
 _PLACES = """
-park | in the park | to the park | out | under the bench, behind the big oak, in the tall grass, beside the fountain
-beach | at the beach | to the beach | out water | behind the rocks, in the wet sand, under the pier, between two dunes
-forest | in the forest | into the forest | out deep | under a fern, behind a fallen log, in a hollow tree, under the pine tree
-garden | in the garden | into the garden | out soil | behind the roses, under the bean leaves, beside the gate, between the cabbages
-river | by the river | to the river | out water | in the reeds, under the willow, behind a wet rock, on the muddy bank
-pond | by the pond | to the pond | out water | among the lilies, under the old dock, behind the cattails, under a mossy log
-hill | on the hill | up the hill | out | behind the wall, in a patch of clover, beside the windmill, under the thorn bush
-farm | at the farm | to the farm | out soil | behind the cart, in the henhouse, beside the fence, under the tractor
-barn | in the barn | into the barn | in dry | in the hay, behind the door, up in the loft, under the saddle
-market | at the market | to the market | out shop | under the fruit stand, behind the fish stand, beside the well, under a bench
-school | at school | to school | in | under a desk, behind the coats, beside the piano, inside the closet
-library | in the library | to the library | in | between two shelves, behind the big chair, under the round table, beside the globe
-meadow | in the meadow | to the meadow | out | in the clover, among the daisies, behind the anthill, under the hedge
-lake | by the lake | to the lake | out water | beside the canoe, in the long reeds, under the bridge, behind a birch
-cave | in the cave | into the cave | in dry deep | behind the tall rock, in the darkest corner, under a ledge, inside a crack
-playground | at the playground | to the playground | out | under the slide, in the sandbox, behind the swings, inside the tunnel
-kitchen | in the kitchen | into the kitchen | in home | behind the flour, under the table, behind the stove, on the top shelf
-attic | in the attic | up to the attic | in home | behind the trunk, under a dusty sheet, inside the clock, behind the mirror
-yard | in the yard | into the yard | out soil | behind the shed, under the porch, behind the woodpile, beside the rain barrel
-orchard | in the orchard | to the orchard | out soil | under an apple tree, in the wheelbarrow, behind a stump, beside the beehive
-shop | at the shop | to the shop | in shop | in the window, behind the counter, on the lowest shelf, beside the stairs
-bakery | at the bakery | to the bakery | in shop | behind the oven, under the counter, on a tray, beside the bread
-home | at home | home | in home | under the bed, behind the sofa, on the windowsill, behind the curtain
+park | in the park | to the park | out | under the bench, behind the oak tree, in the tall grass
+beach | at the beach | to the beach | out water | behind the rocks, in the wet sand, under the pier
+forest | in the forest | into the forest | out wild | under a fern, behind a fallen log, in a hollow tree
+garden | in the garden | into the garden | out soil | behind the roses, under the bean leaves, beside the gate
+river | by the river | to the river | out wild water | in the reeds, under the willow, behind a wet rock
+pond | by the pond | to the pond | out water | among the lilies, under the dock, beside a mossy log
+hill | on the hill | up the hill | out wild | behind the wall, in the clover, beside the windmill
+farm | at the farm | to the farm | out soil | behind the cart, in the henhouse, beside the fence
+barn | in the barn | into the barn | in dry | in the hay, behind the door, under the saddle
+market | at the market | to the market | out shop | under the fruit stand, behind the fish stand, beside the well
+school | at school | to school | in | under a desk, behind the coats, beside the piano
+library | in the library | to the library | in | between two shelves, behind the big chair, under the round table
+meadow | in the meadow | to the meadow | out wild | among the daisies, behind the anthill, under the hedge
+lake | by the lake | to the lake | out wild water | beside the canoe, under the bridge, behind a birch
+cave | in the cave | into the cave | in dry | behind the tall rock, in the darkest corner, under a ledge
+playground | at the playground | to the playground | out | under the slide, in the sandbox, behind the swings
+kitchen | in the kitchen | into the kitchen | in home | under the table, behind the stove, on the top shelf
+attic | in the attic | up to the attic | in home | behind the trunk, under a dusty sheet, behind the mirror
+yard | in the yard | into the yard | out soil | behind the shed, under the porch, behind the woodpile
+orchard | in the orchard | to the orchard | out soil | under an apple tree, in the wheelbarrow, behind a stump
+shop | at the shop | to the shop | in shop | behind the counter, on the lowest shelf, beside the stairs
+bakery | at the bakery | to the bakery | in shop | behind the oven, on a tray, beside the bread
+home | at home | home | in home | under the bed, behind the sofa, behind the curtain
 """
 
 

@@ -32,6 +32,18 @@ def _pages() -> list[str]:
     return [f"{name}.html" for name in [toc["root"], *chapters, "genindex", "search"]]
 
 
+def test_book_builds_from_nothing_without_a_warning(build: tuple[Path, str]) -> None:
+    _, said = build
+    assert [line for line in said.splitlines() if "WARNING" in line or "ERROR" in line] == []
+    assert said.endswith("exit code 0"), said[-3000:]
+
+
+def test_pages_are_those_of_the_contents(book: Path) -> None:
+    built = {path.relative_to(book).as_posix() for path in book.rglob("*.html")}
+    ours = {path for path in built if not path.startswith(("_static/", "_modules/"))}
+    assert ours - {"index.html"} == set(_pages())
+
+
 class Visit:
     """An open page, and what it has asked for and complained of so far."""
 

@@ -17,7 +17,7 @@ it was a good day for hide and seek, and {G} began at once
 {A} closed both eyes and counted to [ten|twenty|fifty]
 {A} turned to the wall and began to count
 one, two, three, counted {A}, with both eyes closed
-{A} leaned on a tree and counted out loud
+{A} closed both eyes and counted out loud, much too fast
 
 = hide: s@B -> B.hides=s
 {B} ran and hid {s}
@@ -38,21 +38,21 @@ Hm.|I will find you!
 I know you are here somewhere!
 
 = noise: seeks(A,B) ->
-then {B} had to giggle
-but {B} had to sneeze. Achoo!
+Then {B} had to giggle
+But {B} had to sneeze. Achoo!
 {A} heard somebody laugh
-then {A} saw one foot sticking out
+Then {A} saw one foot sticking out
 There was a small sound. Was it a giggle?
 
 = find_hidden: seeks(A,B), B.hides=s, s@A -> B.hides=-, !seeks(A,B), found(A,B)
 {A} looked {s}, and there was {B}
 and there, {s}, sat {B}
 {A} ran to look, and there was {B}, {s}
-{A} found {B} {s}
+{A} found {B.o} {s}
 
 = asleep_hidden: seeks(A,B), B.hides=s, s@A -> B.hides=-, !seeks(A,B), found(A,B)
-{B} was {s}, fast asleep
-{A} found {B} {s}, fast asleep
+there was {B}, {s}, fast asleep
+{A} found {B.o} {s}, fast asleep
 there {s} lay {B}, sleeping like a baby
 
 = found_said A>B: found(A,B) ->
@@ -85,7 +85,7 @@ Ready, set, go! {G} ran toward {p}
 {G} began to run, side by side
 
 = lead: race() ->
-{A} was soon far ahead
+{A} was far ahead
 {A} took the lead
 {A} ran as fast as the wind
 {A} was sure to win
@@ -93,7 +93,7 @@ Ready, set, go! {G} ran toward {p}
 = trip: race() -> hurt(B)
 {B} tripped over a root and fell
 {B} slipped in the mud and fell down
-behind {A.o}, {B} fell and hurt one knee
+Behind {A.o}, {B} fell and hurt one knee
 {B} fell hard and did not get up
 
 = turn_back: hurt(B) -> helped(A,B)
@@ -183,7 +183,7 @@ glad: You are almost there!
 {A} practiced and practiced
 {A} fell, got up, and tried once more
 
-= can: taught(B,A), A.wants=w -> can(A,w), A.wants=-, A.mood=glad
+= can: taught(B,A), A.wants=w -> can(A), A.wants=-, A.mood=glad
 it worked
 {A} could do it
 <w=swim> {A} swam like a fish
@@ -199,14 +199,14 @@ proud: Look at me!
 cried: I can do it, I can do it!
 proud: Did you see that, {B.voc}?
 
-= end_learn: can(A,w) ->
+= end_learn: can(A) ->
 Now {A} shows the little ones how {w}
 Everything is hard before it is easy
 Nobody was prouder than {B}
 {A} went to bed tired and happy
 
 = alone: -> A.mood=sad
-{A} had just moved to the village and knew nobody
+{A} was new there and knew nobody
 {A} was new in town and had no friends yet
 {A} had nobody to play with
 {A} sat alone [on the steps|by the window] and watched the others play
@@ -244,7 +244,7 @@ It was {A.s} birthday
 I have no time today
 It is an ordinary day
 Not now.|I have work to do.
-sad: Sorry, I have to go home
+no: Sorry, I have to go home
 
 = forgotten: birthday(A) -> A.mood=sad
 {A} thought that everyone had forgotten
@@ -262,10 +262,10 @@ the light went on, and there stood {B} with all the others
 {B} jumped out from behind a chair, and all the others did too
 There was a shout, and {B} and all the others jumped out
 
-= present: birthday(A), A.where~B.where -> x.holder=A, x.owner=A
+= present: birthday(A) -> x.holder=A, x.owner=A
 {B} gave {A.o} {x.new}
 {B} put {x.new} into {A.s} {A.hands}
-and there was a present from {B}, {x.new}
+{A} got a present from {B.o}, and it was {x.new}
 
 = end_party: ->
 Nobody had forgotten, nobody at all

@@ -11,21 +11,19 @@ there, high on a shelf, was {x.new}, and {A} wanted it at once
 {A} saw {x.new} there and could not look away
 
 = no_money: A.wants=x ->
-but {A} had no money
+But {A} had no money
 {A} looked in every pocket, but found only crumbs and some string
 it cost five pennies, and {A} had only one
 {A} counted, but there were not enough pennies
 {A} had only two pennies, and that was not enough
 
-= no_money_said A>B: A.wants=x ->
-sad: It costs too much
-
 = burden: B.where~A.where -> B.where=A.where, burdened(B)
 {B.new} came by with a [heavy|very heavy] bag
 {B.new} was trying to push a cart up the street
-{B.new} had dropped a whole bag of potatoes
+{A} saw {B.new}, who had dropped a whole bag of potatoes
 {B.new} was trying to lift a big box, but it was too heavy
 outside, {A} saw {B.new} with far too much to carry
+there stood {B.new} beside a broken cart, with apples all over the street
 
 = ask_help B>A: burdened(B), A.where~B.where ->
 ?: Can you help me?
@@ -45,13 +43,13 @@ glad: I am small, but I am strong!
 {A} pushed and pulled until the work was done
 {A} worked hard all [morning|afternoon] and did not complain once
 {A} carried everything, bit by bit, until {B} could rest
-it was hard work, but {A} did not stop
+It was hard work, but {A} did not stop
 
 = reward: helped(A,B), A.where~B.where -> x.holder=A, x.owner=A, A.wants=-, A.mood=glad, helped(B,A)
 to say thank you, {B} gave {A.o} {x}
 {B} smiled, went inside and came back with {x} for {A.o}
 {B} was so thankful that {B.he} bought {x} for {A.o}
-And what did {B} put into {A.s} {A.hands}? It was {x}!
+and what did {B} put into {A.s} {A.hands}? It was {x.the}!
 
 = paid: helped(A,B), A.where~B.where -> paid(A), helped(B,A)
 {B} gave {A.o} [five shiny pennies|a few pennies] for the work
@@ -66,10 +64,10 @@ to say thank you, {B} gave {A.o} [some money|five pennies]
 
 = end_earned: x.holder=A ->
 {A} loved {x} all the more, because {A.he} had worked for {x.it}
-And the best part was that {A} had earned {x}
+and the best part was that {A} had earned {x}
 {A} hugged {x} all the way home
 {A} showed {x} to everyone on the street
-{A} took good care of {x} [always|for years]
+{A} took good care of {x} for years
 
 = birthday: -> birthday(B)
 it was almost {B.s} birthday
@@ -83,15 +81,15 @@ it was almost {B.s} birthday
 {A} was thinking about {B.rel}, who had a birthday
 
 = no_gift: birthday(B) ->
-but {A} had no gift
+But {A} had no gift
 {A} did not know what to give {B.o}
 {A} wanted to give {B.o} something special, but what?
 {A} thought and thought about a gift for {B.o}
 {A} had no money for a gift, so {A.he} had to think
 
 = idea: ->
-then {A} had an idea
-suddenly {A} smiled. There was an idea!
+Then {A} had an idea
+Suddenly {A} smiled. There was an idea!
 {A} clapped both {A.hands}, for there was an idea
 
 = make_gift: -> x.holder=A, x.owner=A
@@ -124,16 +122,17 @@ suddenly {A} smiled. There was an idea!
 {A} went to see {B.o}
 {A} could not wait and hurried to {B.s} house
 
-= gift_said A>B: x.holder=A, birthday(B), A.where~B.where -> x.holder=B, x.owner=B, helped(A,B), B.mood=glad
-glad: Happy birthday!|{x.the} is for you!
+= gift_said A>B: x.holder=A, birthday(B), A.where~B.where -> x.holder=B, x.owner=B, helped(A,B), B.mood=glad, gifted()
+glad: Happy birthday!|{x.this} is for you!
 glad: Happy birthday, {B.voc}!|Here is {x.a} for you.
-glad: This is for you!|I hope that you like {x.the}.
+glad: I hope that you like {x.this}!
+proud: Happy birthday!|I made it all by myself.
 
-= give: x.holder=A, A.where~B.where -> x.holder=B, x.owner=B, helped(A,B), B.mood=glad
+= give: x.holder=A, A.where~B.where -> x.holder=B, x.owner=B, helped(A,B), B.mood=glad, gifted()
 {A} gave {x} to {B.o}
-{A} gave {B.o} {x}
+{A} gave {B.o} {x.the}
 {A} held out {x} to {B.o}
-{A} handed {B.o} {x}
+{A} handed {B.o} {x.the}
 
 = like_gift: x.holder=B, helped(A,B) ->
 {B} [loved|liked] {x} at once
@@ -146,13 +145,16 @@ glad: It is just what I wanted!
 glad: {x.a}!|I love it!
 glad: You made me so happy, {A.voc}!
 glad: Oh, {A.voc}!|It is perfect!
-glad: I will keep {x.the} forever!
+glad: I will keep it forever!
 
-= end_gift: helped(A,B) ->
+= end_gift: gifted() ->
 {A} felt happy too, for giving is as good as getting
-And {A} learned that giving a gift is fun
+and {A} learned that giving a gift is fun
+{G} talked and laughed until late in the evening
+Then {G} danced through the whole house
+It was the best birthday in years
 {A} was just as happy as {B}
-{B} never forgot that day
+{B} never forgot that birthday
 
 = other_has: -> y.holder=B, y.owner=B
 {B} had {y.new} in one hand
@@ -171,19 +173,19 @@ I will give you {x.my} for {y.your}
 ?: Shall we trade, {x.my} for {y.your}?
 If you give me {y.your}, you can have {x.my}
 
-= swap: offered(A,B), x.holder=A, y.holder=B -> x.holder=B, y.holder=A, x.owner=B, y.owner=A, swapped(x,y)
+= swap: offered(A,B), x.holder=A, y.holder=B -> x.holder=B, y.holder=A, x.owner=B, y.owner=A, swapped()
 {A} gave {B.o} {x}, and {B} gave {A.o} {y}
 {A} took {y}, and {B} took {x}
 Now {A} had {y}, and {B} had {x}
-{G} traded, {x} for {y}
 
-= both_like: swapped(x,y), x.holder=B, y.holder=A ->
+= both_like: swapped() ->
 {A} played with {y}, {B} played with {x}, and both were happy
 {A} loved {y}, and {B} loved {x}
-It was a fair trade
+It was a good trade for {G.o}
+{G} were both happy, for now everything was new
 
-= regret: swapped(x,y), x.holder=B, y.holder=A -> A.mood=sad
-at first {y} was fun, but {A} missed {x}
+= regret: swapped(), x.holder=B, y.holder=A -> A.mood=sad
+At first {y} was fun, but {A} missed {x}
 {A} tried to play with {y}, but {A.he} missed {x}
 that night, {A} could not sleep, because {A.he} missed {x}
 {y.the} was nice, but it was not {x}
@@ -193,15 +195,17 @@ that night, {A} could not sleep, because {A.he} missed {x}
 sorry: I was wrong.|May I have {x.the} back?
 I miss {x.the} too much
 
-= swap_back: swapped(x,y), x.holder=B, y.holder=A -> x.holder=A, y.holder=B, x.owner=A, y.owner=B, A.mood=glad, !swapped(x,y)
+= swap_back: swapped(), x.holder=B, y.holder=A -> x.holder=A, y.holder=B, x.owner=A, y.owner=B, A.mood=glad, !swapped()
 {B} laughed and gave {x} back, and {A} gave back {y}
-{G} traded back
-{B} had missed {y} too, so {G} traded back
+{B} had missed {y} too, so {A} got {x} back, and {B} got {y}
+
+= moral_trade: ->
+Sometimes the best thing is the one you already have
+It is hard to know what you love until it is gone
 
 = end_trade: x.holder=A ->
-Sometimes the best thing is the one you have at home
 {A} held {x} tight and never wanted to trade it again
-{A} never looked at {x} the same way again. It was the best of all
+{A} never again thought that {x} was not good enough
 
 = hungry: -> hungry(B)
 {B} had forgotten lunch at home
@@ -232,31 +236,31 @@ cross: There is not enough for two!
 = think_again: hungry(B) ->
 {A} saw {B.s} sad face and stopped
 {A} looked at {B.o} and felt bad
-but then {A} remembered how it feels to be hungry
+But then {A} remembered how it feels to be hungry
 {A} did not like to see {B.o} so sad
 
-= share: x.holder=A, hungry(B), A.where~B.where -> x.holder=-, shared(A,B), helped(A,B), !hungry(B), B.mood=glad
+= share: x.holder=A, hungry(B), A.where~B.where -> x.holder=-, shared(), helped(A,B), !hungry(B), B.mood=glad
 {A} broke {x} in two and gave one half to {B.o}
 {A} cut {x} in the middle and gave {B.o} the bigger half
 {A} gave {B.o} half of {x}
 {A} held out {x} and let {B.o} take a big bite
 
-= share_said A>B: x.holder=A, hungry(B), A.where~B.where -> x.holder=-, shared(A,B), helped(A,B), !hungry(B), B.mood=glad
+= share_said A>B: x.holder=A, hungry(B), A.where~B.where -> x.holder=-, shared(), helped(A,B), !hungry(B), B.mood=glad
 Let us share {x.the}.|Half for you, half for me.
 glad: Here, take half of {x.my}!
 soft: Sit down with me, {B.voc}.|{x.the} is big enough for two.
 
-= eat: shared(A,B) ->
+= eat: shared() ->
 {G} ate side by side until every crumb was gone
 {G} sat in the grass and ate together
 It tasted much better that way
 {G} ate and talked, and it tasted better than ever
 
-= repay: shared(A,B), y.holder!=A -> y.holder=A, helped(B,A)
+= repay: shared(), y.holder!=A -> y.holder=A, helped(B,A)
 {B} came back with {y.new} for {A.o}
 {B} brought {A.o} {y.new}
 
-= end_share: shared(A,B) ->
+= end_share: shared() ->
 Half of something good, and a friend to eat it with. What could be better?
 Food is best when there are two to eat it
 {A} was not even hungry any more

@@ -26,8 +26,8 @@ every morning, {A} ran out to water it
 = nothing: planted() ->
 nothing happened, and {A} grew sad
 there was nothing to see but brown earth
-one week went by, then two, and nothing grew
-{A} looked and looked, but saw only earth
+One week went by, then two, and nothing grew
+{A} looked and looked and saw only earth
 
 = patience B>A: planted(), A.where~B.where ->
 soft: Wait a little longer
@@ -42,7 +42,7 @@ the rain came, then the sun, and a green leaf looked out
 
 = grown: planted() -> x.holder=A, x.owner=A
 it grew and grew until {A} had {x.new}
-by the end of summer, {A} had {x.new}
+By the end of summer, {A} had {x.new}
 the leaves grew big, and one morning {A} saw {x.new}
 
 = end_grow: x.holder=A ->
@@ -52,21 +52,15 @@ and out of {x}, {A} got a hundred new seeds
 <x=sunflower> {x.the} was taller than {A}
 <x=flower> It was the prettiest one in the village
 
-= with_kin: -> B.where=A.where
-{A} lived with {B} in a house [near the sea|with a garden gate|full of books]
-{A} spent the summer with {B}
-{A} liked to be with {B}
-{A} often went to see {B}
-
 = bake_plan: ->
 {G} wanted to bake {x.a}
 {G} put on aprons, for {G.they} wanted to bake {x.a}
 it was a good day to bake {x.a}, so {G} put on aprons
 
 = missing: -> missing()
-but there were no eggs left
-but there was no honey in the jar
-but the flour was all gone
+But there were no eggs left
+But there was no honey in the jar
+But the flour was all gone
 {A} opened the cupboard, and there was no milk
 
 = borrow: missing(), C.where~A.where -> asked(A,C)
@@ -106,11 +100,6 @@ what could it open?
 {A} wondered what it could open
 {A} turned it this way and that way
 
-= wonder_said A>B: x.holder=A, A.where~B.where ->
-?: What does it open?
-I think it opens a treasure
-?: Shall we find out?
-
 = try_key: x.holder=A ->
 {A} tried {x} in every door, but it did not fit
 It did not fit the front door, and it did not fit the back door
@@ -129,7 +118,7 @@ Click, went {x}, and in the box lay {y.new}
 
 = end_key: y.holder=A ->
 Somebody must have hidden it there long ago
-{A} kept {y} always, and told the story again and again
+{A} kept {y} for years, and told the story again and again
 And {A} hid {x} again, so that somebody else could find it
 {A} felt like a real pirate
 
@@ -142,7 +131,7 @@ there, on the ground, lay {x.new}, and {A} picked it up
 {A} wanted to keep {x} very much
 nobody was around, and {A} put {x} into a pocket
 it was so fine that {A} wanted to keep it
-but {A} knew that somebody must be looking for {x}
+But {A} knew that somebody must be looking for {x}
 somebody must be sad, thought {A}
 
 = ask_owner A>B: x.holder=A, A.where~B.where -> asked(A,B)
@@ -166,7 +155,7 @@ sad: I lost {x.my} here
 sad: I have looked everywhere for {x.my}
 
 = return: x.holder=A, x.owner=C, A.where~C.where -> x.holder=C, helped(A,C), C.mood=glad
-{A} held up {x} and gave it to {C.o}
+{A} held {x} up and gave it to {C.o}
 {A} did not wait and gave {x} to {C.o}
 {A} smiled and put {x} into {C.s} {C.hands}
 

@@ -5,34 +5,41 @@ from __future__ import annotations
 TEXT = """
 = go: A.where!=p -> A.where=p
 {A} went {p.to}
-{A} [walked|ran|hurried|skipped] {p.to}
+{A} [walked|ran|hurried] {p.to}
 {A} set off for {p}
-{A} went {p.to} [to play|for a walk|all alone]
-{A} [walked|skipped] {p.to}, humming a little song
+{A} made {A.his} way {p.to}
+{A} took the [short|long] way {p.to}
+
+= stroll: A.where!=p -> A.where=p
+{A} went {p.to} [to play|for a walk|all alone|to look around]
+{A} [skipped|marched] {p.to}
+{A} [walked|skipped] {p.to} [and sang|with a smile|without a care]
 {A} felt like a walk and went {p.to}
+{A} had nothing to do and went {p.to}
+{A} put on a coat and went {p.to}
+{A} was {p.at}, doing nothing at all
+{A} was playing {p.at}
 
 = go_with: x.holder=A, A.where!=p -> A.where=p
 {A} took {x} {p.to}
 {A} went {p.to} with {x}
 {A} carried {x} {p.to}
 {A} picked up {x} and [ran|skipped|went] {p.to}
+with {x.own}, {A} went {p.to}
 
 = go_both: G.where!=p -> G.where=p
 {G} went {p.to} [together|to play|side by side]
 {G} [walked|ran|raced|hurried] {p.to}
 {G} met {p.at}
 {G} went for a walk {p.to}
-{G} spent the [day|morning|afternoon] {p.at}
-
-= home: A.where!=home -> A.where=home
-{A} went home
-{A} [ran|walked|skipped] all the way home
-{A} hurried home for [supper|dinner]
+{G} were playing {p.at}
+{G} packed some bread and cheese and went {p.to}
 
 = scene: A.where~p ->
 <p=park> Children ran and laughed on the grass
 <p=park> Somebody was selling ice cream
 <p=park> The grass was wet and green
+<p=park> The old fountain sang its song
 <p=beach> The waves went up and down
 <p=beach> The sand was warm under foot
 <p=beach> White birds cried over the water
@@ -41,6 +48,7 @@ TEXT = """
 <p=forest> Light fell in gold spots between the trees
 <p=garden> Bees hummed from bloom to bloom
 <p=garden> The beans had grown as tall as a house
+<p=garden> Everything smelled of mint and earth
 <p=river> The water ran fast and clear
 <p=river> Small silver fish swam by
 <p=pond> Tiny bugs ran over the still water
@@ -80,23 +88,28 @@ TEXT = """
 
 = meet: B.where~A.where -> B.where=A.where
 {A} met {B.new}
-{A} met {B.new} [on the way|at the corner|there]
+{A} met {B.new} [at the corner|there]
 Just then, {B.new} came by
 Along came {B.new}
-there {A} saw {B.new} [under a tree|humming a song|looking at the sky|with a heavy bag]
-{B.new} was [sitting in the sun|having a rest|picking berries] nearby
+There {A} saw {B.new} [under a tree|humming a song|looking at the sky|with a heavy bag]
+{B.new} was [sitting in the sun|having a rest|taking a walk] nearby
 {B.new} came [slowly |]up the path
 {A} heard steps and saw {B.new}
+{A} almost ran into {B.new}
+Who should come by but {B.new}?
+Somebody coughed. It was {B.new}
 
 = join: B.where~A.where -> B.where=A.where
-{A} met {B.rel} and called hello
+{A} met {B.rel} and said hello
 {A} saw {B.rel} and waved
 {A} called {B.rel} to come along
 {A} found {B.rel} there
+{B.rel} was there, too
+{B.rel} came [running|skipping] along
 
-= play: x.holder=A -> 
+= play: x.holder=A ->
 {A} {x.used} all [morning|afternoon]
-<x:toy> {A} played with {x} [in the sun|for a long time|and sang a song]
+<x:toy> {A} played with {x} [in the sun|for a long time]
 <x=ball> {A} threw {x} high up and caught it again
 <x=kite> {A} ran and ran, and {x} flew up into the sky
 <x=boat> {A} put {x} on the water and watched it float
@@ -107,6 +120,9 @@ there {A} saw {B.new} [under a tree|humming a song|looking at the sky|with a hea
 <x=balloon> {A} ran with {x} on its string
 <x=hoop> {A} rolled {x} down the path
 <x=marble> {A} held {x} up to the light
+<x:wear> {A} felt like a king with {x}
+<x:wear> {A} looked very fine in {x}
+<x:treasure> {A} turned {x} around and around in the light
 
 = play_both: x.holder~G ->
 {G} took turns with {x}
@@ -117,10 +133,6 @@ there {A} saw {B.new} [under a tree|humming a song|looking at the sky|with a hea
 <x=kite> {G} watched {x} fly over the roofs
 <x=boat> {G} ran along the water beside {x}
 <x=book> {G} read {x} from the first page to the last
-
-= games: ->
-{G} [jumped over puddles|climbed on the wall|made up silly songs|ran in circles|told each other jokes]
-{G} played [tag|pirates|kings and queens] [all afternoon|until {G.they} were tired]
-{G} had a wonderful time
-{G} laughed and ran about
+<x=drum> {G} marched up and down with {x}
+<x:toy> {G} played pirates with {x}
 """

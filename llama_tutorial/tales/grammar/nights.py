@@ -5,7 +5,7 @@ from __future__ import annotations
 TEXT = """
 = bed: -> A.where=home, night()
 {A} lay in bed and could not sleep
-it was night, and {A} was in bed
+it was late, and {A} was in bed
 {A} had just closed both eyes in bed
 the moon shone on {A.s} bed
 

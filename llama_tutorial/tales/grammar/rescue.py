@@ -5,7 +5,7 @@ from __future__ import annotations
 TEXT = """
 = hear: ->
 {A} heard a small voice calling for help
-somewhere, a small voice called for help
+Somewhere, a small voice called for help
 {A} stopped. Was that somebody crying?
 {A} heard a strange, sad sound
 
@@ -54,7 +54,7 @@ soft: Stay still.|I have an idea.
 <x=rope> {B} held one end of {x}, {A} pulled the other, and soon {B} was out
 <x=rope> {A} tied {x} around a tree, and {B} climbed out
 <x=ladder> {A} put up {x}, and {B} climbed to safety, step by step
-<x=ladder> with the help of {x}, {B} was soon back on the ground
+<x=ladder> with the help of {x.the}, {B} was soon back on the ground
 <x=ladder> {A} held {x} still, and {B} came slowly, one step after the other
 
 = promise_help B>A: helped(A,B), A.where~B.where ->
@@ -104,7 +104,8 @@ for the first time that day, {B} smiled
 
 = end_sick: ->
 {G} played in the sun again
-Some say it was the soup, but {B} knew that it was {A}
+The doctor was surprised, but {B} knew that it was {A.o}
+From then on, {G} never let each other be sick alone
 A good friend is the best medicine
 
 = stuck_up: x.holder=A -> x.holder=-, stuck_up(x), x.loser=A, A.mood=sad
@@ -131,16 +132,16 @@ sad: I wish I could, but I am too short
 No, but two are better than one
 
 = get_down: stuck_up(x), x.loser=A -> x.holder=A, x.loser=-, !stuck_up(x), helped(B,A), A.mood=glad
-{A} stood on top of {B} and could just reach {x}
+{A} stood on top of {B.o} and could just reach {x}
 {B} climbed up, branch by branch, and threw {x} down to {A.o}
 <B=crow> {B} flew up and dropped {x} into {A.s} {A.hands}
 <B=owl> {B} flew up and dropped {x} into {A.s} {A.hands}
 <B=squirrel> {B} ran up the trunk and threw {x} down to {A.o}
 
 = three_high: stuck_up(x), x.loser=A -> x.holder=A, x.loser=-, !stuck_up(x), helped(B,A), helped(C,A), A.mood=glad
-{C} stood on {B}, {A} stood on {C}, and {A} could just reach {x}
-{A} climbed on {B}, {C} climbed on {A}, and {x} came down at last
-{A} stood on {B}, {B} stood on {C}, and at the top of the tower {A} took hold of {x}
+{C} stood on {B.o}, {A} stood on {C.o}, and {A} could just reach {x}
+{A} climbed on {B.o}, {C} climbed on {A.o}, and {x} came down at last
+{A} stood on {B.o}, {B} stood on {C.o}, and at the top of the tower {A} took hold of {x}
 
 = end_tower: ->
 Nobody could have done it alone

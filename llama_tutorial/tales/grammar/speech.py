@@ -9,13 +9,14 @@ TEXT = """
 {A} began to cry
 {A} sat down and cried
 {A} sat down on the ground and sighed
-Tears ran down {A.s} face
+tears ran down {A.s} face
 {A} tried to be brave, but a tear came anyway
-A tear rolled down {A.s} face
-{A} wanted to cry, but tried to be brave
+a tear rolled down {A.s} face
 {A} did not feel like laughing any more
 {A} had never been so sad
 {A.s} heart was heavy
+{A} did not know what to do
+the day did not look so sunny any more
 
 = glad: A.mood=glad ->
 {A} was so happy that {A.he} danced [around|in a circle]
@@ -29,14 +30,7 @@ A tear rolled down {A.s} face
 {A.s} eyes shone
 {A} had never been so happy
 {A} gave a shout of joy
-
-= both_glad: ->
-{G} [laughed|smiled] at each other
-{G} danced around and around
-{G} were both very happy
-{G} laughed until {G.their} sides hurt
-{G} sang all the way home
-{G} [smiled|grinned] from ear to ear
+{A} could have hugged the whole world
 
 = thanks A>B: helped(B,A), A.where~B.where ->
 glad: Thank you, {B.voc}!
@@ -44,8 +38,9 @@ glad: Thank you so much!
 glad: Oh, thank you, {B.voc}!|You are so kind.
 glad: Thank you!|You are a true friend.
 glad: Thank you, thank you!
-glad: You are the best friend in the world, {B.voc}!
+glad: You are the best, {B.voc}!
 glad: I will never forget this, {B.voc}.
+glad: How can I ever thank you?
 
 = thank_told: helped(B,A), A.where~B.where ->
 {A} [hugged|thanked] {B.o}
@@ -68,4 +63,6 @@ glad: Of course!
 glad: I would love to!
 glad: What a good idea!
 glad: Oh yes!
+yes: Good
+yes: Why not?
 """

@@ -20,7 +20,7 @@ Crack! {A} dropped {x}, and {x.it} broke
 {A} pulled too hard, and {x} broke in two
 {A} ran too fast and fell, and {x} was broken
 Snap! {A} had broken {x}
-{A} sat down without looking. Crunch! That was {x}
+{A} sat down without looking. Crunch! That was {x.the}
 
 = hide_it: broken(x) ->
 {A} wanted to hide {x} and run away
@@ -63,32 +63,32 @@ with a little glue, {G} mended {x} together
 There was still a small crack, but nobody minded
 {A} was glad that {A.he} had told the truth
 {A} felt as light as air
-And {B} liked {x} even more than before
+and {B} liked {x} even more than before
 
-= take: x.holder=B, A.wants=x -> x.holder=A, took(A,B)
+= take: x.holder=B, A.wants=x -> x.holder=A, taken(x)
 when {B} was not looking, {A} took {x}
 {A} waited until {B} turned around, and then took {x}
 {A} put {x} into a bag and said nothing
 while {B} was asleep, {A} took {x}
 
-= miss: took(A,B) -> B.mood=sad
+= miss: taken(x) -> B.mood=sad
 {B} looked for {x} [everywhere|all day long]
 {B} cried when {x} was gone
 {B} asked everyone about {x}
 
-= miss_said B>A: took(A,B) -> B.mood=sad
+= miss_said B>A: taken(x) -> B.mood=sad
 cried: {x.my} is gone!
 ?: Who has seen {x.my}?
 sad: I cannot find {x.my}
 
-= guilt: took(A,B) ->
+= guilt: x.holder=A, taken(x) ->
 {A} did not feel happy at all
 {A.s} stomach began to hurt
 {A} could not eat and could not sleep
-it was no fun to have {x}, not one bit
+it was no fun for {A.o} to have {x}
 {A} wanted to play, but {x} was no fun any more
 
-= give_back: took(A,B), x.holder=A -> x.holder=B, gave_back(A,B)
+= give_back: taken(x), x.holder=A -> x.holder=B, gave_back(A,B)
 {A} went to {B.o} and gave {x} back
 {A} took {x} back to {B.o}
 {A} put {x} in front of {B.o}

@@ -50,11 +50,11 @@ soft: It is warm and dry here, {A.voc}
 soft: You are safe here.|The storm will pass.
 soft: I do not like thunder either.|Let us be afraid together.
 
-= comfort_told: storm(), A.where~B.where -> helped(B,A)
+= comfort_told: storm() ->
 {B} sang a song so loud that the thunder was hard to hear
 {G} told each other funny stories
 {G} sat close together and counted after every flash
-{B} told {A.o} a story about the sun
+{B} told {A.o} a [story about the sun|long story about a whale|funny story]
 {G} made a game of it and clapped at every boom
 
 = storm_end: storm() -> !storm(), !clouds()
@@ -138,12 +138,12 @@ Something is missing
 It looks so cold
 
 = snow_nose: snowman(), x.holder=A -> x.holder=-, x.spot=snowman
-<x=carrot> {A} gave the snowman {x} for a nose
+<x=carrot> {A} gave the snowman {x.the} for a nose
 <x=carrot> {A} pushed {x} into the snow, and there was a nose
 
 = snow_wear: snowman() -> y.holder=-, y.spot=snowman
 <y:wear> {B} took off {y.own} and put it on the snowman
-<y:wear> {B} gave the snowman {y.own}
+<y:wear> {B} gave {y.own} to the snowman
 
 = end_snow: snowman() ->
 The snowman seemed to smile

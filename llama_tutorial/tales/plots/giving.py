@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_tutorial.tales.plots_lost import arrive, begin_with, enter, thank
+from llama_tutorial.tales.plots.lost import arrive, begin_with, enter, thank
 from llama_tutorial.tales.story import Story
 
 
@@ -13,7 +13,7 @@ def wish(t: Story) -> None:
     b = t.stranger("baker", "farmer", "woman", "man", "sailor")
     p = "shop" if p == "bakery" else p
     t("once", A=a)
-    t("go", "oneday", A=a, p=p)
+    t.wander("oneday", A=a, p=p)
     t("spy", A=a, x=x)
     t("no_money", A=a, x=x)
     t("burden", "just", A=a, B=b)
@@ -52,7 +52,7 @@ def gift(t: Story) -> None:
     t("visit", A=a, B=b)
     t(t.pick(("gift_said", "give")), A=a, B=b, x=x)
     t(t.pick(("like_gift", "like_said")), A=a, B=b, x=x)
-    t.maybe(0.7, "end_gift", A=a, B=b)
+    t.maybe(0.8, "end_gift", A=a, B=b, G=(a, b))
 
 
 def trade(t: Story) -> None:
@@ -69,13 +69,16 @@ def trade(t: Story) -> None:
     t("agree", A=a, B=b)
     t("swap", "so", A=a, B=b, G=(a, b), x=x, y=y)
     if t.chance(0.4):
-        t("both_like", A=a, B=b, x=x, y=y)
+        t("both_like", A=a, B=b, x=x, y=y, G=(a, b))
         t.maybe(0.5, "end_friends", G=(a, b))
         return
     t("regret", A=a, B=b, x=x, y=y)
     t("trade_back", "nextday", A=a, B=b, x=x, y=y)
     t("swap_back", A=a, B=b, G=(a, b), x=x, y=y)
-    t("end_trade", A=a, x=x)
+    if t.chance(0.6):
+        t("end_trade", A=a, x=x)
+    else:
+        t("moral_trade")
 
 
 def share(t: Story) -> None:
@@ -137,7 +140,7 @@ def took(t: Story) -> None:
 def quarrel(t: Story) -> None:
     """Two want the same thing."""
     a, b, c, x = t.someone(), t.someone(), t.kin("Mom", "Dad", "Grandma", "Grandpa"), t.thing("toy")
-    p = t.place("out", "home")
+    p = t.pick(("park", "yard", "playground", "kitchen", "attic", "garden"))
     t("pair", G=(a, b))
     t("go_both", "oneday", G=(a, b), p=p)
     t("lying", A=a, B=b, G=(a, b), x=x)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from llama_tutorial.tales.plots_lost import HELPERS, arrive, begin_with, enter, thank
+from llama_tutorial.tales.plots.lost import HELPERS, arrive, begin_with, enter, thank
 from llama_tutorial.tales.story import Story
 
 
 def storm(t: Story) -> None:
     """A storm, and company in it."""
-    a, p, q = t.someone(), t.place("out"), t.place("dry")
+    a, p, q = t.someone(), t.pick(("forest", "hill", "beach", "meadow", "lake", "river")), t.place("dry")
     b = t.someone() if t.chance(0.7) else t.stranger("owl", "cow", "donkey", "toad")
     t("once", A=a)
     arrive(t, a, p, link="sunny")
@@ -51,7 +51,7 @@ def lost_way(t: Story) -> None:
     b = t.stranger("owl", "crow", "toad", "farmer") if t.chance(0.6) else t.someone(False)
     c = t.kin()
     t("once", A=a)
-    t("go", "oneday", A=a, p=p)
+    t.wander("oneday", A=a, p=p)
     t("stray", A=a, p=p)
     t("no_way", A=a)
     t.maybe(0.5, "scared", A=a)
@@ -96,7 +96,7 @@ def old_key(t: Story) -> None:
         y = t.this("crown")
     s, u = t.spots(p, 1)[0], t.spots(q, 1)[0]
     t("once", A=a)
-    t("go", "oneday", A=a, p=p)
+    t.wander("oneday", A=a, p=p)
     t("find_key", A=a, x=x, s=s)
     t("wonder", A=a, x=x)
     t.maybe(0.6, "try_key", A=a, x=x)
@@ -131,7 +131,7 @@ def dark(t: Story) -> None:
     """A noise in the night."""
     a, c = t.someone(), t.kin()
     t("once", A=a)
-    t("bed", "oneday" if t.chance(0.3) else "", A=a)
+    t("bed", t.pick(("night", "night", "alone")), A=a)
     t("strange_noise", "sudden", A=a)
     t("imagine", A=a)
     t.maybe(0.6, "scared", A=a)
@@ -162,7 +162,7 @@ def snowman(t: Story) -> None:
     a, b = t.someone(True), t.someone(True)
     x, y = t.this("carrot"), t.thing("wear", without="treasure")
     t("pair", G=(a, b))
-    t("snow", "oneday" if t.chance(0.3) else "", A=a)
+    t("snow", t.pick(("winter", "alone")), A=a)
     t("build", G=(a, b))
     t("snow_needs", A=a, B=b)
     t("fetch", "so", A=a, x=x)

@@ -21,7 +21,7 @@ def arrive(t: Story, a: str, p: str, x: str = "", link: str = "oneday") -> None:
     if x and t.chance(0.7):
         t("go_with", link, A=a, p=p, x=x)
     else:
-        t("go", link, A=a, p=p)
+        t.wander(link, A=a, p=p)
     t.maybe(0.25, "scene", A=a, p=p)
 
 
@@ -84,14 +84,14 @@ def lost_with_helper(t: Story) -> None:
     else:
         t("help_offer", A=a, B=b)
         t("find_for", "soon", B=b, x=x, s=spot)
-        t(t.pick(("here", "bring_back")), A=a, B=b, x=x)
+        t(t.pick(("here", "bring_back")), A=a, B=b, x=x, s=spot)
     thank(t, a, b)
     t.maybe(0.6, "end_friends", G=(a, b))
 
 
 def found(t: Story) -> None:
     """Somebody finds what another has lost, and gives it back."""
-    a, x, p = t.someone(), t.thing("toy", "wear", "treasure", without="big"), t.place("out")
+    a, x, p = t.someone(), t.thing("toy", "wear", "treasure", without="big wild"), t.place("out")
     t("once", A=a)
     arrive(t, a, p)
     t("find_strange", "sudden" if t.chance(0.3) else "", A=a, x=x)
@@ -119,10 +119,10 @@ def up_a_tree(t: Story) -> None:
     arrive(t, a, p, x, "windy")
     t("stuck_up", "sudden", A=a, x=x)
     t("jump_for", A=a, x=x)
-    b = t.someone()
+    b = t.someone() if t.chance(0.6) else t.stranger("crow", "owl", "woman", "man")
     enter(t, a, b, "just")
     t("ask_reach", A=a, B=b, x=x)
-    if t.chance(0.6):
+    if b not in ("crow", "owl") and t.chance(0.6):
         t("cannot_reach", A=a, B=b)
         c = t.someone()
         t("meet", "soon", A=a, B=c)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_tutorial.tales.plots_lost import arrive, thank
+from llama_tutorial.tales.plots.lost import arrive, thank
 from llama_tutorial.tales.story import Story
 from llama_tutorial.tales.words import SKILLS
 
@@ -57,7 +57,7 @@ def learn(t: Story) -> None:
     b = t.someone(True) if t.chance(0.5) else t.kin()
     t("once", A=a)
     t("cannot", A=a, w=w)
-    t("try_fail", t.pick(("first", "but", "")), A=a, w=w)
+    t("try_fail", t.pick(("first", "but", "alone")), A=a, w=w)
     t("watched", A=a, B=b)
     t.maybe(0.7, "give_up", A=a, B=b)
     t(t.pick(("encourage", "show")), A=a, B=b)
@@ -72,7 +72,7 @@ def new_friend(t: Story) -> None:
     a, b, y, p = t.someone(), t.someone(), t.thing("toy"), t.place("out", without="deep")
     t("once", A=a)
     t("alone", A=a)
-    t("go", "oneday", A=a, p=p)
+    t.wander("oneday", A=a, p=p)
     t.maybe(0.3, "scene", A=a, p=p)
     t("playing", A=a, B=b, y=y)
     t("shy", A=a)
@@ -87,7 +87,7 @@ def surprise(t: Story) -> None:
     a, b, p = t.someone(), t.someone(), t.place("out", without="deep")
     t("once", A=a) if t.chance(0.5) else None
     t("party", A=a)
-    t("go", A=a, p=p)
+    t.wander("", A=a, p=p)
     t("join", "", A=a, B=b)
     t("hello", A=a, B=b)
     t("busy", A=a, B=b)
@@ -103,7 +103,7 @@ def surprise(t: Story) -> None:
 def bake(t: Story) -> None:
     """Baking, with one thing missing."""
     a, b = t.someone(), t.someone() if t.chance(0.5) else t.kin("Grandma", "Grandpa", "Dad", "Mom")
-    c, x = t.stranger("woman", "man", "farmer", "sailor"), t.thing("baked")
+    c, x = t.stranger("woman", "man", "farmer", "sailor"), t.this(t.pick(("cake", "pie")))
     if t.cast[b].named:
         t("pair", G=(a, b))
     else:
