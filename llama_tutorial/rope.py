@@ -87,14 +87,17 @@ def apply_rope(
         The turned ``x``, in its own shape and dtype; the product is taken in its dtype or the
         tables', whichever is wider.
     """
-    # A pair (a, b) is the complex number a + ib, and multiplying it by cos + i sin turns it. As one
-    # complex product this is several times as fast as the four real ones, forward and backward.
     wide = torch.promote_types(x.dtype, cos.dtype)
     pairs = x.to(wide).unflatten(-1, (-1, 2))  # (..., T, half, 2)
-    if pairs.stride(-1) != 1:
-        pairs = pairs.contiguous()
-    turned = torch.view_as_complex(pairs) * torch.complex(cos, sin)  # (..., T, half)
-    return torch.view_as_real(turned).flatten(-2).type_as(x)  # (..., T, h)
+    if torch.compiler.is_compiling():  # the compiler fuses real products, and knows no complex ones
+        first, second = pairs.unbind(-1)  # (..., T, half) each
+        turned = torch.stack((first * cos - second * sin, first * sin + second * cos), -1)
+    else:
+        # The same as one complex product, (a + ib)(cos + i sin): several times as fast without a
+        # compiler, forward and backward.
+        pairs = pairs if pairs.stride(-1) == 1 else pairs.contiguous()
+        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cos, sin))
+    return turned.flatten(-2).type_as(x)  # (..., T, h)
 
 
 def to_half_split(

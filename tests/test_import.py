@@ -131,6 +131,10 @@ import small_models
 from llama_tutorial import generate
 model = small_models.random_model(small_models.NAMED["llama-gqa"])
 print(json.dumps(generate(model, [[1, 2, 3], [4]], 12, seed=0)))
+
+from typing import get_type_hints
+import torch
+assert get_type_hints(model.forward)["tokens"] is torch.Tensor  # the stand-ins can be read
 """
     model = small_models.random_model(small_models.NAMED["llama-gqa"])
     out = run_without(("jaxtyping", "beartype", "tqdm", "safetensors", "sentencepiece"), code)

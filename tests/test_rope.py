@@ -175,6 +175,16 @@ def test_half_precision_is_turned_in_float32_and_rounded_once(dtype):
     assert torch.equal(y, apply_rope(x.float(), cos, sin).to(dtype))
 
 
+@pytest.mark.parametrize("x_dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("table_dtype", [torch.float32, torch.float64])
+def test_the_wider_dtype_counts(x_dtype, table_dtype):
+    x, tables = vectors(3, 64, 8, dtype=x_dtype), rope_table(8, 64, dtype=table_dtype)
+    y = apply_rope(x, *tables)
+    assert y.dtype == x_dtype
+    wide = apply_rope(x.double(), *(t.double() for t in tables)).to(x_dtype)
+    torch.testing.assert_close(y, wide, rtol=0, atol=0 if table_dtype != x_dtype else 1e-6)
+
+
 # The two layouts
 
 

@@ -14,7 +14,9 @@ def main(arguments: list[str]) -> None:
     seed = int(arguments[2]) if len(arguments) > 2 else 0
     for tale in tales(count, split, seed):
         result = consistency(tale.text)
-        print(f"[{tale.split} {tale.seed}: {tale.plot}, score {result.score}, parsed {result.parsed}]")
+        print(
+            f"[{tale.split} {tale.seed}: {tale.plot}, score {result.score}, parsed {result.parsed}]"
+        )
         print(tale.text)
         for question in questions(tale):
             if question.kind != "tell":

@@ -9,27 +9,13 @@ from llama_tutorial.tales.chunking import Mention
 from llama_tutorial.tales.discourse import Discourse
 from llama_tutorial.tales.index import Candidate
 from llama_tutorial.tales.patterns import Slot, guard_holds
-from llama_tutorial.tales.telling import infer
+from llama_tutorial.tales.settling import infer
 from llama_tutorial.tales.words import GENDER, KIN, KINDS, LOOK_GROUP, PLACES, THINGS
 from llama_tutorial.tales.world import Being, World
 
 
-class Binding:
+class Binding(ThingBinding):
     """One candidate tried on one clause: its roles, its faults, whom and what it introduces."""
-
-    def __init__(self, world: World, discourse: Discourse, before: Discourse, opening: bool) -> None:
-        self.world = world
-        self.discourse = discourse
-        self.before = before  # as it was when the sentence began: for what is left out
-        self.opening = opening
-        self.roles: dict[str, Any] = {}
-        self.bound: list[str] = []
-        self.faults: list[str] = []
-        self.refers = False  # whether anything known is spoken of
-        self.new_beings: dict[str, Being] = {}
-        self.new_things: dict[str, dict[str, str]] = {}
-        self.owns: list[tuple[str, str]] = []
-        self.speaker = self.hearer = ""
 
     def hear(self, candidate: Candidate, frame: Binding) -> None:
         """Take over from a frame who speaks to whom."""
@@ -71,11 +57,6 @@ class Binding:
             if fault := self.world.fault(rule, self.roles):
                 self.faults.append(fault)
 
-    def same(self, role: str, value: Any) -> None:
-        """A role stands for one and the same throughout a clause."""
-        if self.roles.setdefault(role, value) != value:
-            self.faults.append(f"{value} where {self.roles[role]} was meant")
-
     def _fill(self, slot: Slot, mention: Mention, has_kind: bool) -> None:
         role, form = slot
         if role in "ABCDE":
@@ -115,8 +96,12 @@ class Binding:
         return name
 
     def _find(self, mention: Mention, has_kind: bool) -> str | None:
-        if mention.how == "same":
+        if mention.how == "same" and isinstance(mention.value, str):
             return mention.value
+        if mention.how == "same":
+            self.faults.append("it is not clear who")
+            self.refers = True
+            return None
         if mention.how == "pronoun":
             name = self.discourse.person(mention.value, self.world.beings, self.bound)
             if name is None:
@@ -136,7 +121,9 @@ class Binding:
             if mention.how == "kin" and mention.owner is not None:
                 self.new_beings[name] = Being(name, name, KIN[name])
             elif mention.how == "name" and self.opening:
-                self._introduce(name, mention._replace(looks=mention.looks or (("?",) if has_kind else ())))
+                self._introduce(
+                    name, mention._replace(looks=mention.looks or (("?",) if has_kind else ()))
+                )
             else:
                 self.faults.append(f"nobody has introduced {name}")
                 self.refers = True
@@ -170,21 +157,21 @@ class Binding:
         """ "Tom was a little boy": what kind a being is."""
         if name in self.new_beings:
             self._introduce(name, mention._replace(value=name))
-        elif name is not None and self._known(name) is not None and self._known(name).kind != mention.value:
+        elif (
+            name is not None
+            and self._known(name) is not None
+            and self._known(name).kind != mention.value
+        ):
             self.faults.append(f"{name} is no {mention.value}")
-
-    def _known(self, name: str) -> Being | None:
-        return self.world.beings.get(name) or self.new_beings.get(name)
 
     def _group(self, role: str, mention: Mention) -> None:
         if mention.how == "group":
             names = tuple(filter(None, (self.resolve(member) for member in mention.value)))
         elif role in self.roles:
             return
-        elif mention.how == "same":
-            names = mention.value
         else:
-            names = self.discourse.they()
+            names = mention.value if mention.how == "same" else self.discourse.they()
+            names = names if isinstance(names, tuple) else ()
             wanted = {"two": 2, "three": 3}.get(mention.value, len(names))
             if len(names) < 2 or len(names) != wanted:
                 self.faults.append("nobody is there to be called they")
@@ -195,80 +182,3 @@ class Binding:
         self.discourse.mention_group(names)
         if set(self.roles.setdefault(role, names)) != set(names):
             self.same(role, names)
-
-    # -- things ---------------------------------------------------------------------------------
-
-    def _thing(self, role: str, form: str, mention: Mention) -> None:
-        if mention.how == "it":
-            noun = self.roles.get(role) or self.discourse.thing
-            if noun is None:
-                self.faults.append("there is nothing to be called it")
-                self.refers = True
-                return
-        else:
-            noun = mention.value
-        looks = self.world.things.get(noun, self.new_things.get(noun))
-        if mention.how in ("a", "no"):
-            if form == "new":
-                if looks is not None:
-                    self.faults.append(f"the {noun} is known already")
-                else:
-                    self._new_thing(noun, mention)
-                self.discourse.mention_thing(noun)
-            self.same(role, noun)
-            return
-        if looks is None and form == "own" and mention.owner is not None:
-            self._new_thing(noun, mention)
-        elif looks is None:
-            self.faults.append(f"nothing was said of a {noun}")
-            self.refers = True
-        else:
-            self.refers = True
-            self._check_looks(noun, looks, mention)
-        self._check_owner(noun, mention)
-        self.discourse.mention_thing(noun)
-        self.same(role, noun)
-
-    def _new_thing(self, noun: str, mention: Mention) -> None:
-        self.new_things[noun] = {LOOK_GROUP[look]: look for look in mention.looks}
-
-    def _check_looks(self, noun: str, looks: dict[str, str], mention: Mention) -> None:
-        for look in mention.looks:
-            told = looks.get(LOOK_GROUP[look])
-            if told is not None and told != look:
-                self.faults.append(f"the {noun} is {told}, not {look}")
-
-    def _check_owner(self, noun: str, mention: Mention) -> None:
-        if mention.how == "my":
-            owner = self.speaker
-        elif mention.how == "your":
-            owner = self.hearer
-        elif mention.owner is not None:
-            owner = self._owner(mention.owner)
-        else:
-            return
-        told = self.world.facts.get(("owner", noun))
-        if told is None:
-            if owner and noun in self.new_things:
-                self.owns.append((noun, owner))
-        elif owner and told != owner:
-            self.faults.append(f"the {noun} is {told}'s, not {owner}'s")
-
-    def _owner(self, mention: Mention) -> str | None:
-        if mention.how != "pronoun":
-            return mention.value
-        for name in self.bound:
-            being = self._known(name)
-            if being is not None and being.gender == mention.value:
-                return name
-        return self.discourse.person(mention.value, self.world.beings)
-
-
-def verb_fits(noun: str, verb: str) -> bool:
-    """Whether one does that with such a thing."""
-    return noun not in THINGS or verb in (THINGS[noun].used, THINGS[noun].use)
-
-
-def place_of(spot: str) -> tuple[str, ...]:
-    """The places that have such a spot."""
-    return tuple(place.noun for place in PLACES.values() if spot in place.spots)

@@ -38,7 +38,9 @@ _KIN = {name.lower(): name for name in KIN}
 class Mention(NamedTuple):
     """How somebody or something is called."""
 
-    how: str  # name kind kin new rel pronoun group | the a no my your own it | place spot skill verb
+    how: (
+        str  # name kind kin new rel pronoun group | the a no my your own it | place spot skill verb
+    )
     value: Any  # name, kind, gender, noun, place, spot; for a group its mentions
     looks: tuple[str, ...] = ()
     owner: Mention | None = None
@@ -57,13 +59,13 @@ def words_of(text: str) -> list[str]:
 
 
 @cache
-def _phrases() -> dict[str, list[tuple[tuple[str, ...], Item]]]:
-    """Fixed phrases by their first word, the longest first."""
-    found: dict[str, list[tuple[tuple[str, ...], Item]]] = {}
+def _phrases() -> dict[tuple[str, ...], list[tuple[tuple[str, ...], Item]]]:
+    """Fixed phrases by their first two words (or their only one), the longest first."""
+    found: dict[tuple[str, ...], list[tuple[tuple[str, ...], Item]]] = {}
 
     def add(phrase: str, token: str, how: str, value: str) -> None:
         words = tuple(phrase.split())
-        found.setdefault(words[0], []).append((words, Item(token, Mention(how, value))))
+        found.setdefault(words[:2], []).append((words, Item(token, Mention(how, value))))
 
     for place in PLACES.values():
         add(place.at, "AT", "place", place.noun)
@@ -100,8 +102,9 @@ class _Words:
 
     def phrase(self, i: int) -> tuple[int, Item] | None:
         """A fixed phrase that starts here."""
-        for words, item in _phrases().get(self.lower[i], ()):
-            if all(self.at(i + k) == word for k, word in enumerate(words)):
+        start = tuple(self.lower[i : i + 2])
+        for words, item in _phrases().get(start) or _phrases().get(start[:1], ()):
+            if tuple(self.lower[i : i + len(words)]) == words:
                 return i + len(words), item
         return None
 
@@ -128,7 +131,11 @@ class _Words:
             return None
         if article == "the":
             return k + 1, Item("C", Mention("kind", kind, looks))
-        if self.at(k + 1) in ("named", "called") and self.words[k + 2 : k + 3] and self.words[k + 2] in GENDER:
+        if (
+            self.at(k + 1) in ("named", "called")
+            and self.words[k + 2 : k + 3]
+            and self.words[k + 2] in GENDER
+        ):
             return k + 3, Item("Cn", Mention("new", self.words[k + 2], (*looks, kind)))
         return k + 1, Item("K", Mention("new", kind, (*looks, kind)))
 

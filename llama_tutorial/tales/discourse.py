@@ -14,7 +14,19 @@ from llama_tutorial.tales.world import Being
 class Discourse:
     """The mentions of this sentence and of the last one that mentioned anybody."""
 
-    __slots__ = ("alone", "alone_before", "before", "group", "leads", "leads_before", "now", "recent", "thing", "things_before", "things_now")
+    __slots__ = (
+        "alone",
+        "alone_before",
+        "before",
+        "group",
+        "leads",
+        "leads_before",
+        "now",
+        "recent",
+        "thing",
+        "things_before",
+        "things_now",
+    )
 
     def __init__(self) -> None:
         self.now: list[str] = []  # beings of this sentence, the subject first

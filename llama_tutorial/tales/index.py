@@ -33,7 +33,10 @@ def slot_items(slot: Slot) -> list[Item]:
     if form == "hands":
         return [Item("HANDS")]
     if form in ("used", "use"):
-        return [Item(form.upper(), Expected(Slot(role, "verb"))), Item("X", Expected(Slot(role, "")))]
+        return [
+            Item(form.upper(), Expected(Slot(role, "verb"))),
+            Item("X", Expected(Slot(role, ""))),
+        ]
     if role == "G":
         return [Item("G", Expected(slot))]
     if role in "st":
@@ -103,9 +106,13 @@ def clause_index() -> dict[str, list[Candidate]]:
                 candidates = [_candidate(pattern, items)]
                 index.setdefault(key, []).extend(candidates)
                 for i, item in enumerate(items):
-                    if item.token == "Cn" and item.mention.slot.form == "new":  # a stranger has no name
+                    if (
+                        item.token == "Cn" and item.mention.slot.form == "new"
+                    ):  # a stranger has no name
                         other = [*items[:i], Item("K", item.mention), *items[i + 1 :]]
-                        index.setdefault(('"' if event.speaker else "") + key_of(other), []).extend(candidates)
+                        index.setdefault(('"' if event.speaker else "") + key_of(other), []).extend(
+                            candidates
+                        )
     return index
 
 

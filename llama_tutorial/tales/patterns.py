@@ -26,9 +26,24 @@ from typing import NamedTuple
 from llama_tutorial.tales.words import PLACES, THINGS
 from llama_tutorial.tales.world import Rule, parse_rules
 
-GRAMMAR = ("openings", "journeys", "speech", "losing", "giving", "taking", "weather", "rescue",
-           "games", "growing", "nights", "wonders", "endings")
-_HEADER = re.compile(r"= (?P<kind>\w+)(?: (?P<speaker>\w)>(?P<hearer>\w))?:(?P<needs>.*?)->(?P<makes>.*)")
+GRAMMAR = (
+    "openings",
+    "journeys",
+    "speech",
+    "losing",
+    "giving",
+    "taking",
+    "weather",
+    "rescue",
+    "games",
+    "growing",
+    "nights",
+    "wonders",
+    "endings",
+)
+_HEADER = re.compile(
+    r"= (?P<kind>\w+)(?: (?P<speaker>\w)>(?P<hearer>\w))?:(?P<needs>.*?)->(?P<makes>.*)"
+)
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _CHOICE = re.compile(r"\[([^\]]*)\]")
 
@@ -48,15 +63,10 @@ class EventKind(NamedTuple):
     makes: tuple[Rule, ...]
     speaker: str  # role; empty for what is told and not said
     hearer: str
+    roles: frozenset[str]  # those that its rules speak of
     patterns: list[Pattern]
 
-    @property
-    def roles(self) -> frozenset[str]:
-        """The roles that its rules speak of."""
-        return rule_roles(self.needs + self.makes)
 
-
-@cache
 def rule_roles(rules: tuple[Rule, ...]) -> frozenset[str]:
     """Every role letter in some rules."""
     words = [word for rule in rules for word in (*rule.left.split(","), rule.right.split(".")[0])]
@@ -128,9 +138,12 @@ def parse_grammar(text: str) -> dict[str, EventKind]:
         if line.startswith("="):
             match = _HEADER.fullmatch(line)
             if not match or match["kind"] in events:
-                raise ValueError(f"{line!r}: must be '= kind: needs -> makes' with a kind of its own")
+                raise ValueError(
+                    f"{line!r}: must be '= kind: needs -> makes' with a kind of its own"
+                )
             rules = parse_rules(match["needs"]), parse_rules(match["makes"])
-            event = EventKind(match["kind"], *rules, match["speaker"] or "", match["hearer"] or "", [])
+            people = match["speaker"] or "", match["hearer"] or ""
+            event = EventKind(match["kind"], *rules, *people, rule_roles(rules[0] + rules[1]), [])
             events[event.name] = event
         elif event is None:
             raise ValueError(f"{line!r}: comes before the first kind")

@@ -22,7 +22,7 @@ _WORDINGS: dict[str, tuple[str, ...]] = {
     "has": ("Who has the {x} at the end?", "At the end, who has the {x}?", "Who has the {x} when the tale is over?"),
     "color": ("What color is the {x}?", "Which color does the {x} have?", "Tell me the color of the {x}."),
     "animal": ("What kind of animal is {A}?", "What animal is {A}?", "{A} is an animal. Which one?"),
-    "found_where": ("Where was the {x} found?", "Where was the {x}?", "Where did the {x} turn up?"),
+    "found_where": ("Where was the {x} found?", "Where did the {x} turn up?"),
     "found_who": ("Who found the {x}?", "Who was it that found the {x}?"),
     "gave": ("Who gave the {x} to {B}?", "From whom did {B} get the {x}?", "Who gave {B} the {x}?"),
     "got": ("What did {A} give to {B}?", "What did {B} get from {A}?"),
@@ -99,7 +99,9 @@ def _found_who(facts: Facts) -> Found:
 
 def _gave(facts: Facts) -> Found:
     for roles in facts.told("give", "gift_said", "give_back", "present"):
-        giver, taker = (roles["B"], roles["A"]) if "present" in _kinds(facts) else (roles["A"], roles["B"])
+        giver, taker = (
+            (roles["B"], roles["A"]) if "present" in _kinds(facts) else (roles["A"], roles["B"])
+        )
         yield {"x": roles["x"], "B": name_of(taker)}, _sentence(name_of(giver))
 
 
@@ -125,7 +127,10 @@ def _why_sad(facts: Facts) -> Found:
             who = roles["B"] if kind in ("miss", "miss_said") else roles["A"]
             pronoun = facts.beings[who].gender
             told = reason.format(
-                he=pronoun, his={"he": "his", "she": "her"}[pronoun], x=roles.get("x", ""), B=name_of(roles.get("B", who))
+                he=pronoun,
+                his={"he": "his", "she": "her"}[pronoun],
+                x=roles.get("x", ""),
+                B=name_of(roles.get("B", who)),
             )
             yield {"A": name_of(who)}, _sentence("because " + told)
 
@@ -146,7 +151,10 @@ _REASONS = {
 def _went(facts: Facts) -> Found:
     journeys = facts.told("go", "stroll", "go_with")
     for roles in journeys:
-        if sum(other["A"] == roles["A"] for other in journeys) == 1 and not _kinds(facts) & {"dark_home", "guide"}:
+        if sum(other["A"] == roles["A"] for other in journeys) == 1 and not _kinds(facts) & {
+            "dark_home",
+            "guide",
+        }:
             yield {"A": name_of(roles["A"])}, _sentence(PLACES[roles["p"]].to)
 
 
@@ -157,7 +165,18 @@ def _helped(facts: Facts) -> Found:
             yield {"A": name_of(one)}, _sentence(name_of(helper))
 
 
-_HELPING = {"do_help", "here", "bring_back", "clue", "rescue", "guide", "encourage", "show", "get_down", "comfort"}
+_HELPING = {
+    "do_help",
+    "here",
+    "bring_back",
+    "clue",
+    "rescue",
+    "guide",
+    "encourage",
+    "show",
+    "get_down",
+    "comfort",
+}
 
 
 def _hid(facts: Facts) -> Found:
@@ -208,7 +227,14 @@ def _not_said(facts: Facts, random: Random) -> Iterator[tuple[str, dict[str, str
     unknown = [name for name in (*BOYS, *GIRLS) if name not in facts.beings]
     yield "stranger", {"A": random.choice(unknown)}
     told = {dict(event.roles).get(role) for event in facts.events for role in "xyz"}
-    yield "nowhere", {"x": random.choice([noun for noun in THINGS if noun not in facts.things and noun not in told])}
+    yield (
+        "nowhere",
+        {
+            "x": random.choice(
+                [noun for noun in THINGS if noun not in facts.things and noun not in told]
+            )
+        },
+    )
 
 
 def questions(tale: Tale) -> list[Question]:
@@ -226,7 +252,9 @@ def questions(tale: Tale) -> list[Question]:
         for (kind, filled), answers in asked.items()
         if len(answers) == 1
     ]
-    found += [_worded(kind, filled, NOT_SAID, random) for kind, filled in _not_said(tale.facts, random)]
+    found += [
+        _worded(kind, filled, NOT_SAID, random) for kind, filled in _not_said(tale.facts, random)
+    ]
     request = _request(tale.facts)
     return [*found, _worded("tell", request, tale.text, random)] if request else found
 

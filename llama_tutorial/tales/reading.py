@@ -6,7 +6,6 @@ pronouns mean, and checks what is said against everything that was said before.
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 from llama_tutorial.tales.binding import Binding, verb_fits
@@ -18,23 +17,13 @@ from llama_tutorial.tales.index import (
     frame_index,
     key_of,
     multi_heads,
-    openers,
     sounds,
 )
-from llama_tutorial.tales.telling import in_order, settle
+from llama_tutorial.tales.sentences import Unit, split_units, starts
+from llama_tutorial.tales.settling import in_order, settle
 from llama_tutorial.tales.world import Event, World
 
-_NARRATED = re.compile(r'[^".!?]*[.!?]*')
 _CONJUNCTIONS = frozenset(("and", "but", "so"))
-
-
-class Unit(NamedTuple):
-    """A sentence: told, or spoken with a frame around."""
-
-    text: str
-    told: str  # the sentence, or "said Tom" / "Tom asked"
-    spoken: str = ""
-    after: bool = False  # whether the frame follows the words
 
 
 class Claim(NamedTuple):
@@ -44,53 +33,6 @@ class Claim(NamedTuple):
     kind: str
     holds: bool
     fault: str  # in words; empty where it holds
-
-
-def split_units(text: str) -> list[Unit]:
-    """Cut a text into sentences; speech stays with the words that say who speaks."""
-    units: list[Unit] = []
-    at = 0
-    text = text.strip()
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-        elif text[at] == '"':
-            at = _spoken_unit(text, at, units)
-        else:
-            match = _NARRATED.match(text, at)
-            end = match.end() if match and match.end() > at else at + 1
-            told = text[at:end]
-            if told.endswith(", ") and text[end : end + 1] == '"':
-                close = text.find('"', end + 1)
-                close = len(text) - 1 if close < 0 else close
-                units.append(Unit(text[at : close + 1], told, text[end + 1 : close]))
-                end = close + 1
-            else:
-                units.append(Unit(told, told))
-            at = end
-    return units
-
-
-def _spoken_unit(text: str, at: int, units: list[Unit]) -> int:
-    """A sentence that begins with a quotation mark; words without a frame belong to the last speaker."""
-    close = text.find('"', at + 1)
-    close = len(text) - 1 if close < 0 else close
-    spoken = text[at + 1 : close]
-    rest = _NARRATED.match(text, close + 1)
-    frame = rest[0] if rest else ""
-    if spoken[-1:] in (",", "!", "?") and frame.endswith(".") and ">" + key_of(chunk(words_of(frame))) in frame_index():
-        units.append(Unit(text[at : close + 1 + len(frame)], frame, spoken, True))
-        return close + 1 + len(frame)
-    if units and units[-1].spoken and units[-1].after:
-        last = units[-1]
-        units[-1] = last._replace(text=f"{last.text} {text[at : close + 1]}", spoken=f"{_full(last.spoken)} {spoken}")
-    else:
-        units.append(Unit(text[at : close + 1], "", spoken))
-    return close + 1
-
-
-def _full(spoken: str) -> str:
-    return spoken[:-1] + "." if spoken.endswith(",") else spoken
 
 
 class Reader:
@@ -103,6 +45,7 @@ class Reader:
         self.claims: list[Claim] = []
         self.sentences = 0
         self.parsed = 0
+        self._told: set[tuple] = set()
         self._subject: Any = None  # whom a clause without a subject is about
 
     def read(self, text: str) -> Reader:
@@ -120,31 +63,37 @@ class Reader:
         if unit.spoken:
             self.parsed += self._speech(unit, i)
             return 1
-        items = chunk(_strip(words_of(unit.told)))
-        key = key_of(items)
-        if key in sounds():
+        items = chunk(words_of(unit.told))
+        if key_of(items) in sounds():
             self.parsed += 1
             return 1
         heads = multi_heads()
-        most = max(heads.get(key, 1), heads.get(key_of(chunk(words_of(unit.told))), 1))
-        for size in range(most, 1, -1):
+        most = max(heads.get(key_of(start), 1) for start in starts(items))
+        for size in range(min(most, len(units) - i), 0, -1):
             group = units[i : i + size]
-            if len(group) == size and not any(other.spoken for other in group):
-                joined = chunk(words_of(" ".join(other.told for other in group)))
-                for start in (joined, chunk(_strip(words_of(" ".join(other.told for other in group))))):
-                    if self._sentence(start, i, unit.text):
-                        self.parsed += size
-                        return size
-        whole = chunk(words_of(unit.told))
-        if self._sentence(whole, i, unit.text) or (len(whole) != len(items) and self._sentence(items, i, unit.text)):
-            self.parsed += 1
-        else:
-            self._unread(whole)
+            if any(other.spoken for other in group):
+                continue
+            if size > 1:
+                items = chunk(words_of(" ".join(other.told for other in group)))
+            if any(self._sentence(start, i, unit.text) for start in starts(items)):
+                self.parsed += size
+                return size
+        self._unread(chunk(words_of(unit.told)))
         return 1
 
     def _unread(self, items: list[Item]) -> None:
-        """A sentence that no pattern made still says who is around."""
+        """A sentence that no pattern made still speaks of somebody."""
         self.discourse.next_sentence()
+        for item in items:
+            mention = item.mention
+            if mention is None:
+                continue
+            members = mention.value if mention.how == "group" else (mention,)
+            for member in members:
+                if isinstance(member, Mention) and member.value in self.world.beings:
+                    self.discourse.mention(member.value)
+            if item.token == "X" and mention.value in self.world.things:
+                self.discourse.mention_thing(mention.value)
 
     # -- clauses --------------------------------------------------------------------------------
 
@@ -159,7 +108,9 @@ class Reader:
             before = self.discourse.copy()
         return True
 
-    def _clauses(self, items: list[Item], subject: Item | None) -> list[tuple[list[Item], bool]] | None:
+    def _clauses(
+        self, items: list[Item], subject: Item | None
+    ) -> list[tuple[list[Item], bool]] | None:
         """Cut a sentence at "and", "but", "so" into clauses that patterns know; None if there is no way."""
         if key_of(items) in clause_index():
             return [(items, False)]
@@ -191,7 +142,11 @@ class Reader:
             self._accept(*best, number, text)
 
     def _best(
-        self, candidates: list[Candidate], mentions: list[Mention], before: Discourse, frame: Binding | None
+        self,
+        candidates: list[Candidate],
+        mentions: list[Mention],
+        before: Discourse,
+        frame: Binding | None,
     ) -> tuple[Candidate, Binding] | None:
         """The candidate with the fewest faults."""
         best: tuple[Candidate, Binding] | None = None
@@ -218,13 +173,25 @@ class Reader:
 
     def _accept(self, candidate: Candidate, binding: Binding, number: int, text: str) -> None:
         event = candidate.pattern.event
+        told = (candidate.pattern.text, in_order(binding.roles))
+        if told in self._told:
+            binding.faults.append("this has been said before")
+            binding.refers = True
+        self._told.add(told)
         self.discourse = binding.discourse
         first = next((e.slot for e in candidate.expected if e.slot), None)
         self._subject = binding.roles.get(first.role) if first else None
         if binding.refers:
             fault = "; ".join(binding.faults)
             self.claims.append(Claim(text, event.name, not fault, fault))
-        settle(self.world, event, binding.roles, list(binding.new_beings.values()), binding.new_things, binding.owns)
+        settle(
+            self.world,
+            event,
+            binding.roles,
+            list(binding.new_beings.values()),
+            binding.new_things,
+            binding.owns,
+        )
         told = candidate.pattern.roles | event.roles
         roles = {role: value for role, value in binding.roles.items() if role in told}
         self.events.append(Event(event.name, in_order(roles), number))
@@ -232,16 +199,16 @@ class Reader:
     # -- speech ---------------------------------------------------------------------------------
 
     def _speech(self, unit: Unit, number: int) -> bool:
-        candidates = clause_index().get('"' + key_of(chunk(words_of(unit.spoken))))
+        items = chunk(words_of(unit.spoken))
+        candidates = clause_index().get('"' + key_of(items))
         if candidates is None:
-            self.discourse.next_sentence()
+            self._unread(chunk(words_of(unit.told)))
             return False
         before = self.discourse.copy()
         self.discourse.next_sentence()
         frame = self._frame(unit)
         if frame is None:
             return False
-        items = chunk(words_of(unit.spoken))
         mentions = [item.mention for item in items if item.mention is not None]
         best = self._best(candidates, mentions, before, frame)
         if best is None:
@@ -251,19 +218,11 @@ class Reader:
 
     def _frame(self, unit: Unit) -> Binding | None:
         """Who speaks, and to whom; None where the frame is not known."""
-        words = words_of(unit.told)
-        for items in (chunk(words), chunk(_strip(words))):
+        for items in starts(chunk(words_of(unit.told))):
             for candidate in frame_index().get((">" if unit.after else "<") + key_of(items), ()):
                 binding = Binding(self.world, self.discourse, self.discourse, False)
-                binding.bind(candidate, [item.mention for item in items if item.mention is not None])
+                binding.bind(
+                    candidate, [item.mention for item in items if item.mention is not None]
+                )
                 return binding
         return None
-
-
-def _strip(words: list[str]) -> list[str]:
-    """The words without an opener."""
-    for opener in openers().get(words[0].lower() if words else "", ()):
-        if tuple(word.lower() for word in words[: len(opener)]) == opener:
-            rest = words[len(opener) :]
-            return rest[1:] if rest[:1] == [","] else rest
-    return words

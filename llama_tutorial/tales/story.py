@@ -47,11 +47,17 @@ class Story(Teller):
             child = self.child_tale if self.chance(0.8) else not self.child_tale
         boy = self.chance(0.5)
         while True:
-            name = self.pick((BOYS if boy else GIRLS) if child else (HE_ANIMALS if boy else SHE_ANIMALS))
+            name = self.pick(
+                (BOYS if boy else GIRLS) if child else (HE_ANIMALS if boy else SHE_ANIMALS)
+            )
             if name not in self.cast:
                 break
         taken = {being.kind for being in self.cast.values()}
-        kind = ("boy" if boy else "girl") if child else self.pick([k for k in kinds or ANIMALS if k not in taken])
+        kind = (
+            ("boy" if boy else "girl")
+            if child
+            else self.pick([k for k in kinds or ANIMALS if k not in taken])
+        )
         self.cast[name] = Being(name, kind, GENDER[name], self.pick(KIND_LOOKS[kind]))
         return name
 

@@ -11,17 +11,19 @@ import re
 from random import Random
 from typing import Any
 
+from llama_tutorial.tales.describing import Unfit
 from llama_tutorial.tales.discourse import Discourse
-from llama_tutorial.tales.grammar.links import AFTER, BEFORE, LINKS, OPENERS
-from llama_tutorial.tales.patterns import EventKind, Pattern, event_kinds, guard_holds, parts
-from llama_tutorial.tales.referring import Draft, Unfit
-from llama_tutorial.tales.world import Being, Event, Roles, World
+from llama_tutorial.tales.grammar.links import AFTER, BEFORE, LINKS
+from llama_tutorial.tales.patterns import Pattern, event_kinds, guard_holds, parts
+from llama_tutorial.tales.referring import Draft
+from llama_tutorial.tales.settling import in_order, infer, settle
+from llama_tutorial.tales.world import Being, Event, World
 
 _FRAMES = {
     side: {tone: [parts(text) for text in texts] for tone, texts in table.items()}
     for side, table in (("after", AFTER), ("before", BEFORE))
 }
-_STOP = re.compile("[.!?]")
+_STOP = re.compile("[.!?]| and ")
 _LOWER = re.compile(r"(?<=[.!?] )[a-z]")
 _JOINS = {"and": " and ", "but": ", but ", "so": ", so "}
 _AUTOMATIC = {"": ("and", 0.25), "then": ("and", 0.3), "soon": ("and", 0.2), "so": ("so", 0.45),
@@ -35,7 +37,9 @@ _TRIES = 3  # how often a pattern is tried anew for another first word
 class Teller:
     """Tells one tale, sentence by sentence."""
 
-    def __init__(self, random: Random, cast: dict[str, Being], looks: dict[str, dict[str, str]]) -> None:
+    def __init__(
+        self, random: Random, cast: dict[str, Being], looks: dict[str, dict[str, str]]
+    ) -> None:
         self.random = random
         self.cast = cast
         self.looks = looks
@@ -46,8 +50,9 @@ class Teller:
         self.events: list[Event] = []
         self.patterns: list[str] = []
         self._used: set[int] = set()
-        self._openers: set[str] = set()
-        self._open: tuple[str, ...] | None = None  # who a clause may be added to, and whether one may
+        self._openers: set[str] = set()  # those that the tale has used
+        self._opener = ""  # of the sentence being tried
+        self._open: tuple[str, ...] | None = None  # the last subject, if a clause may be added
 
     # -- choosing -------------------------------------------------------------------------------
 
@@ -64,9 +69,11 @@ class Teller:
             raise ValueError(f"{kind} needs {sorted(missing)} too, beside {sorted(roles)}")
         join = join or self._join_for(link)
         fallback = None
-        candidates = [p for p in event.patterns if self._suits(p, roles)]
+        candidates = event.patterns[:]
         self.random.shuffle(candidates)
         for pattern in candidates:
+            if not self._suits(pattern, roles):
+                continue
             for _ in range(_TRIES):
                 try:
                     made = self._draft(pattern, roles, link, join)
@@ -89,11 +96,13 @@ class Teller:
             return False
         if not all(guard_holds(guard, roles[guard[0]]) for guard in pattern.guards):
             return False
+        missing = pattern.event.roles - pattern.roles - _UNTOLD
+        if not missing:
+            return True
         known = {role: value for role, value in roles.items() if role in pattern.roles}
         return all(
             roles[role] == infer(role, pattern.event, known, self.discourse, self.world)
-            for role in pattern.event.roles - known.keys()
-            if role not in _UNTOLD
+            for role in missing
         )
 
     def _fresh(self, text: str, joined: bool) -> bool:
@@ -124,10 +133,15 @@ class Teller:
         return (_JOINS[join] + text if joined else self._opened(variant, text, link)), draft, joined
 
     def _joinable(self, variant: tuple, roles: dict[str, Any], join: str) -> bool:
-        if self._open is None or len(self.sentences[-1].split()) > 9 or " and " in self.sentences[-1]:
+        if (
+            self._open is None
+            or len(self.sentences[-1].split()) > 9
+            or " and " in self.sentences[-1]
+        ):
             return False
         first = variant[0]
-        if isinstance(first, str) or first.form or any(isinstance(part, str) and _STOP.search(part) for part in variant):
+        literals = [part for part in variant if isinstance(part, str)]
+        if isinstance(first, str) or first.form or any(_STOP.search(part) for part in literals):
             return False
         if join != "and":
             return True
@@ -135,6 +149,7 @@ class Teller:
         return (value if isinstance(value, tuple) else (value,)) == self._open
 
     def _opened(self, variant: tuple, text: str, link: str) -> str:
+        self._opener = ""
         opener = self.random.choice(LINKS[link])
         if opener in self._openers and opener not in _OFTEN:
             opener = next((other for other in LINKS[link] if other not in self._openers), opener)
@@ -144,6 +159,7 @@ class Teller:
             return text
         if not opener:
             return text
+        self._opener = opener
         return f"{opener} {text}"
 
     def _speech(
@@ -190,10 +206,15 @@ class Teller:
             self.sentences[-1] = self.sentences[-1][:-1] + text
         else:
             self.sentences.append(_capital(text))
-            self._openers.update(opener for opener in OPENERS if text.startswith(opener))
+            self._openers.add(self._opener)
         self.sentences[-1] = _LOWER.sub(lambda match: match[0].upper(), self.sentences[-1])
         self.discourse = draft.discourse
-        plain = not event.speaker and not joined and self.sentences[-1].endswith(".") and "," not in text
+        plain = (
+            not event.speaker
+            and not joined
+            and self.sentences[-1].endswith(".")
+            and "," not in text
+        )
         self._open = self._subject(pattern, roles) if plain else None
         settle(self.world, event, roles, draft.new_beings, draft.new_things, draft.owns)
         self.events.append(Event(event.name, in_order(roles), len(self.sentences) - 1))
@@ -204,44 +225,6 @@ class Teller:
             return None
         value = roles[first.role]
         return value if isinstance(value, tuple) else (value,)
-
-
-def settle(
-    world: World,
-    event: EventKind,
-    roles: dict[str, Any],
-    beings: list[Being],
-    things: dict[str, dict[str, str]],
-    owns: list[tuple[str, str]],
-) -> None:
-    """Let an event happen: who is new, whose is what, and the event's own effects."""
-    world.beings.update((being.name, being) for being in beings)
-    world.things.update(things)
-    for noun, owner in owns:
-        world.facts["owner", noun] = owner
-    for rule in event.makes:
-        world.make(rule, roles)
-
-
-def in_order(roles: Roles) -> tuple[tuple[str, Any], ...]:
-    """Roles as an event keeps them: by letter, groups by name."""
-    return tuple((role, tuple(sorted(v)) if isinstance(v, tuple) else v) for role, v in sorted(roles.items()))
-
-
-def infer(role: str, event: EventKind, known: Roles, discourse: Discourse, world: World) -> Any:
-    """What is meant by a role that the words leave out."""
-    if role == "G":
-        return discourse.they()
-    if role in "xyz":
-        return discourse.thing
-    subject = known.get(event.speaker or "A") or discourse.subject() or ""
-    if role in "pqr":
-        return world.where_is(subject)
-    if role == "w":
-        return world.facts.get(("wants", subject))
-    if role in "ABCDE":
-        return subject if role == "A" and not event.speaker else discourse.other(subject)
-    return None
 
 
 def _first_word(text: str) -> str:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables: a row is a line
 """The words of the story world: who there is, what there is, and where.
 
 Every table is read by the teller and by the reader alike. A row of :data:`THINGS` says what can
@@ -39,7 +40,9 @@ GENDER = {name: "he" for name in BOYS + HE_ANIMALS} | {name: "she" for name in G
 # Family, named by what they are: "his grandma", then "Grandma".
 KIN = {"Mom": "she", "Dad": "he", "Grandma": "she", "Grandpa": "he"}
 
-ANIMALS = "fox bear rabbit mouse frog duck hedgehog squirrel cat dog goat badger mole turtle".split()
+ANIMALS = (
+    "fox bear rabbit mouse frog duck hedgehog squirrel cat dog goat badger mole turtle".split()
+)
 # Those who need no name; each has a fixed pronoun, since the text gives no other hint.
 STRANGERS = {
     "owl": "she", "crow": "he", "cow": "she", "donkey": "he", "beaver": "he", "toad": "he",
@@ -105,7 +108,7 @@ umbrella | wind tool | {_BRIGHT} black | big old new | held / hold
 lamp | tool break | | small old | held / hold
 basket | tool | brown | big little old | carried / carry
 bucket | tool | {_BRIGHT} | big little old | carried / carry
-map | wind treasure | | old paper | read / read
+map | toy wind | | old paper | read / read
 key | small treasure | golden silver | little old | held / hold
 coin | roll small treasure | golden silver | shiny old round | kept / keep
 button | roll small treasure | {_BRIGHT} white | shiny round | kept / keep
@@ -138,7 +141,9 @@ sunflower | plant wild | yellow | long big pretty | smelled / smell
 def _thing(row: str) -> Thing:
     noun, traits, colours, looks, use = (cell.strip() for cell in row.split("|"))
     used, base = use.split(" / ")
-    return Thing(noun, frozenset(traits.split()), tuple(colours.split()), tuple(looks.split()), used, base)
+    return Thing(
+        noun, frozenset(traits.split()), tuple(colours.split()), tuple(looks.split()), used, base
+    )
 
 
 THINGS = {thing.noun: thing for thing in map(_thing, _THINGS.strip().splitlines())}

@@ -22,7 +22,9 @@ from typing import Any, NamedTuple
 
 from llama_tutorial.tales.words import KINDS, SPOT_PLACES
 
-Roles = Mapping[str, Any]  # role letter -> being's name, thing's noun, place, spot; a group is a tuple
+Roles = Mapping[
+    str, Any
+]  # role letter -> being's name, thing's noun, place, spot; a group is a tuple
 _RULE = re.compile(
     r"(?P<left>\w+)\.(?P<attribute>\w+)(?P<relation>=|~|!=)(?P<right>[\w.-]+)"
     r"|(?P<no>!?)(?P<flag>\w+)\((?P<of>[\w,]*)\)"
@@ -101,7 +103,7 @@ class World:
         if rule.relation in ("flag", "noflag"):
             return self._flag_fault(rule, roles)
         if rule.left not in roles or (len(rule.right) == 1 and rule.right not in (*roles, "-")):
-            return None
+            return "it is not clear who or what is meant" if rule.relation == "=" else None
         for subject in _members(roles[rule.left]):
             actual = self.facts.get((rule.attribute, subject))
             expected = self.value(rule.right, roles)
@@ -110,7 +112,9 @@ class World:
             elif rule.relation == "!=":
                 bad = actual == expected and actual is not None
             elif rule.relation == "~":
-                bad = actual is not None and expected is not None and actual not in _members(expected)
+                bad = (
+                    actual is not None and expected is not None and actual not in _members(expected)
+                )
             else:
                 bad = actual != expected
             if bad:
@@ -119,7 +123,9 @@ class World:
 
     def _flag_fault(self, rule: Rule, roles: Roles) -> str | None:
         key = _flag_key(rule, roles)
-        if key is None or (key in self.facts) == (rule.relation == "flag"):
+        if key is None:
+            return "it is not clear who or what is meant"
+        if (key in self.facts) == (rule.relation == "flag"):
             return None
         return f"{rule.attribute}{key[1:]} is {'not ' if rule.relation == 'flag' else ''}so"
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 TEXT = """
-= hide_game A>B: A.where~B.where ->
+= hide_game A>B: A.where~B.where -> hiding()
 glad: Let us play hide and seek!
 ?: Do you want to play hide and seek?
 glad: I will count, and you hide!
 
-= hide_plan: ->
+= hide_plan: -> hiding()
 {G} wanted to play hide and seek
 {G} played hide and seek
-it was a good day for hide and seek, and {G} began at once
+It was a good day for hide and seek, and {G} began at once
 
-= count: -> seeks(A,B)
-{A} closed both eyes and counted to [ten|twenty|fifty]
+= count: hiding() -> seeks(A,B)
+{A} closed both eyes and counted to [ten|a hundred]
 {A} turned to the wall and began to count
 one, two, three, counted {A}, with both eyes closed
 {A} closed both eyes and counted out loud, much too fast
 
-= hide: s@B -> B.hides=s
+= hide: s@B, hiding() -> B.hides=s
 {B} ran and hid {s}
 {B} hid {s} and kept very still
 {B} looked around, then hid {s}
@@ -32,28 +32,28 @@ one, two, three, counted {A}, with both eyes closed
 nobody was {s}
 {A} searched {s}, but there was no one
 
-= where_said A>B: seeks(A,B) ->
+= where_said A>B: seeks(A,B), hiding() ->
 ?: Where can {B.he} be?
 Hm.|I will find you!
 I know you are here somewhere!
 
-= noise: seeks(A,B) ->
+= noise: seeks(A,B), hiding() ->
 Then {B} had to giggle
 But {B} had to sneeze. Achoo!
 {A} heard somebody laugh
-Then {A} saw one foot sticking out
+Then {A} saw one foot
 There was a small sound. Was it a giggle?
 
-= find_hidden: seeks(A,B), B.hides=s, s@A -> B.hides=-, !seeks(A,B), found(A,B)
-{A} looked {s}, and there was {B}
-and there, {s}, sat {B}
-{A} ran to look, and there was {B}, {s}
+= find_hidden: seeks(A,B), B.hides=s, s@A -> B.hides=-, !seeks(A,B), found(A,B), seen()
+{A} looked {s}, and there was {B.n}
+And there, {s}, sat {B.n}
+{A} ran to look, and there was {B.n}, {s}
 {A} found {B.o} {s}
 
-= asleep_hidden: seeks(A,B), B.hides=s, s@A -> B.hides=-, !seeks(A,B), found(A,B)
-there was {B}, {s}, fast asleep
+= asleep_hidden: seeks(A,B), B.hides=s, s@A -> B.hides=-, !seeks(A,B), found(A,B), seen()
+there was {B.n}, {s}, fast asleep
 {A} found {B.o} {s}, fast asleep
-there {s} lay {B}, sleeping like a baby
+there {s} lay {B.n}, sleeping like a baby
 
 = found_said A>B: found(A,B) ->
 glad: Found you!
@@ -66,7 +66,7 @@ glad: Now it is your turn!
 ?: Is it morning already?
 Nobody came, so I took a nap
 
-= end_hide: ->
+= end_hide: seen() ->
 {G} played until {G.they} knew every hiding place
 Then it was {B.s} turn to count
 {G} laughed so much that {G.they} could not count any more
@@ -119,19 +119,19 @@ soft: A friend is better than a prize
 soft: It is no fun to win without you
 soft: You are more important than a race
 
-= finish: race() -> !race()
+= finish: race() -> !race(), finished()
 hand in hand, {G} came to the end of the race
 {G} crossed the line side by side
 {G} came in together, arm in arm
 {G} were the last of all, and the happiest
 
-= end_race: ->
+= end_race: finished() ->
 {G} both got a prize that day
 Everyone clapped for {G.o}
 Who won? Nobody asked
 {G} raced again the next week, and again nobody lost
 
-= watched: B.where~A.where -> B.where=A.where
+= watched: B.where~A.where, struggle() -> B.where=A.where
 {B} had seen it all
 {B} came and sat down beside {A.o}
 {B.rel} was watching
@@ -144,20 +144,20 @@ all the others knew how {w}, but {A} did not
 more than anything, {A} wanted to learn {w}
 {A} could not wait to learn {w}
 
-= try_fail: A.wants=w -> tried(A), A.mood=sad
+= try_fail: A.wants=w -> tried(A), A.mood=sad, struggle()
 <w=swim> {A} went under and got water up the nose
 <w=swim> {A} kicked and splashed, but sank like a rock
 <w=skate> {A} took one step and sat down hard on the ice
 <w=skate> {A} went left when both feet went right
 <w=ride a bike> {A} rode straight into a hedge
-<w=ride a bike> {A} tipped over before the first corner
-<w=juggle> {A} threw three plums up, and all three came down on {A.s} head
+<w=ride a bike> {A} fell over before the first corner
+<w=juggle> {A} threw three eggs up, and all three came down on {A.s} head
 <w=juggle> the first egg went up, and the first egg came down. Splat!
-<w=climb trees> {A} slid down the trunk and landed in a bush
+<w=climb trees> {A} slid down and fell into a bush
 <w=climb trees> {A} got to the first branch and no higher
-<w=tie a bow> {A} tied a knot so big that nobody could open it
-<w=tie a bow> the strings went left, right, over and under, and then the bow was gone
-{A} tried and tried, but it did not work
+<w=tie a bow> {A} tied both {A.hands} together by mistake
+<w=tie a bow> the bow came open again at once
+{A} tried and tried in vain
 
 = give_up A>B: tried(A), A.where~B.where ->
 sad: I will never learn it!
@@ -193,7 +193,7 @@ it worked
 <w=climb trees> {A} sat at the very top and waved
 <w=tie a bow> there was a perfect bow
 
-= did_it A>B: ->
+= did_it A>B: can(A) ->
 proud: I did it!
 proud: Look at me!
 cried: I can do it, I can do it!
@@ -202,7 +202,7 @@ proud: Did you see that, {B.voc}?
 = end_learn: can(A) ->
 Now {A} shows the little ones how {w}
 Everything is hard before it is easy
-Nobody was prouder than {B}
+Nobody was prouder than {B.n}
 {A} went to bed tired and happy
 
 = alone: -> A.mood=sad
@@ -211,19 +211,19 @@ Nobody was prouder than {B}
 {A} had nobody to play with
 {A} sat alone [on the steps|by the window] and watched the others play
 
-= playing: y.holder!=A -> y.holder=B, y.owner=B, B.where=A.where
+= playing: y.holder!=A -> y.holder=B, y.owner=B, B.where=A.where, others()
 {B.new} was playing with {y.new}
 not far away, {B.new} was playing with {y.new}
 {A} saw {B.new} with {y.new}
 there was {B.new} with {y.new}
 
-= shy: ->
+= shy: others() ->
 {A} wanted to say hello, but was too shy
 {A} was too shy to say a word
 {A} opened {A.his} mouth, but no word came out
 {A} came one step closer, then one step back
 
-= invite B>A: y.holder=B, A.where~B.where -> helped(B,A), A.mood=glad
+= invite B>A: y.holder=B, A.where~B.where -> helped(B,A), A.mood=glad, good(), offer()
 ?: Do you want to play with me?
 glad: Hello!|Do you want to try {y.my}?
 ?: Would you like to play with {y.my}?
@@ -256,18 +256,18 @@ nobody remembered, and {A} felt very alone
 {A} came home and opened the door. Everything was dark
 {A} went home slowly and opened the door
 
-= surprise: birthday(A) -> B.where=home, A.mood=glad, helped(B,A)
+= surprise: birthday(A) -> B.where=home, A.mood=glad, helped(B,A), party()
 Surprise! All the friends jumped out, and {B} was first of all
-the light went on, and there stood {B} with all the others
+the light went on, and there stood {B.n} with all the others
 {B} jumped out from behind a chair, and all the others did too
 There was a shout, and {B} and all the others jumped out
 
-= present: birthday(A) -> x.holder=A, x.owner=A
+= present: birthday(A), party() -> x.holder=A, x.owner=A
 {B} gave {A.o} {x.new}
 {B} put {x.new} into {A.s} {A.hands}
 {A} got a present from {B.o}, and it was {x.new}
 
-= end_party: ->
+= end_party: party() ->
 Nobody had forgotten, nobody at all
 It was the best birthday ever
 Everyone sang, and {A} laughed and cried at the same time

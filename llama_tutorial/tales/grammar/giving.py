@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables: a row is a line
 """Wishing, earning, giving, trading, sharing."""
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ It was hard work, but {A} did not stop
 to say thank you, {B} gave {A.o} {x}
 {B} smiled, went inside and came back with {x} for {A.o}
 {B} was so thankful that {B.he} bought {x} for {A.o}
-and what did {B} put into {A.s} {A.hands}? It was {x.the}!
+And what did {B} put into {A.s} {A.hands}? It was {x.the}!
 
 = paid: helped(A,B), A.where~B.where -> paid(A), helped(B,A)
 {B} gave {A.o} [five shiny pennies|a few pennies] for the work
@@ -64,7 +65,7 @@ to say thank you, {B} gave {A.o} [some money|five pennies]
 
 = end_earned: x.holder=A ->
 {A} loved {x} all the more, because {A.he} had worked for {x.it}
-and the best part was that {A} had earned {x}
+And the best part was that {A} had earned {x}
 {A} hugged {x} all the way home
 {A} showed {x} to everyone on the street
 {A} took good care of {x} for years
@@ -80,19 +81,19 @@ it was almost {B.s} birthday
 {A} was invited to the birthday party of {B.rel}
 {A} was thinking about {B.rel}, who had a birthday
 
-= no_gift: birthday(B) ->
+= no_gift: birthday(B) -> plan()
 But {A} had no gift
 {A} did not know what to give {B.o}
 {A} wanted to give {B.o} something special, but what?
 {A} thought and thought about a gift for {B.o}
 {A} had no money for a gift, so {A.he} had to think
 
-= idea: ->
+= idea: plan() ->
 Then {A} had an idea
 Suddenly {A} smiled. There was an idea!
 {A} clapped both {A.hands}, for there was an idea
 
-= make_gift: -> x.holder=A, x.owner=A
+= make_gift: plan() -> x.holder=A, x.owner=A
 <x:made> {A} [sat down and|worked all day and] made {x.new}
 <x:made> with paper, glue and string, {A} made {x.new}
 <x:made> {A} cut and glued until there was {x.new}
@@ -102,7 +103,7 @@ Suddenly {A} smiled. There was an idea!
 <x:baked> {A} put on an apron and baked {x.new}
 <x:baked> {A} mixed flour, eggs and honey and baked {x.new}
 
-= find_gift: A.where~p -> x.holder=A, x.owner=A
+= find_gift: A.where~p, plan() -> x.holder=A, x.owner=A
 <x:small> {A} looked and looked until {A.he} found {x.new}
 <x:small> {A} searched {p.at} and found {x.new}
 <x=flower> {A} picked {x.new}
@@ -110,13 +111,13 @@ Suddenly {A} smiled. There was an idea!
 <x:fruit> {A} reached up high and picked {x.new}
 <x:small> there, right at {A.his} feet, lay {x.new}
 
-= wrap: x.holder=A ->
+= wrap: x.holder=A, plan() ->
 {A} wrapped {x} in [red|brown|silver] paper
 {A} put {x} into a little box
 {A} held {x} behind {A.his} back
 {A} put {x} into a box and tied it with string
 
-= visit: -> A.where=B.where
+= visit: plan() -> A.where=B.where
 {A} knocked on {B.s} door
 {A} ran over to {B.s} house
 {A} went to see {B.o}
@@ -131,14 +132,14 @@ proud: Happy birthday!|I made it all by myself.
 = give: x.holder=A, A.where~B.where -> x.holder=B, x.owner=B, helped(A,B), B.mood=glad, gifted()
 {A} gave {x} to {B.o}
 {A} gave {B.o} {x.the}
-{A} held out {x} to {B.o}
+{A} held {x} out to {B.o}
 {A} handed {B.o} {x.the}
 
 = like_gift: x.holder=B, helped(A,B) ->
 {B} [loved|liked] {x} at once
 {B} opened {B.his} eyes wide when {B.he} saw {x}
 {B} [held|hugged] {x} close and would not let go
-{B} had never had such a [good|fine|lovely] gift
+{B} had never had such a [good|fine] gift
 
 = like_said B>A: x.holder=B, helped(A,B), A.where~B.where ->
 glad: It is just what I wanted!
@@ -149,7 +150,7 @@ glad: I will keep it forever!
 
 = end_gift: gifted() ->
 {A} felt happy too, for giving is as good as getting
-and {A} learned that giving a gift is fun
+And {A} learned that giving a gift is fun
 {G} talked and laughed until late in the evening
 Then {G} danced through the whole house
 It was the best birthday in years
@@ -167,13 +168,13 @@ It was the best birthday in years
 {A} could not stop looking at {y}
 {A} thought about {y} all day long
 
-= offer_trade A>B: x.holder=A, y.holder=B, A.where~B.where -> offered(A,B)
+= offer_trade A>B: x.holder=A, y.holder=B, A.where~B.where -> offered(A,B), offer()
 ?: Will you trade {y.your} for {x.my}?
 I will give you {x.my} for {y.your}
 ?: Shall we trade, {x.my} for {y.your}?
 If you give me {y.your}, you can have {x.my}
 
-= swap: offered(A,B), x.holder=A, y.holder=B -> x.holder=B, y.holder=A, x.owner=B, y.owner=A, swapped()
+= swap: offered(A,B), x.holder=A, y.holder=B -> x.holder=B, y.holder=A, x.owner=B, y.owner=A, swapped(), good()
 {A} gave {B.o} {x}, and {B} gave {A.o} {y}
 {A} took {y}, and {B} took {x}
 Now {A} had {y}, and {B} had {x}
@@ -195,15 +196,15 @@ that night, {A} could not sleep, because {A.he} missed {x}
 sorry: I was wrong.|May I have {x.the} back?
 I miss {x.the} too much
 
-= swap_back: swapped(), x.holder=B, y.holder=A -> x.holder=A, y.holder=B, x.owner=A, y.owner=B, A.mood=glad, !swapped()
-{B} laughed and gave {x} back, and {A} gave back {y}
+= swap_back: swapped(), x.holder=B, y.holder=A -> x.holder=A, y.holder=B, x.owner=A, y.owner=B, A.mood=glad, !swapped(), traded_back()
+{B} laughed and gave {x} back, and {A} gave {y} back
 {B} had missed {y} too, so {A} got {x} back, and {B} got {y}
 
-= moral_trade: ->
+= moral_trade: traded_back() ->
 Sometimes the best thing is the one you already have
 It is hard to know what you love until it is gone
 
-= end_trade: x.holder=A ->
+= end_trade: x.holder=A, traded_back() ->
 {A} held {x} tight and never wanted to trade it again
 {A} never again thought that {x} was not good enough
 
@@ -226,7 +227,7 @@ sad: My stomach is empty
 {A} held {x} a little closer
 {A} turned around and took a big bite
 At first, {A} did not want to share
-{A} pretended not to hear
+{A} said nothing and looked the other way
 
 = keep_said A>B: x.holder=A, hungry(B), A.where~B.where ->
 cross: No!|It is mine.
@@ -243,7 +244,7 @@ But then {A} remembered how it feels to be hungry
 {A} broke {x} in two and gave one half to {B.o}
 {A} cut {x} in the middle and gave {B.o} the bigger half
 {A} gave {B.o} half of {x}
-{A} held out {x} and let {B.o} take a big bite
+{A} held {x} out and let {B.o} take a big bite
 
 = share_said A>B: x.holder=A, hungry(B), A.where~B.where -> x.holder=-, shared(), helped(A,B), !hungry(B), B.mood=glad
 Let us share {x.the}.|Half for you, half for me.

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables: a row is a line
 """Seeds, baking, keys and old boxes, and things that belong to somebody else."""
 
 from __future__ import annotations
@@ -18,44 +19,44 @@ Plant it and wait
 {A} made a hole with one finger and planted the seed {p.at}
 {A} dug a small hole {p.at} and put the seed in
 
-= water: planted() ->
+= water: planted() -> watered()
 {A} gave it water every day
 every morning, {A} ran out to water it
 {A} watered it, sang to it and waited
 
-= nothing: planted() ->
+= nothing: planted(), watered() ->
 nothing happened, and {A} grew sad
 there was nothing to see but brown earth
 One week went by, then two, and nothing grew
 {A} looked and looked and saw only earth
 
-= patience B>A: planted(), A.where~B.where ->
+= patience B>A: planted(), A.where~B.where, watered() ->
 soft: Wait a little longer
 soft: Good things take time
 soft: It is working under the ground, where you cannot see it
 soft: Do not give up, {A.voc}
 
-= sprout: planted() ->
+= sprout: planted(), watered() -> sprouted()
 a tiny green tip came out of the earth
 there was something green
 the rain came, then the sun, and a green leaf looked out
 
-= grown: planted() -> x.holder=A, x.owner=A
+= grown: planted(), sprouted() -> x.holder=A, x.owner=A
 it grew and grew until {A} had {x.new}
 By the end of summer, {A} had {x.new}
 the leaves grew big, and one morning {A} saw {x.new}
 
 = end_grow: x.holder=A ->
 {A} was proud of {x}, and a little proud of waiting
-and out of {x}, {A} got a hundred new seeds
+And out of {x}, {A} got a hundred new seeds
 <x=pumpkin> {A} made soup out of {x} for the whole street
-<x=sunflower> {x.the} was taller than {A}
-<x=flower> It was the prettiest one in the village
+<x=sunflower> {x.the} was as tall as a house
+<x=flower> There was no better one in the village
 
 = bake_plan: ->
 {G} wanted to bake {x.a}
 {G} put on aprons, for {G.they} wanted to bake {x.a}
-it was a good day to bake {x.a}, so {G} put on aprons
+It was a good day to bake {x.a}, so {G} put on aprons
 
 = missing: -> missing()
 But there were no eggs left
@@ -132,7 +133,7 @@ there, on the ground, lay {x.new}, and {A} picked it up
 nobody was around, and {A} put {x} into a pocket
 it was so fine that {A} wanted to keep it
 But {A} knew that somebody must be looking for {x}
-somebody must be sad, thought {A}
+somebody must be sad, thought {A.n}
 
 = ask_owner A>B: x.holder=A, A.where~B.where -> asked(A,B)
 ?: Is this {x.the} yours?
@@ -154,12 +155,12 @@ sad: I lost {x.my} here
 ?: Have you found {x.a}?|I lost it.
 sad: I have looked everywhere for {x.my}
 
-= return: x.holder=A, x.owner=C, A.where~C.where -> x.holder=C, helped(A,C), C.mood=glad
+= return: x.holder=A, x.owner=C, A.where~C.where -> x.holder=C, helped(A,C), C.mood=glad, good()
 {A} held {x} up and gave it to {C.o}
 {A} did not wait and gave {x} to {C.o}
 {A} smiled and put {x} into {C.s} {C.hands}
 
-= return_said A>C: x.holder=A, x.owner=C, A.where~C.where -> x.holder=C, helped(A,C), C.mood=glad
+= return_said A>C: x.holder=A, x.owner=C, A.where~C.where -> x.holder=C, helped(A,C), C.mood=glad, good()
 glad: Is it this one?|Here you are!
 glad: Do not cry.|Here is {x.your}!
 

@@ -24,7 +24,7 @@ TEXT = """
 {A} took {x} {p.to}
 {A} went {p.to} with {x}
 {A} carried {x} {p.to}
-{A} picked up {x} and [ran|skipped|went] {p.to}
+{A} picked {x} up and [ran|skipped|went] {p.to}
 with {x.own}, {A} went {p.to}
 
 = go_both: G.where!=p -> G.where=p
@@ -35,56 +35,37 @@ with {x.own}, {A} went {p.to}
 {G} were playing {p.at}
 {G} packed some bread and cheese and went {p.to}
 
-= scene: A.where~p ->
-<p=park> Children ran and laughed on the grass
-<p=park> Somebody was selling ice cream
+= scene: A.where=p ->
 <p=park> The grass was wet and green
-<p=park> The old fountain sang its song
-<p=beach> The waves went up and down
+<p=park> Everyone was out in the sun
 <p=beach> The sand was warm under foot
 <p=beach> White birds cried over the water
-<p=forest> It smelled of moss and rain
-<p=forest> The trees were as tall as towers
-<p=forest> Light fell in gold spots between the trees
-<p=garden> Bees hummed from bloom to bloom
-<p=garden> The beans had grown as tall as a house
-<p=garden> Everything smelled of mint and earth
-<p=river> The water ran fast and clear
+<p=forest> It smelled of earth and rain
+<p=forest> The trees were as tall as houses
+<p=garden> The roses had opened in the night
+<p=garden> Everything smelled of earth and summer
+<p=river> The water ran fast and green
 <p=river> Small silver fish swam by
-<p=pond> Tiny bugs ran over the still water
 <p=pond> The water was as still as glass
 <p=hill> From up there, the houses looked like toys
 <p=hill> The wind sang in the grass
 <p=farm> The pigs were rolling in the mud
 <p=farm> Chickens ran here and there
 <p=barn> It was dark and smelled of hay
-<p=barn> Dust danced in the light
-<p=market> It was loud and full of people
-<p=market> It smelled of bread and cheese
-<p=school> The halls were full of noise
+<p=market> It was loud and smelled of bread and cheese
 <p=school> Paper stars hung in every window
-<p=library> It was so quiet that one could hear the clock
-<p=library> Nobody made a sound
+<p=library> It was very quiet there
 <p=meadow> The grass was full of crickets
 <p=meadow> White clouds sailed over the grass
-<p=lake> The mountains looked at themselves in the water
 <p=lake> Now and then a fish jumped
-<p=cave> It was cool and dark in there
 <p=cave> Every step made an echo
 <p=playground> The swings were going up and down
-<p=playground> Somebody had drawn a sun on the ground
-<p=kitchen> Soup was cooking on the stove
-<p=kitchen> It was warm and smelled of bread
-<p=attic> Old boxes stood up to the roof
-<p=attic> Dust lay on everything
-<p=yard> The grass was long and full of bugs
-<p=yard> Shirts danced on the line
-<p=orchard> The branches were heavy with fruit
-<p=orchard> Wasps hummed in the warm air
-<p=shop> The shelves were full of wonderful things
-<p=shop> There were toys up to the roof
+<p=kitchen> It was warm and smelled of soup
+<p=attic> It was dark and full of old boxes
+<p=yard> The grass was long and full of beetles
+<p=orchard> The trees were heavy with fruit
+<p=shop> It was full of wonderful things
 <p=bakery> It smelled of warm bread
-<p=bakery> Fresh rolls lay in long rows
 
 = meet: B.where~A.where -> B.where=A.where
 {A} met {B.new}
@@ -120,7 +101,6 @@ Somebody coughed. It was {B.new}
 <x=balloon> {A} ran with {x} on its string
 <x=hoop> {A} rolled {x} down the path
 <x=marble> {A} held {x} up to the light
-<x:wear> {A} felt like a king with {x}
 <x:wear> {A} looked very fine in {x}
 <x:treasure> {A} turned {x} around and around in the light
 
@@ -132,7 +112,7 @@ Somebody coughed. It was {B.new}
 <x=ball> {G} threw {x} to each other
 <x=kite> {G} watched {x} fly over the roofs
 <x=boat> {G} ran along the water beside {x}
-<x=book> {G} read {x} from the first page to the last
+<x=book> {G} read {x} from the first word to the last
 <x=drum> {G} marched up and down with {x}
 <x:toy> {G} played pirates with {x}
 """

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables: a row is a line
 """What stands around a sentence: how it is tied to the last one, and who said it."""
 
 from __future__ import annotations

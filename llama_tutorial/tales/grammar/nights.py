@@ -16,9 +16,9 @@ something creaked, and something went bump
 there was a noise at the window
 {A} heard a long, low sound
 
-= imagine: A.mood=scared ->
-was it a [dragon|monster|ghost]?
-{A} thought of [dragons|monsters|ghosts]
+= imagine: A.mood=scared, night() ->
+was it a monster?
+{A} thought of all the monsters in the world
 it sounded like a monster with big teeth
 {A} pulled the covers up high
 
@@ -37,19 +37,19 @@ scared: There is something in the dark
 scared: Something is at the window
 ?: Did you hear that?
 
-= see_noise: A.mood=scared -> A.mood=glad, helped(C,A)
+= see_noise: A.mood=scared -> A.mood=glad, helped(C,A), calm()
 {C} turned on the light, and it was only a branch at the window
 {C} opened the curtain. It was only the wind
 {G} looked together, and it was only a moth
 {C} looked in every corner, and found only one lost sock
 {G} went to look, and it was only the rain on the roof
 
-= laugh_noise: A.mood=glad ->
+= laugh_noise: A.mood=glad, calm() ->
 {A} had to laugh
 {A} laughed about the silly monster
 {A} said good night to it
 
-= end_bed: ->
+= end_bed: calm() ->
 Soon {A} was fast asleep
 {A} closed both eyes and slept until morning
 Now the sound was like a song, and {A} fell asleep

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables: a row is a line
 """How tales begin: who there is, what they have, what they wish for."""
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ Every day after breakfast, {G.n} met to play
 It was hard to find better friends than {G.n}
 
 = with_kin: -> B.where=A.where
-{A} lived with {B} in a house [near the sea|with a garden gate|full of books|by the mill]
-{A} was spending the summer with {B}
-{A} liked to be with {B}
-{A} often went to see {B}
-on Sundays, {A} always went to see {B}
+{A} lived with {B.o} in a house [near the sea|with a garden gate|under a hill|by the mill]
+{A} was spending the summer with {B.o}
+{A} liked to be with {B.o}
+{A} often went to see {B.o}
+on Sundays, {A} always went to see {B.o}
 
 = have: -> x.holder=A, x.owner=A
 {A} had {x.new}
@@ -63,50 +64,30 @@ in {A.s} lunch bag was {x.new}
 {A} could not wait to eat {x.own}
 {A} had {x.new}, and it smelled wonderful
 
-= flavor: x.holder~A ->
-<x=kite> It had a long tail and danced in the wind
-<x=kite> When it flew, it looked like a bird
+= flavor: x.holder=A ->
+<x=kite> It danced in the wind
 <x=drum> It went boom, boom, boom
-<x=drum> It was loud enough to wake the whole street
-<x=ball> It could jump higher than the roof
 <x=ball> It went bump, bump, bump on the ground
-<x=doll> It had button eyes and a tiny smile
-<x=doll> It had a dress with two pockets
-<x=boat> It had a white sail and a tiny flag
+<x=doll> It had a tiny smile
 <x=boat> It had never been on the water
-<x=puppet> It could nod and wave
 <x=puppet> It had a funny long nose
 <x=balloon> It danced at the end of its string
-<x=train> It had four wheels and went choo, choo
-<x=wagon> One of its wheels went squeak, squeak
-<x=hoop> It rolled as fast as the wind
-<x=marble> There was a tiny swirl inside, like a cloud
-<x=book> It was full of dragons and ships
-<x=book> It had many pictures
+<x=book> It was full of funny stories
 <x=whistle> It was so loud that birds flew up
 <x=flute> It sounded like a bird in spring
-<x=bell> It made a sound like a tiny song
-<x=bell> It went ting, ting, ting
+<x=bell> It sounded like a tiny song
 <x=pinwheel> It turned and turned in the wind
 <x=hat> It was a little too big
 <x=hat> It made everyone smile
-<x=cap> It kept the sun out of both eyes
-<x=scarf> It was as soft as a cloud
-<x=ribbon> It was as smooth as water
-<x=crown> It was made for a king or a queen
+<x=scarf> It was as soft as snow
 <x=ring> It shone like a star
-<x=umbrella> It was as big as a tent
-<x=lamp> It gave a warm yellow light
+<x=umbrella> It was as big as a house
 <x=map> It showed every path in the land
 <x=key> Nobody knew what it could open
-<x=coin> It had a ship on one side
 <x=shell> It sounded like the sea
-<x=stone> It was as smooth as an egg
+<x=stone> It was as round as the moon
 <x=feather> It was as light as air
 <x=cup> It had a picture of the moon on it
-<x=blanket> It smelled of soap and sun
-<x=mitten> It had a star on it
-<x=button> It had four tiny holes
 <x=pinecone> It smelled of summer
-<x=flower> Even the bees liked it
+<x:food> It smelled so good
 """

@@ -9,8 +9,7 @@ TEXT = """
 {A} began to cry
 {A} sat down and cried
 {A} sat down on the ground and sighed
-tears ran down {A.s} face
-{A} tried to be brave, but a tear came anyway
+{A} tried to be brave, but it was hard
 a tear rolled down {A.s} face
 {A} did not feel like laughing any more
 {A} had never been so sad
@@ -19,7 +18,7 @@ a tear rolled down {A.s} face
 the day did not look so sunny any more
 
 = glad: A.mood=glad ->
-{A} was so happy that {A.he} danced [around|in a circle]
+{A} was so happy that {A.he} danced around and around
 {A} jumped for joy
 {A} laughed out loud
 {A} smiled from ear to ear
@@ -56,13 +55,12 @@ soft: That is what friends are for
 glad: It was nothing
 glad: You would do the same for me
 
-= agree B>A: A.where~B.where ->
+= agree B>A: A.where~B.where, offer() ->
 glad: Yes, please!
 glad: Yes!|Let us do that!
 glad: Of course!
 glad: I would love to!
 glad: What a good idea!
 glad: Oh yes!
-yes: Good
 yes: Why not?
 """

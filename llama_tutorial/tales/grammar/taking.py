@@ -53,17 +53,17 @@ soft: You told the truth, and that was brave
 soft: Do not cry, {A.voc}.|We can mend it.
 soft: I am not angry.|Things can be mended.
 
-= mend: broken(x) -> !broken(x)
+= mend: broken(x) -> !broken(x), mended()
 {G} mended {x} with glue and string
 {G} found some glue, and soon {x} was as good as new
 {G} worked all afternoon until {x} was whole again
 with a little glue, {G} mended {x} together
 
-= end_mend: told(A,B) ->
+= end_mend: told(A,B), mended() ->
 There was still a small crack, but nobody minded
 {A} was glad that {A.he} had told the truth
 {A} felt as light as air
-and {B} liked {x} even more than before
+And {B} liked {x} even more than before
 
 = take: x.holder=B, A.wants=x -> x.holder=A, taken(x)
 when {B} was not looking, {A} took {x}
@@ -111,36 +111,36 @@ soft: I forgive you.|Come, let us play with it together.
 And {A} slept very well that night
 {A} felt much better
 
-= lying: A.where~B.where -> 
+= lying: A.where~B.where ->
 there on the ground lay {x.new}
 {G} found {x.new}
 somebody had left {x.new} there
 
-= comes: -> C.where=A.where
+= comes: quarrel() -> C.where=A.where
 {C} came [running|by] and shook {C.his} head
 {C} heard the noise and came to see
 
-= both_want: x.holder!=A ->
+= both_want: x.holder!=A -> rivals()
 {A} wanted {x}, and {B} wanted {x.it} too
 {G} both wanted to play with {x}
 {G} saw {x} at the same moment
 
-= quarrel_said A>B: A.where~B.where ->
+= quarrel_said A>B: A.where~B.where, rivals() -> row()
 cross: It is mine!
 cross: I saw it first!
 cross: Let go!
 cross: You always have it!
 
-= quarrel_back B>A: A.where~B.where ->
+= quarrel_back B>A: A.where~B.where, row() ->
 cross: No, it is mine!
 cross: No, I saw it first!
 cross: You let go!
 cross: That is not fair!
 
-= pull: -> quarrel()
+= pull: row() -> quarrel()
 {A} pulled on one side, and {B} pulled on the other
 {A} pulled, and {B} pulled, and nobody let go
-{G} pulled so hard that {G.they} fell into [a puddle|the mud]
+{G} pulled so hard that {G.they} both fell over
 {G} pulled and shouted until {G.they} both cried
 
 = judge C>A: quarrel() ->
@@ -149,13 +149,13 @@ soft: What a noise!|You can take turns.
 soft: First one, and then the other.|That is fair.
 ?: Who will be happy if it breaks?
 
-= turns: quarrel() -> !quarrel()
+= turns: quarrel() -> !quarrel(), made_up()
 {A} looked at {B} and began to laugh
 {G} looked at each other and had to laugh
 {A} let go and said sorry, and {B} said sorry too
 {G} felt silly and said sorry
 
-= end_turns: ->
+= end_turns: made_up() ->
 First it was {A.s} turn, and then it was {B.s} turn
 {G} took turns after that, and it was twice as much fun
 {G} never pulled again

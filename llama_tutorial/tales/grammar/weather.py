@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables: a row is a line
 """Storms, snow, and getting lost in the dark."""
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Boom! A storm had come
 {A} saw {p} and ran inside
 {A} hurried {p.to}, all wet and cold
 
-= inside: B.where~A.where -> B.where=A.where
+= inside: B.where~A.where, storm() -> B.where=A.where
 {B.new} was [sitting|hiding] there too
 {B.new} was already there
 in the corner sat {B.new}
@@ -54,22 +55,22 @@ soft: I do not like thunder either.|Let us be afraid together.
 {B} sang a song so loud that the thunder was hard to hear
 {G} told each other funny stories
 {G} sat close together and counted after every flash
-{B} told {A.o} a [story about the sun|long story about a whale|funny story]
+{B} told {A.o} a [story about the sun|long story about a dragon|funny story]
 {G} made a game of it and clapped at every boom
 
-= storm_end: storm() -> !storm(), !clouds()
+= storm_end: storm() -> !storm(), !clouds(), dry()
 the rain stopped, and the sun came out
 the storm went away, and everything was shining
 it grew quiet, and a rainbow stood in the sky
 the last drop fell, and the birds began to sing again
 the clouds opened, and there was a rainbow
 
-= end_storm: ->
+= end_storm: dry() ->
 {A} was never afraid of thunder again
 {A} still does not like thunder, but now {A.he} knows a song for it
 {G} jumped in every puddle on the way home
 after that, {G} always met when it rained
-Now {A} thinks of {B} every time it rains
+Now {A} thinks of {B.o} every time it rains
 
 = stray: A.where~p -> strayed(A), A.mood=scared
 {A} followed a blue butterfly, on and on, until all the paths looked the same
@@ -97,11 +98,11 @@ soft: Come with me.|I know the way.
 soft: Do not be afraid.|It is not far.
 soft: Stay close to me, {A.voc}
 
-= guide: strayed(A), A.where~B.where -> !strayed(A), A.where=home, B.where=home, helped(B,A), A.mood=glad
+= guide: strayed(A), A.where~B.where -> !strayed(A), A.where=home, B.where=home, helped(B,A), A.mood=glad, back()
 {B} led {A.o} all the way home
 {B} went ahead, and {A} followed until {A.he} saw the lights of home
 {B} took {A.o} home by a secret path
-{A} held on to {B}, and before long there was the light of home
+{A} held on to {B.o}, and before long there was the light of home
 <B=owl> {B} flew from tree to tree, and {A} followed all the way home
 <B=crow> {B} flew ahead, and {A} ran after {B.o} all the way home
 
@@ -114,7 +115,7 @@ soft: Stay close to me, {A.voc}
 sorry: I will never go so far alone again
 sorry: I am sorry.|I will stay on the path.
 
-= end_way: ->
+= end_way: back() ->
 After that, {A} always stayed on the path
 And {A} never followed a butterfly again
 {A} was home, and home had never looked so good
@@ -132,7 +133,7 @@ It had snowed all night long
 {G} built a snowman as tall as a door
 {G} ran out and built a big, round snowman
 
-= snow_needs A>B: snowman(), A.where~B.where ->
+= snow_needs A>B: snowman(), A.where~B.where -> needed()
 Something is missing
 ?: But where is the nose?
 It looks so cold
@@ -141,11 +142,11 @@ It looks so cold
 <x=carrot> {A} gave the snowman {x.the} for a nose
 <x=carrot> {A} pushed {x} into the snow, and there was a nose
 
-= snow_wear: snowman() -> y.holder=-, y.spot=snowman
+= snow_wear: snowman() -> y.holder=-, y.spot=snowman, dressed()
 <y:wear> {B} took off {y.own} and put it on the snowman
 <y:wear> {B} gave {y.own} to the snowman
 
-= end_snow: snowman() ->
+= end_snow: snowman(), dressed() ->
 The snowman seemed to smile
 {G} waved to the snowman from the window that night
 In the spring, the snowman was gone, but {G} never forgot that day

@@ -10,10 +10,10 @@ a firefly danced over the grass, and {A} caught it in a jar
 
 = glow: caught() ->
 it shone like a little star
-{A} put the jar by the bed, and the whole room shone green
+{A} held the jar up, and the grass around it shone green
 {A} could not stop looking at the light
 
-= grow_dim: caught() -> A.mood=sad
+= grow_dim: caught() -> A.mood=sad, struggle()
 But the light grew weaker and weaker
 the firefly sat still, and its light was almost gone
 the firefly did not want to shine in the jar
@@ -24,12 +24,12 @@ soft: It cannot dance in a jar
 ?: Would you like to live in a jar?
 soft: It wants to go home, just like you
 
-= let_go: caught() -> !caught(), A.mood=glad
+= let_go: caught() -> !caught(), A.mood=glad, freed()
 {A} opened the jar and let the firefly go
 {A} took off the lid, and the firefly flew up and away
 with a sad smile, {A} let it fly
 
-= end_firefly: ->
+= end_firefly: freed() ->
 It danced around {A.o} once, as if to say thank you
 And from the dark grass, a hundred lights answered
 Now {A} catches fireflies with both eyes, and never with a jar
@@ -42,19 +42,19 @@ proud: A dragon took me for a ride last night!
 proud: My best friend is a dragon!
 soft: Do you want to know a secret?|I have a dragon.
 
-= show_it B>A: tale(), A.where~B.where ->
+= show_it B>A: tale(), A.where~B.where -> asked_for()
 glad: Show me!
 ?: Really?|Can I see it?
 glad: I want to see it too!
 ?: Where?|Take me there!
 
-= red: tale() -> A.mood=sorry
+= red: tale(), asked_for() -> A.mood=sorry
 {A} turned red and looked away
 {A} did not know what to say
 it was not true, and {A} knew it
 Now {A} wished that {A.he} had said nothing
 
-= own_up A>B: tale(), A.where~B.where -> told(A,B)
+= own_up A>B: tale(), A.where~B.where, asked_for() -> told(A,B), owned_up()
 sorry: I made it up
 sorry: It is not true.|I only wanted you to like me.
 sorry: There is no dragon.|There never was.
@@ -65,12 +65,12 @@ glad: But it was a very good story!
 soft: You do not need a dragon to be my friend
 glad: Then let us write it down!
 
-= write_it: tale() ->
+= write_it: tale(), owned_up() -> written()
 {G} wrote it all down and drew many pictures
 {G} drew the dragon on the wall, in green and gold
 {G} made up the rest of the story together
 
-= end_tale: ->
+= end_tale: written() ->
 Everyone wanted to hear it, and this time everyone knew that it was a story
 It was a good story, and nobody had to lie
 {A} still tells stories, but now {A.he} says so first
@@ -80,21 +80,21 @@ It was a good story, and nobody had to lie
 {A} wrote a few words to someone far away
 {A} drew a picture of the sea and wrote a few words under it
 
-= send: letter(), x.holder=A -> x.holder=-
+= send: letter(), x.holder=A -> x.holder=-, sent()
 {A} put it into {x} and let {x.it} float away on the water
 {A} put the letter into {x} and pushed {x.it} out into the water
 
-= far: letter() -> x.holder=B
+= far: letter(), sent() -> x.holder=B
 far away, {B.new} found {x}
 Two days went by. Then {B.new} found {x} far down the water
 {x.the} floated on and on, until {B.new} pulled it out
 
-= answer: letter(), x.holder=B -> x.holder=A, A.mood=glad
+= answer: letter(), x.holder=B -> x.holder=A, A.mood=glad, answered()
 {B} read the letter, smiled, and came all the way to bring {x} back to {A.o}
 {B} wrote an answer and walked for a whole day to give {x} back to {A.o}
-{B} walked up along the water until {B.he} found {A}, and gave {x} back
+{B} walked up along the water until {B.he} found {A.o}, and gave {x} back
 
-= end_letter: ->
+= end_letter: answered() ->
 Since then, {G} have written to each other every week
 Sometimes a friend is only one letter away
 There was so much to tell that nobody noticed the time
@@ -109,7 +109,7 @@ there, {p.at}, stood {x.new}, as big as a house
 {A} pulled until {A.his} face was red, but {x} did not come out
 
 = pull_two: x.spot=ground ->
-{A} called {B.new}, and {B} pulled {A.o}, and {A} pulled {x}, but it did not move
+{A} called {B.new}, and {B.n} pulled {A.o}, and {A.n} pulled {x.the}, but it did not move
 {B.new} came to help. {G} pulled and pulled, but {x} stayed where it was
 
 = pull_three: x.spot=ground ->
@@ -124,7 +124,7 @@ one, two, three, and out came {x} at last
 
 = end_huge: pulled(x) ->
 There was enough soup for everyone that night
-and who ate the most? It was {C}
+And who ate the most? It was {C.n}
 Sometimes a little help is all that is needed
 {C} got the very first bowl of soup
 
@@ -133,7 +133,7 @@ Sometimes a little help is all that is needed
 one night, {A} looked up at the moon and wanted to hold it
 more than anything, {A} wanted the moon
 
-= moon_try: wants_moon(A) ->
+= moon_try: wants_moon(A) -> struggle()
 {A} climbed on a chair, but the moon was too high
 {A} stood on {A.his} toes on the roof, but it was not high enough
 {A} jumped as high as {A.he} could, but the moon stayed where it was
@@ -144,11 +144,11 @@ more than anything, {A} wanted the moon
 I want the moon
 ?: How can I catch the moon?
 
-= moon_how: wants_moon(A) -> !wants_moon(A), A.mood=glad, helped(B,A)
+= moon_how: wants_moon(A) -> !wants_moon(A), A.mood=glad, helped(B,A), have_moon()
 {B} filled {x.new} with water and put it on the ground, and there in the water was the moon
 {B} smiled and put {x.new} full of water on the grass. In it swam the moon
 
-= end_moon: ->
+= end_moon: have_moon() ->
 {A} put one finger into the water, and the moon laughed
 And the moon slept beside {A.o} all night long
 By morning it was gone, but {A} knew that it would come back

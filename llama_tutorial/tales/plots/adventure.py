@@ -8,7 +8,11 @@ from llama_tutorial.tales.story import Story
 
 def storm(t: Story) -> None:
     """A storm, and company in it."""
-    a, p, q = t.someone(), t.pick(("forest", "hill", "beach", "meadow", "lake", "river")), t.place("dry")
+    a, p, q = (
+        t.someone(),
+        t.pick(("forest", "hill", "beach", "meadow", "lake", "river")),
+        t.place("dry"),
+    )
     b = t.someone() if t.chance(0.7) else t.stranger("owl", "cow", "donkey", "toad")
     t("once", A=a)
     arrive(t, a, p, link="sunny")
@@ -27,7 +31,9 @@ def storm(t: Story) -> None:
 def stuck(t: Story) -> None:
     """Somebody is stuck, and somebody comes."""
     a, b, p = t.someone(), t.someone(), t.place("out", without="shop")
-    trouble, tool = t.pick((("in_hole", "rope"), ("in_hole", "ladder"), ("in_mud", "rope"), ("in_tree", "ladder")))
+    trouble, tool = t.pick(
+        (("in_hole", "rope"), ("in_hole", "ladder"), ("in_mud", "rope"), ("in_tree", "ladder"))
+    )
     t("once", A=a) if t.chance(0.6) else None
     arrive(t, a, p)
     t("hear", "sudden", A=a)
@@ -74,7 +80,12 @@ def sick(t: Story) -> None:
     t("sick_friend" if t.cast[b].named else "sick", A=a, B=b)
     t.maybe(0.7, "cheer_plan", A=a, B=b)
     if t.chance(0.6):
-        t("make_gift", "so", A=a, x=x if not x in ("apple", "pear", "peach", "plum") else t.thing("made"))
+        t(
+            "make_gift",
+            "so",
+            A=a,
+            x=x if not x in ("apple", "pear", "peach", "plum") else t.thing("made"),
+        )
         x = list(t.looks)[-1]
     else:
         p, x = t.place("out", without="shop"), t.this("flower")
@@ -109,7 +120,11 @@ def old_key(t: Story) -> None:
 
 def seed(t: Story) -> None:
     """A seed, and a long wait."""
-    a, b, p = t.someone(), t.kin() if t.chance(0.5) else t.stranger("farmer", "woman", "crow", "owl"), t.place("soil")
+    a, b, p = (
+        t.someone(),
+        t.kin() if t.chance(0.5) else t.stranger("farmer", "woman", "crow", "owl"),
+        t.place("soil"),
+    )
     x = t.this(t.pick(("sunflower", "pumpkin", "flower")))
     t("once", A=a)
     if t.cast[b].kind in ("Mom", "Dad", "Grandma", "Grandpa"):

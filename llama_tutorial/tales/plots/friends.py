@@ -33,7 +33,9 @@ def hide_and_seek(t: Story) -> None:
 def race(t: Story) -> None:
     """A race that is won by losing."""
     a, b = t.someone(), t.someone()
-    p, q = t.random.sample(("park", "river", "hill", "forest", "lake", "farm", "beach", "meadow"), 2)
+    p, q = t.random.sample(
+        ("park", "river", "hill", "forest", "lake", "farm", "beach", "meadow"), 2
+    )
     t("pair", G=(a, b))
     t("go_both", "oneday", G=(a, b), p=q)
     t("boast", A=a, B=b)

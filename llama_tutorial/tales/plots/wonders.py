@@ -42,7 +42,12 @@ def tall_tale(t: Story) -> None:
 
 def letter(t: Story) -> None:
     """A letter goes down the river."""
-    a, b, x, p = t.someone(), t.someone(), t.this("boat"), t.pick(("river", "lake", "beach", "pond"))
+    a, b, x, p = (
+        t.someone(),
+        t.someone(),
+        t.this("boat"),
+        t.pick(("river", "lake", "beach", "pond")),
+    )
     t("once", A=a)
     t("have", A=a, x=x)
     t.maybe(0.4, "alone", A=a)
