@@ -34,7 +34,7 @@ from llama_tutorial.merging import merge_symbols
 from llama_tutorial.sentencepiece_file import format_model, is_model, parse_model
 from llama_tutorial.tokenizer_base import BaseTokenizer, check_text, read_bytes
 from llama_tutorial.tokenizer_bin import format_tokenizer_bin, parse_tokenizer_bin
-from llama_tutorial.vocabulary import PieceType, Vocabulary
+from llama_tutorial.vocabulary import SPACE, PieceType, Vocabulary
 
 _CACHED_WORDS = 1 << 16
 _CACHED_WORD_LENGTH = 48
@@ -108,6 +108,25 @@ class BPETokenizer(BaseTokenizer):
             byte_fallback=byte_fallback,
         )
         return cls(vocabulary)
+
+    @classmethod
+    def of_characters(cls, text: str | Iterable[str]) -> BPETokenizer:
+        """A vocabulary without merges: one piece for each different character of the text.
+
+        The simplest tokenizer there is, line breaks included; other characters are unknown.
+
+        Raises:
+            ValueError: if there is no text.
+        """
+        texts = [text] if isinstance(text, str) else text
+        characters = sorted(set().union(*map(check_text, texts)))
+        if not characters:
+            raise ValueError("there is no text to take characters from: pass at least one")
+        pieces = ["<unk>", "<s>", "</s>", *(SPACE if c == " " else c for c in characters)]
+        special = [PieceType.UNKNOWN, PieceType.CONTROL, PieceType.CONTROL]
+        types = [*special, *[PieceType.NORMAL] * len(characters)]
+        scores = [0.0] * len(pieces)
+        return cls(Vocabulary(pieces, scores, types, add_dummy_prefix=False))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the vocabulary: ``.model`` if the name ends so, else llama2.c's ``.bin``.

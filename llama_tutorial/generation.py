@@ -121,7 +121,7 @@ def _steps(
     top_k: int | None,
     top_p: float | int,
     seed: int | None,
-) -> Iterator[tuple[Int[Tensor, "B"], Float[Tensor, "B V"]]]:
+) -> Iterator[tuple[Int[Tensor, " B"], Float[Tensor, "B V"]]]:
     """Check everything at once, then hand out the steps: new ids and the logits behind them."""
     check_sampling(temperature, top_k, top_p)
     check_prompts(model, prompts, max_new_tokens)
@@ -168,7 +168,7 @@ def _prefill(
 
 @torch.inference_mode()
 def _next_logits(
-    model: Transformer, new_ids: Int[Tensor, "B"], cache: KVCache
+    model: Transformer, new_ids: Int[Tensor, " B"], cache: KVCache
 ) -> Float[Tensor, "B V"]:
     return model(new_ids[:, None], cache)[:, 0]
 

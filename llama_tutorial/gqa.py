@@ -143,7 +143,7 @@ def repeat_kv(x: Float[Tensor, "B K S h"], group_size: int) -> Float[Tensor, "B 
 
 
 def visible(
-    start: int | Int[Tensor, "B"],
+    start: int | Int[Tensor, " B"],
     n_new: int,
     n_keys: int,
     documents: Int[Tensor, "B T"] | None = None,

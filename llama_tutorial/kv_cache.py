@@ -33,7 +33,7 @@ class LayerCache(NamedTuple):
 
     k: Float[Tensor, "B K S_max h"]
     v: Float[Tensor, "B K S_max h"]
-    start: int | Int[Tensor, "B"]
+    start: int | Int[Tensor, " B"]
     stop: int
 
     def update(
@@ -115,7 +115,7 @@ class KVCache:
         """Forget everything. The old entries stay in memory, but behind the length."""
         self.length = torch.zeros_like(self.length)
 
-    def layers(self, start: int | Int[Tensor, "B"], n_new: int) -> list[LayerCache]:
+    def layers(self, start: int | Int[Tensor, " B"], n_new: int) -> list[LayerCache]:
         """Each layer's slots for ``n_new`` tokens that go to ``start`` and behind.
 
         Raises:
@@ -132,6 +132,6 @@ class KVCache:
             LayerCache(self.k[layer], self.v[layer], start, stop) for layer in range(len(self.k))
         ]
 
-    def advance(self, start: int | Int[Tensor, "B"], n_new: int) -> None:
+    def advance(self, start: int | Int[Tensor, " B"], n_new: int) -> None:
         """Note that ``n_new`` tokens from ``start`` on have been stored in every layer."""
         self.length = (torch.as_tensor(start).cpu() + n_new).expand(self.batch_size).clone()

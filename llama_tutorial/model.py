@@ -124,7 +124,7 @@ class Transformer(nn.Module):
         self,
         tokens: Int[Tensor, "B T"],
         cache: KVCache | None = None,
-        start: int | Int[Tensor, "B"] | None = None,
+        start: int | Int[Tensor, " B"] | None = None,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T V"]:
         """Logits of the next token at every position, float32 (float64 for a float64 model).
@@ -150,7 +150,7 @@ class Transformer(nn.Module):
         self,
         tokens: Int[Tensor, "B T"],
         cache: KVCache | None = None,
-        start: int | Int[Tensor, "B"] | None = None,
+        start: int | Int[Tensor, " B"] | None = None,
         documents: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """The residual stream after the last norm; arguments and errors as in :meth:`forward`.

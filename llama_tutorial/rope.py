@@ -101,8 +101,8 @@ def apply_rope(
 
 
 def to_half_split(
-    weight: Float[Tensor, "rows *columns"], n_heads: int
-) -> Float[Tensor, "rows *columns"]:
+    weight: Float[Tensor, " rows *columns"], n_heads: int
+) -> Float[Tensor, " rows *columns"]:
     """Rows of ``wq`` or ``wk`` from Meta's layout into Hugging Face's.
 
     Args:
@@ -114,8 +114,8 @@ def to_half_split(
 
 
 def to_interleaved(
-    weight: Float[Tensor, "rows *columns"], n_heads: int
-) -> Float[Tensor, "rows *columns"]:
+    weight: Float[Tensor, " rows *columns"], n_heads: int
+) -> Float[Tensor, " rows *columns"]:
     """Rows of ``wq`` or ``wk`` from Hugging Face's layout into Meta's; undoes `to_half_split`."""
     halves = weight.unflatten(0, (n_heads, 2, -1))  # (heads, 2, half, D)
     return halves.transpose(1, 2).reshape(weight.shape)

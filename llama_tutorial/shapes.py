@@ -3,7 +3,8 @@
 They are `jaxtyping <https://docs.kidger.site/jaxtyping/>`_'s annotations. Nothing checks them in
 ordinary use; the tests import the package under jaxtyping's hook, and then a call with another
 shape is an error. Where jaxtyping is not installed, stand-ins take its place, so that the package
-needs it for nothing but the checking.
+needs it for nothing but the checking. A lone axis is written ``" B"``, with a space, so that
+linters do not take it for a name.
 """
 
 from __future__ import annotations

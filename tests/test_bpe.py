@@ -294,3 +294,17 @@ def test_a_vocabulary_that_does_not_fit_is_not_written(tmp_path):
 def test_training_refuses_what_is_no_text():
     with pytest.raises(ValueError, match=r"lone surrogate U\+D83D at position 1"):
         BPETokenizer.train("a\ud83d", 300)
+
+
+def test_characters_are_the_simplest_vocabulary(tmp_path):
+    text = "First Citizen:\nSpeak, speak.\n"
+    tokenizer = BPETokenizer.of_characters(text)
+    ids = tokenizer.encode(text, bos=True)
+    assert tokenizer.vocab_size == 3 + len(set(text))
+    assert len(ids) == 1 + len(text)
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.decode(tokenizer.encode("Spoke")) == "Sp ⁇ ke"
+    tokenizer.save(tmp_path / "characters.model")
+    assert BPETokenizer.from_file(tmp_path / "characters.model").encode(text, bos=True) == ids
+    with pytest.raises(ValueError, match="no text to take characters from"):
+        BPETokenizer.of_characters("")

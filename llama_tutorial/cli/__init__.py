@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from llama_tutorial.cli import generate, info
+from llama_tutorial.cli import generate, info, pretrain
 
-COMMANDS = (generate, info)
+COMMANDS = (generate, info, pretrain)
 USER_ERRORS = (ValueError, OSError, ImportError)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 
-def add_device(command: argparse.ArgumentParser) -> None:
+def add_device(command: Any) -> None:
     """Add ``--device``."""
     command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
 

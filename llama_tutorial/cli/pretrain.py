@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SAMPLE_TOKENS = 80
 VALIDATION_BATCHES = 20
+TOKENIZER_TALES = 5000
 
 
 def add(commands: Any) -> None:
@@ -163,16 +164,20 @@ def _config(arguments: argparse.Namespace, vocab_size: int) -> ModelConfig:
 def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> BaseTokenizer:
     """The tokenizer that is given, that lies in ``out`` from before, or a new one."""
     from llama_tutorial.bpe import BPETokenizer
+    from llama_tutorial.tales import tales
     from llama_tutorial.tokenizer import Tokenizer, load_tokenizer
 
     path = out / "tokenizer.model"
     if arguments.tokenizer is not None:
         return load_tokenizer(arguments.tokenizer)
     if not path.exists():
-        # The validation texts are of the same kind, and short enough to learn pieces from.
-        texts = [*corpus.validation] if arguments.data == "tales" else list(corpus.training)
+        if arguments.data == "tales":  # told while they are read, so others are told to learn from
+            n = min(TOKENIZER_TALES, arguments.tales)
+            texts = [tale.text for tale in tales(n, seed=arguments.seed)]
+        else:
+            texts = [*corpus.training, *corpus.validation]
         if arguments.characters:
-            BPETokenizer.of_characters([*texts, *corpus.validation]).save(path)
+            BPETokenizer.of_characters(texts).save(path)
         else:
             Tokenizer.train(texts, arguments.vocab_size).save(path)
     return load_tokenizer(path)

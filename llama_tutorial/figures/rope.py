@@ -44,8 +44,8 @@ def clocks() -> LiveFigure:
         ],
         render=_draw_clocks,
         numbers=clock_numbers,
-        readout="Position {position}: {moved} of 8 hands have moved by 5° or more, "
-        "{completed} have come full circle.",
+        readout="Position {position}. Hands that have moved by 5° or more: {moved} of 8; that "
+        "have come full circle: {completed}.",
         alt="Eight dials at position {position}, one for each pair. Their angles in degrees, from "
         "the fastest: {degrees}. Below them the 16 features of the vector as bars.",
         caption="A vector of 16 features is 8 pairs, and each pair is the hand of a clock that "
@@ -173,7 +173,7 @@ def score_numbers(q: Sequence[float], k: Sequence[float], at: int, key_at: int) 
     }
 
 
-def _turned(x: Sequence[float], position: int) -> Float[Tensor, "h"]:
+def _turned(x: Sequence[float], position: int) -> Float[Tensor, " h"]:
     cos, sin = rope_table(len(x), position + 1, dtype=torch.float64)
     return apply_rope(torch.tensor(x, dtype=torch.float64)[None], cos[-1:], sin[-1:])[0]
 

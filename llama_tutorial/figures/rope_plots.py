@@ -22,7 +22,7 @@ _SERIES = ((ORANGE, "--"), (BLUE, "-"), (GREEN, ":"))
 
 
 def loss_by_position(
-    losses: Mapping[str, Float[Tensor, "T"]], *, trained: int, gap: slice, chance: float
+    losses: Mapping[str, Float[Tensor, " T"]], *, trained: int, gap: slice, chance: float
 ) -> Figure:
     """The loss at every position, one line a model, with what training never asked for shaded.
 
@@ -121,7 +121,7 @@ def _corner(axes: Any, query: Sequence[float], key: Sequence[float], a: float, b
 
 
 def wavelengths(
-    lengths: Mapping[str, Float[Tensor, "half"]], *, marks: Mapping[str, int]
+    lengths: Mapping[str, Float[Tensor, " half"]], *, marks: Mapping[str, int]
 ) -> Figure:
     """After how many positions each pair has come full circle, on a logarithmic scale.
 
@@ -142,7 +142,7 @@ def wavelengths(
     return figure
 
 
-def layouts(head_dim: int, order: Int[Tensor, "h"]) -> Figure:
+def layouts(head_dim: int, order: Int[Tensor, " h"]) -> Figure:
     """The two layouts of one head, with a line from each row to its new place.
 
     Args:
@@ -174,7 +174,7 @@ def _box(axes: Any, x: int, y: int, feature: int, pair: int) -> None:
 
 
 def stored_positions(
-    positions: Int[Tensor, "T"], stored: Mapping[str, Float[Tensor, "T"]]
+    positions: Int[Tensor, " T"], stored: Mapping[str, Float[Tensor, " T"]]
 ) -> Figure:
     """What becomes of whole numbers in a small floating type: stairs.
 
@@ -190,7 +190,7 @@ def stored_positions(
     return figure
 
 
-def decay(distances: Sequence[int], curves: Mapping[str, Float[Tensor, "n"]]) -> Figure:
+def decay(distances: Sequence[int], curves: Mapping[str, Float[Tensor, " n"]]) -> Figure:
     """Scores over the distance, on a logarithmic axis.
 
     Args:

@@ -10,9 +10,10 @@ apart. Nothing here needs more than the standard library.
     >>> consistency(tale.text).score
     1.0
 
-How it works, from the words up: :mod:`.words` (who and what there is), :mod:`.world` (what is so),
-:mod:`.discourse` (what a pronoun means), :mod:`.patterns` (how things are said), :mod:`.telling` and
-:mod:`.plots` (what happens), :mod:`.reading` (the way back), :mod:`.tale` (seeds and splits).
+How it works, from the words up: :mod:`.words` (who and what there is), :mod:`.world` (what is
+so), :mod:`.discourse` (what a pronoun means), :mod:`.patterns` (how things are said),
+:mod:`.plots` and :mod:`.telling` (what happens, and its words), :mod:`.reading` (the way back),
+:mod:`.tale` (seeds and splits).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m llama_tutorial.tales 20``: print that many tales, and what the measure says of them."""
+"""``python -m llama_tutorial.tales 20``: print so many tales, with their scores and questions."""
 
 from __future__ import annotations
 

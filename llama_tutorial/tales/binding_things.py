@@ -1,4 +1,4 @@
-"""What a clause means by "the red kite", "his kite", "it": the half of the reader that knows things.
+"""What a clause means by "the red kite", "his kite", "it": the half of binding about things.
 
 The other half, about beings, is :class:`~llama_tutorial.tales.binding.Binding`.
 """
@@ -17,15 +17,14 @@ from llama_tutorial.tales.world import Being, World
 class ThingBinding:
     """One candidate tried on one clause: its roles, its faults, whom and what it introduces."""
 
-    def __init__(
-        self, world: World, discourse: Discourse, before: Discourse, opening: bool
-    ) -> None:
+    kind_told = False  # "Pip was a little fox" says what Pip is
+
+    def __init__(self, world: World, discourse: Discourse, before: Discourse) -> None:
         self.world = world
         self.discourse = discourse
         self.before = before  # as it was when the sentence began: for what is left out
-        self.opening = opening
         self.roles: dict[str, Any] = {}
-        self.bound: list[str] = []
+        self.bound: list[str] = []  # beings of this clause, the subject first
         self.faults: list[str] = []
         self.refers = False  # whether anything known is spoken of
         self.new_beings: dict[str, Being] = {}
@@ -38,44 +37,51 @@ class ThingBinding:
         if self.roles.setdefault(role, value) != value:
             self.faults.append(f"{value} where {self.roles[role]} was meant")
 
-    def _known(self, name: str) -> Being | None:
+    def unclear(self, what: str) -> None:
+        """Note that nobody can tell what is meant."""
+        self.faults.append(f"it is not clear {what}")
+        self.refers = True
+
+    def known(self, name: str) -> Being | None:
+        """Somebody who was introduced before or is in this clause."""
         return self.world.beings.get(name) or self.new_beings.get(name)
 
-    def _thing(self, role: str, form: str, mention: Mention) -> None:
+    def thing(self, role: str, form: str, mention: Mention) -> None:
+        """Give a role the thing that is meant."""
+        noun = mention.value
         if mention.how == "it":
             noun = self.roles.get(role) or self.discourse.thing
             if noun is None:
-                self.faults.append("there is nothing to be called it")
-                self.refers = True
-                return
-        else:
-            noun = mention.value
+                return self.unclear("what it is")
         looks = self.world.things.get(noun, self.new_things.get(noun))
         if mention.how in ("a", "no"):
             if form == "new":
-                if looks is not None:
-                    self.faults.append(f"the {noun} is known already")
-                else:
-                    self._new_thing(noun, mention)
-                self.discourse.mention_thing(noun)
-            self.same(role, noun)
-            return
-        if looks is None and form == "own" and mention.owner is not None:
-            self._new_thing(noun, mention)
-        elif looks is None:
-            self.faults.append(f"nothing was said of a {noun}")
-            self.refers = True
-        else:
+                self._appear(noun, looks, mention)
+            return self.same(role, noun)
+        if looks is not None:
             self.refers = True
             self._check_looks(noun, looks, mention)
+        elif form == "own" and mention.owner is not None:
+            self._new_thing(noun, mention)
+        else:
+            self.faults.append(f"nothing was said of a {noun}")
+            self.refers = True
         self._check_owner(noun, mention)
         self.discourse.mention_thing(noun)
-        self.same(role, noun)
+        return self.same(role, noun)
+
+    def _appear(self, noun: str, looks: Mapping[str, str] | None, mention: Mention) -> None:
+        """A thing comes in: "a red kite"."""
+        if looks is None:
+            self._new_thing(noun, mention)
+        else:
+            self.faults.append(f"the {noun} is known already")
+        self.discourse.mention_thing(noun)
 
     def _new_thing(self, noun: str, mention: Mention) -> None:
         self.new_things[noun] = {LOOK_GROUP[look]: look for look in mention.looks}
 
-    def _check_looks(self, noun: str, looks: dict[str, str], mention: Mention) -> None:
+    def _check_looks(self, noun: str, looks: Mapping[str, str], mention: Mention) -> None:
         for look in mention.looks:
             told = looks.get(LOOK_GROUP[look])
             if told is not None and told != look:
@@ -101,12 +107,12 @@ class ThingBinding:
         if mention.how != "pronoun":
             return mention.value
         for name in self.bound:
-            being = self._known(name)
+            being = self.known(name)
             if being is not None and being.gender == mention.value:
                 return name
         return self.discourse.person(mention.value, self.world.beings)
 
-
-def verb_fits(noun: str, verb: str) -> bool:
-    """Whether one does that with such a thing."""
-    return noun not in THINGS or verb in (THINGS[noun].used, THINGS[noun].use)
+    def check_verb(self, noun: str | None, verb: str) -> None:
+        """Nobody flies a drum."""
+        if noun in THINGS and verb not in (THINGS[noun].used, THINGS[noun].use):
+            self.faults.append(f"nobody {verb} a {noun}")

@@ -1,10 +1,12 @@
 """From words to a pattern's key: every mention of somebody or something becomes one token.
 
 "Tom gave her the red kite" becomes ``C gave C X``, and the same is made of every pattern of the
-grammar, so that reading a sentence is one look into a dictionary. The tokens: ``C`` a being,
-``Cn`` one who is introduced by name, ``K`` "a little fox", ``G`` several, ``X`` a thing, ``Xa`` "a kite",
-``Xn`` "no kite", ``AT`` and ``TO`` and ``P`` a place, ``S`` a spot, ``W`` a skill, ``USED`` and ``USE`` what one
-does with a thing, ``HANDS`` hands, paws or wings.
+grammar, so that reading a sentence is one look into a dictionary. The tokens:
+
+- ``C`` a being, ``Cn`` one introduced by name, ``K`` "a little fox", ``G`` several together;
+- ``X`` a thing, ``Xa`` "a kite", ``Xn`` "no kite"; ``USED`` and ``USE`` what one does with it;
+- ``AT``, ``TO`` and ``P`` a place (in it, to it, the place itself), ``S`` a spot;
+- ``W`` a skill, ``HANDS`` hands or paws.
 """
 
 from __future__ import annotations
@@ -109,7 +111,7 @@ class _Words:
         return None
 
     def being(self, i: int) -> tuple[int, Item] | None:
-        """A name ("Pip the fox"), "the old owl", "a fox named Pip", "his friend Ben", "her grandma"."""
+        """Pip the fox, the old owl, a fox named Pip, his friend Ben, her grandma."""
         if i >= len(self.words):
             return None
         word, lower = self.words[i], self.lower[i]

@@ -111,7 +111,7 @@ class Discourse:
         return not any(other in beings and beings[other].gender == gender for other in rivals)
 
     def they(self) -> tuple[str, ...]:
-        """Who "they" are: all of this sentence and the last, or the last who were named together."""
+        """Who "they" are: all of this sentence and the last, or the last named together."""
         everyone = tuple(dict.fromkeys((*self.now, *self.before)))
         return everyone if len(everyone) > 1 else self.group
 

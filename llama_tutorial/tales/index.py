@@ -23,7 +23,7 @@ class Expected(NamedTuple):
 class Candidate(NamedTuple):
     """A pattern that may have made a clause, and what its chunks stand for, in order."""
 
-    pattern: Pattern | None  # None for a frame of speech
+    pattern: Pattern
     expected: tuple[Expected, ...]
 
 
@@ -75,11 +75,9 @@ def pattern_items(variant: tuple[str | Slot, ...]) -> list[Item]:
 
 def _merge(items: list[Item]) -> None:
     """A literal verb before a thing is the verb of a ``USED`` token."""
-    before = len(items)
     merge_verb(items)
     if len(items) >= 2 and isinstance(items[-2].mention, Mention):
         items[-2] = Item(items[-2].token, Expected(None, items[-2].mention.value))
-    assert len(items) <= before
 
 
 def key_of(items: list[Item]) -> str:
@@ -90,8 +88,8 @@ def key_of(items: list[Item]) -> str:
     return " ".join(tokens)
 
 
-def _candidate(pattern: Pattern | None, items: list[Item]) -> Candidate:
-    return Candidate(pattern, tuple(item.mention for item in items if item.mention is not None))
+def _expected(items: list[Item]) -> tuple[Expected, ...]:
+    return tuple(item.mention for item in items if item.mention is not None)
 
 
 @cache
@@ -103,7 +101,7 @@ def clause_index() -> dict[str, list[Candidate]]:
             for variant in pattern.variants:
                 items = pattern_items(_without_sound(variant))
                 key = ('"' if event.speaker else "") + key_of(items)
-                candidates = [_candidate(pattern, items)]
+                candidates = [Candidate(pattern, _expected(items))]
                 index.setdefault(key, []).extend(candidates)
                 for i, item in enumerate(items):
                     if (
@@ -117,7 +115,7 @@ def clause_index() -> dict[str, list[Candidate]]:
 
 
 def _without_sound(variant: tuple[str | Slot, ...]) -> tuple[str | Slot, ...]:
-    """ "Whoosh! The wind..." is read as two sentences."""
+    """The pattern after its sound: "Whoosh! The wind..." is read as two sentences."""
     if variant and isinstance(variant[0], str) and "! " in variant[0]:
         sound, rest = variant[0].split("! ", 1)
         if sound in SOUNDS:
@@ -126,14 +124,14 @@ def _without_sound(variant: tuple[str | Slot, ...]) -> tuple[str | Slot, ...]:
 
 
 @cache
-def frame_index() -> dict[str, list[Candidate]]:
-    """Who says it: "said Tom", "Mia smiled and said"; by key, ">" before those that follow the words."""
-    index: dict[str, list[Candidate]] = {}
+def frame_index() -> dict[str, tuple[Expected, ...]]:
+    """Who says it, by key: ">" and "said Tom" after the words, "<" and "Mia said" before."""
+    index: dict[str, tuple[Expected, ...]] = {}
     for side, table in ((">", AFTER), ("<", BEFORE)):
         for texts in table.values():
             for text in texts:
                 items = pattern_items(parts(text))
-                index.setdefault(side + key_of(items), []).append(_candidate(None, items))
+                index.setdefault(side + key_of(items), _expected(items))
     return index
 
 

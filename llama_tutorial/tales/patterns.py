@@ -1,7 +1,7 @@
 """The sentence patterns: written once, used to tell and to read.
 
-A table of :mod:`llama_tutorial.tales.grammar` holds event kinds, each with its rules and the ways
-to say it::
+A table of :mod:`llama_tutorial.tales.grammar` holds event kinds, each with its rules
+(:mod:`llama_tutorial.tales.world`) and the ways to say it::
 
     = give: x.holder=A, A.where~B.where -> x.holder=B, helped(A,B)
     {A} gave {x} to {B.o}
@@ -9,10 +9,10 @@ to say it::
     = thanks A>B: helped(B,A) ->
     Thank you, {B.voc}!|You are [very|so] kind.
 
-``{A}`` is a slot (role ``A``; after the dot its form), ``[a|b]`` a free choice, ``<...>`` a guard: the
-thing has that trait (``x:wind``), or is that very thing (``x=kite``). A kind with ``A>B`` is speech, and
-``|`` marks where ``said Tom`` may come between. ``glad:`` before a speech sets its tone.
-A pattern that begins in lower case may follow an opener ("Then", "One day,").
+``{A}`` is a slot (role ``A``; after the dot its form), ``[a|b]`` a free choice, ``<...>`` a guard:
+the thing has that trait (``x:wind``), or is that very thing (``x=kite``). A kind with ``A>B`` is
+speech of ``A`` to ``B``: ``|`` marks where ``said Tom`` may come between, and ``glad:`` sets the
+tone. A pattern that begins in lower case may follow an opener ("Then", "One day,").
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from llama_tutorial.tales.binding import Binding, verb_fits
+from llama_tutorial.tales.binding import Binding
 from llama_tutorial.tales.chunking import Item, Mention, chunk, words_of
 from llama_tutorial.tales.discourse import Discourse
 from llama_tutorial.tales.index import (
@@ -98,80 +98,65 @@ class Reader:
     # -- clauses --------------------------------------------------------------------------------
 
     def _sentence(self, items: list[Item], number: int, text: str) -> bool:
-        clauses = self._clauses(items, None)
+        clauses = self._clauses(items)
         if clauses is None:
             return False
         before = self.discourse.copy()
         self.discourse.next_sentence()
-        for clause, same_subject in clauses:
-            self._clause(clause, number, text, before, same_subject)
+        for clause in clauses:
+            mentions = [item.mention for item in clause if item.mention is not None]
+            if mentions and mentions[0].how == "same":
+                mentions[0] = Mention("same", self._subject)
+            best = self._best(clause_index()[key_of(clause)], mentions, before)
+            if best is not None:
+                self._accept(*best, number, text)
             before = self.discourse.copy()
         return True
 
-    def _clauses(
-        self, items: list[Item], subject: Item | None
-    ) -> list[tuple[list[Item], bool]] | None:
-        """Cut a sentence at "and", "but", "so" into clauses that patterns know; None if there is no way."""
-        if key_of(items) in clause_index():
-            return [(items, False)]
-        first = items[0] if items and items[0].token in "CG" else None
-        for i, item in enumerate(items):
-            if item.token not in _CONJUNCTIONS or i == 0:
-                continue
-            left, right = items[:i], items[i + 1 :]
-            if key_of(left) not in clause_index() or not right:
-                continue
-            if item.token == "and" and first is not None and items[i - 1].token != ",":
-                rest = self._clauses([Item(first.token, None), *right], first)
-                if rest is not None:
-                    return [(left, False), (rest[0][0], True), *rest[1:]]
-            rest = self._clauses(right, None)
-            if rest is not None:
-                return [(left, False), *rest]
-        return None
+    def _clauses(self, items: list[Item]) -> list[list[Item]] | None:
+        """Cut a sentence at "and", "but", "so" into clauses that patterns know, if there is a way.
 
-    def _clause(
-        self, items: list[Item], number: int, text: str, before: Discourse, same_subject: bool
-    ) -> None:
-        if same_subject:
-            items = [Item(items[0].token, Mention("same", self._subject)), *items[1:]]
-        candidates = clause_index()[key_of(items)]
-        mentions = [item.mention for item in items if item.mention is not None]
-        best = self._best(candidates, mentions, before, None)
-        if best is not None:
-            self._accept(*best, number, text)
+        A clause behind "and" may lack its subject; a mention of "the same" stands in for it.
+        """
+        if key_of(items) in clause_index():
+            return [items]
+        for i, item in enumerate(items[1:-1], 1):
+            if item.token not in _CONJUNCTIONS or key_of(items[:i]) not in clause_index():
+                continue
+            right = items[i + 1 :]
+            if item.token == "and" and items[0].token in "CG" and items[i - 1].token != ",":
+                rest = self._clauses([Item(items[0].token, Mention("same", None)), *right])
+                if rest is not None:
+                    return [items[:i], *rest]
+            rest = self._clauses(right)
+            if rest is not None:
+                return [items[:i], *rest]
+        return None
 
     def _best(
         self,
         candidates: list[Candidate],
         mentions: list[Mention],
         before: Discourse,
-        frame: Binding | None,
+        frame: Binding | None = None,
     ) -> tuple[Candidate, Binding] | None:
-        """The candidate with the fewest faults."""
+        """The pattern with the fewest faults."""
         best: tuple[Candidate, Binding] | None = None
         for candidate in candidates:
-            binding = Binding(self.world, self.discourse.copy(), before, not self.world.beings)
+            binding = Binding(self.world, self.discourse.copy(), before)
             if frame is not None:
-                binding.hear(candidate, frame)
-            if not binding.bind(candidate, mentions):
+                binding.hear(candidate.pattern.event, frame)
+            if not binding.bind(candidate.expected, mentions):
                 continue
-            self._check_verbs(binding, candidate, mentions)
-            binding.complete(candidate)
+            binding.complete(candidate.pattern)
             if best is None or len(binding.faults) < len(best[1].faults):
                 best = candidate, binding
-                if not binding.faults:
-                    break
+            if not binding.faults:
+                break
         return best
 
-    def _check_verbs(self, binding: Binding, candidate: Candidate, mentions: list[Mention]) -> None:
-        for expected, mention in zip(candidate.expected, mentions, strict=True):
-            if expected.slot is not None and expected.slot.form == "verb":
-                noun = binding.roles.get(expected.slot.role)
-                if noun and not verb_fits(noun, mention.value):
-                    binding.faults.append(f"nobody {mention.value} a {noun}")
-
     def _accept(self, candidate: Candidate, binding: Binding, number: int, text: str) -> None:
+        """Take a clause for said: claim, effects, event."""
         event = candidate.pattern.event
         told = (candidate.pattern.text, in_order(binding.roles))
         if told in self._told:
@@ -179,21 +164,15 @@ class Reader:
             binding.refers = True
         self._told.add(told)
         self.discourse = binding.discourse
-        first = next((e.slot for e in candidate.expected if e.slot), None)
+        first = next((wanted.slot for wanted in candidate.expected if wanted.slot), None)
         self._subject = binding.roles.get(first.role) if first else None
         if binding.refers:
             fault = "; ".join(binding.faults)
             self.claims.append(Claim(text, event.name, not fault, fault))
-        settle(
-            self.world,
-            event,
-            binding.roles,
-            list(binding.new_beings.values()),
-            binding.new_things,
-            binding.owns,
-        )
-        told = candidate.pattern.roles | event.roles
-        roles = {role: value for role, value in binding.roles.items() if role in told}
+        beings = binding.new_beings.values()
+        settle(self.world, event, binding.roles, beings, binding.new_things, binding.owns)
+        named = candidate.pattern.roles | event.roles
+        roles = {role: value for role, value in binding.roles.items() if role in named}
         self.events.append(Event(event.name, in_order(roles), number))
 
     # -- speech ---------------------------------------------------------------------------------
@@ -211,18 +190,17 @@ class Reader:
             return False
         mentions = [item.mention for item in items if item.mention is not None]
         best = self._best(candidates, mentions, before, frame)
-        if best is None:
-            return False
-        self._accept(*best, number, unit.text)
-        return True
+        if best is not None:
+            self._accept(*best, number, unit.text)
+        return best is not None
 
     def _frame(self, unit: Unit) -> Binding | None:
         """Who speaks, and to whom; None where the frame is not known."""
         for items in starts(chunk(words_of(unit.told))):
-            for candidate in frame_index().get((">" if unit.after else "<") + key_of(items), ()):
-                binding = Binding(self.world, self.discourse, self.discourse, False)
-                binding.bind(
-                    candidate, [item.mention for item in items if item.mention is not None]
-                )
+            expected = frame_index().get((">" if unit.after else "<") + key_of(items))
+            if expected is not None:
+                binding = Binding(self.world, self.discourse, self.discourse)
+                mentions = [item.mention for item in items if item.mention is not None]
+                binding.bind(expected, mentions)
                 return binding
         return None

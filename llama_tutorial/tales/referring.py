@@ -97,7 +97,9 @@ class Draft(ThingDraft):
         if not being.named:
             return "the " + being.kind
         alike = [*self.world.beings.values(), *self.new_beings]
-        only = sum(other.kind == being.kind for other in alike) == 1 and being not in self.new_beings
+        only = (
+            sum(other.kind == being.kind for other in alike) == 1 and being not in self.new_beings
+        )
         if may_describe and only and self.random.random() < 0.15:
             plain = self.random.random() < 0.6
             return "the " + (being.kind if plain else _kind_words(self.world.beings[being.name]))

@@ -1,9 +1,9 @@
 """Tales by seed: what is told, what is true in it, and which split it belongs to.
 
-The splits differ in their seeds, and in more: one in eight combinations of a name, a thing and a
-place is *held out*. No tale of ``train`` or ``validation`` has the words of such a combination; every
-tale of ``test`` has at least one. So the test asks whether a model can tell of Tom, a kite and the
-beach when it has never met the three together.
+The splits differ in their seeds, and in more: one in eight combinations of a name, a thing and
+a place is *held out*. No tale of ``train`` or ``validation`` has the words of such a combination;
+every tale of ``test`` has at least one. So the test asks whether a model can tell of Tom, a kite
+and the beach when it has never met the three together.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The teller: from events to sentences.
 
-A plot says what happens (``teller("give", A="Tom", x="kite", B="Mia")``). The teller picks one of the
+A plot says what happens (``t("give", A="Tom", x="kite", B="Mia")``). The teller picks one of the
 event's patterns, calls everybody by a fitting name, ties the sentence to the last one, and keeps
-the state of the world. No pattern is used twice in a tale, and no sentence begins like the last.
+the state of the world. No pattern is used twice in a tale, and hardly a sentence begins like the
+one before it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Teller:
         """Tell an event; ``link`` names an opener, ``join`` a way to add it to the last sentence.
 
         Raises:
-            LookupError: No pattern of the kind suits these roles at this moment: a fault in the plot.
+            LookupError: No pattern of the kind suits these roles at this moment.
+            ValueError: A role that the kind's rules speak of is missing: a fault in the plot.
         """
         event = event_kinds()[kind]
         if "A" in roles and "B" in roles:

@@ -35,7 +35,7 @@ BOYS = "Tom Ben Sam Max Leo Tim Jack Finn Noah Oscar Peter Hugo Theo Adam Luke O
 GIRLS = "Mia Lily Anna Zoe Sue Ella Rosa Emma Nora Ruby Kate Lucy Amy Clara Maya Ivy".split()
 HE_ANIMALS = "Pip Bruno Toby Rusty Basil Milo Otto Chip".split()
 SHE_ANIMALS = "Hazel Daisy Poppy Tilly Molly Bella Coco Dot".split()
-GENDER = {name: "he" for name in BOYS + HE_ANIMALS} | {name: "she" for name in GIRLS + SHE_ANIMALS}
+GENDER = dict.fromkeys(BOYS + HE_ANIMALS, "he") | dict.fromkeys(GIRLS + SHE_ANIMALS, "she")
 
 # Family, named by what they are: "his grandma", then "Grandma".
 KIN = {"Mom": "she", "Dad": "he", "Grandma": "she", "Grandpa": "he"}
@@ -48,7 +48,7 @@ STRANGERS = {
     "owl": "she", "crow": "he", "cow": "she", "donkey": "he", "beaver": "he", "toad": "he",
     "farmer": "he", "baker": "she", "sailor": "he", "woman": "she", "man": "he",
 }  # fmt: skip
-KINDS = {"boy": "he", "girl": "she"} | {kind: "" for kind in ANIMALS} | STRANGERS
+KINDS = {"boy": "he", "girl": "she"} | dict.fromkeys(ANIMALS, "") | STRANGERS
 HANDS = {"boy": "hands", "girl": "hands", "farmer": "hands", "baker": "hands", "sailor": "hands",
          "woman": "hands", "man": "hands", "owl": "wings", "crow": "wings", "duck": "wings",
          "frog": "hands", "toad": "hands", "goat": "hooves", "cow": "hooves", "donkey": "hooves"}  # fmt: skip

@@ -6,11 +6,11 @@ beside the sentences that tell the event::
     give: x.holder=A, A.where~B.where -> x.holder=B, helped(A,B), B.mood=glad
 
 ``x.holder=A`` must be so (or becomes so), ``A.where~p`` must not contradict what is known,
-``A.where!=p`` must not be so, ``helped(A,B)`` is a plain fact and ``!helped(A,B)`` its contrary, and
-``s@A`` says that the spot ``s`` exists where ``A`` is. Capitals are beings (``G`` a group), ``x y z``
-things, ``p q`` places, ``s t`` spots, ``w`` a skill; ``-`` is nothing.
+``A.where!=p`` must not be so, ``helped(A,B)`` is a plain fact and ``!helped(A,B)`` its contrary,
+and ``s@A`` says that the spot ``s`` exists where ``A`` is. Capitals are beings (``G`` a group),
+``x y z`` things, ``p q`` places, ``s t`` spots, ``w`` a skill; ``-`` is nothing.
 
-The teller and the reader apply the same rules: a tale cannot be told that its reader would fault.
+The teller makes what an event makes; the reader also checks what it needs.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from typing import Any, NamedTuple
 
 from llama_tutorial.tales.words import KINDS, SPOT_PLACES
 
-Roles = Mapping[
-    str, Any
-]  # role letter -> being's name, thing's noun, place, spot; a group is a tuple
+# Role letter -> a being's name, a thing's noun, a place, a spot; a group is a tuple of names.
+Roles = Mapping[str, Any]
 _RULE = re.compile(
     r"(?P<left>\w+)\.(?P<attribute>\w+)(?P<relation>=|~|!=)(?P<right>[\w.-]+)"
     r"|(?P<no>!?)(?P<flag>\w+)\((?P<of>[\w,]*)\)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_tutorial.tales.plots.lost import HELPERS, arrive, begin_with, enter, thank
+from llama_tutorial.tales.plots.lost import arrive, thank
 from llama_tutorial.tales.story import Story
 
 
@@ -34,7 +34,7 @@ def stuck(t: Story) -> None:
     trouble, tool = t.pick(
         (("in_hole", "rope"), ("in_hole", "ladder"), ("in_mud", "rope"), ("in_tree", "ladder"))
     )
-    t("once", A=a) if t.chance(0.6) else None
+    t.maybe(0.6, "once", A=a)
     arrive(t, a, p)
     t("hear", "sudden", A=a)
     t(trouble, A=a, B=b)
@@ -75,18 +75,12 @@ def sick(t: Story) -> None:
     """A friend is sick, and is cheered up."""
     a = t.someone()
     b = t.someone() if t.chance(0.6) else t.kin()
-    x = t.thing("made", "baked", "fruit", "knit")
     t("once", A=a)
     t("sick_friend" if t.cast[b].named else "sick", A=a, B=b)
     t.maybe(0.7, "cheer_plan", A=a, B=b)
     if t.chance(0.6):
-        t(
-            "make_gift",
-            "so",
-            A=a,
-            x=x if not x in ("apple", "pear", "peach", "plum") else t.thing("made"),
-        )
-        x = list(t.looks)[-1]
+        x = t.thing("made", "baked", "knit")
+        t("make_gift", "so", A=a, x=x)
     else:
         p, x = t.place("out", without="shop"), t.this("flower")
         t("go", "so", A=a, p=p)
@@ -102,9 +96,8 @@ def sick(t: Story) -> None:
 def old_key(t: Story) -> None:
     """A key, and what it opens."""
     a, p, q = t.someone(), t.place("out", without="shop"), t.place("in", "home", without="shop")
-    x, y = t.this("key"), t.thing("toy", "treasure", "wear", without="key")
-    if y == "key":
-        y = t.this("crown")
+    x = t.this("key")
+    y = t.thing("toy", "treasure", "wear")  # no second key: what is cast is not cast again
     s, u = t.spots(p, 1)[0], t.spots(q, 1)[0]
     t("once", A=a)
     t.wander("oneday", A=a, p=p)
@@ -162,7 +155,7 @@ def baby_bird(t: Story) -> None:
     """A baby bird is brought back to its nest."""
     a, p, x = t.someone(True), t.place("out", without="shop water"), t.this("ladder")
     b = t.kin("Dad", "Grandpa", "Mom") if t.chance(0.5) else t.stranger("farmer", "man", "woman")
-    t("once", A=a) if t.chance(0.6) else None
+    t.maybe(0.6, "once", A=a)
     arrive(t, a, p)
     t("baby", A=a)
     t("nest_high", A=a)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from llama_tutorial.tales.plots.lost import arrive, thank
 from llama_tutorial.tales.story import Story
 from llama_tutorial.tales.words import SKILLS
 
@@ -79,7 +78,7 @@ def new_friend(t: Story) -> None:
     t("playing", A=a, B=b, y=y)
     t("shy", A=a)
     t("invite", A=a, B=b, y=y)
-    t("agree", A=b, B=a) if t.chance(0.6) else None
+    t.maybe(0.6, "agree", A=b, B=a)
     t("play_both", "so" if t.chance(0.4) else "", G=(a, b), x=y)
     t("end_friends", G=(a, b))
 
@@ -87,7 +86,7 @@ def new_friend(t: Story) -> None:
 def surprise(t: Story) -> None:
     """A birthday that nobody seems to remember."""
     a, b, p = t.someone(), t.someone(), t.place("out", without="deep")
-    t("once", A=a) if t.chance(0.5) else None
+    t.maybe(0.5, "once", A=a)
     t("party", A=a)
     t.wander("", A=a, p=p)
     t("join", "", A=a, B=b)

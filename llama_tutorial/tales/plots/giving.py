@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_tutorial.tales.plots.lost import arrive, begin_with, enter, thank
+from llama_tutorial.tales.plots.lost import arrive, begin_with, enter
 from llama_tutorial.tales.story import Story
 
 
@@ -84,7 +84,7 @@ def trade(t: Story) -> None:
 def share(t: Story) -> None:
     """There is something to eat, and somebody who has nothing."""
     a, b, x, p = t.someone(), t.someone(), t.thing("food"), t.place("out", "in", without="home")
-    t("once", A=a) if t.chance(0.5) else None
+    t.maybe(0.5, "once", A=a)
     t("food", A=a, x=x)
     arrive(t, a, p, x)
     enter(t, a, b)

@@ -1,0 +1,74 @@
+"""A page of the book in a browser, and what it asks for, complains of and keeps from readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What the theme itself does, and no page can mend: the search button's name differs from its words,
+# and the bibliography's list is marked up by roles that have been dropped.
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+    "rules": {"label-content-name-mismatch": {"enabled": False}},
+}
+NOT_OURS = [".citation-list"]
+# The writing in figures is the page's own ink, and every word of code is an element: looking at
+# their contrast takes most of the time and is done for one page.
+UNIFORM = ["article svg", "article pre"]
+
+
+def pages() -> list[str]:
+    """The pages of the contents, and those that Sphinx adds."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    return [
+        f"{name}.html" for name in [toc["root"], *chapters, "genindex", "py-modindex", "search"]
+    ]
+
+
+class Visit:
+    """An open page, and what it has asked for and complained of so far."""
+
+    def __init__(self, browser, site: str, path: str) -> None:
+        self.site, self.path = site, path
+        self.trouble: list[str] = []
+        self.context = browser.new_context(reduced_motion="reduce")
+        self.page = self.context.new_page()
+        self.page.on("request", self._request)
+        self.page.on("pageerror", lambda error: self.trouble.append(f"error: {error.message}"))
+        self.page.on("console", self._console)
+        self.page.on("response", self._response)
+        self.page.goto(f"{site}/{path}", wait_until="load")
+        self.page.evaluate("window.MathJax?.startup?.promise")
+
+    def _request(self, request) -> None:
+        if not request.url.startswith((self.site, "data:", "blob:")):
+            self.trouble.append(f"off-site request: {request.url}")
+
+    def _console(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.trouble.append(f"console {message.type}: {message.text}")
+
+    def _response(self, response) -> None:
+        if response.status >= 400:
+            self.trouble.append(f"status {response.status}: {response.url}")
+
+    def show(self, theme: str) -> None:
+        """Turns the page light or dark by its own switch."""
+        for _ in range(3):  # the switch goes round: as the system has it, light, dark
+            if self.page.locator("html").get_attribute("data-mode") == theme:
+                self.page.wait_for_timeout(400)  # until the colours have faded over
+                return
+            self.page.locator(".theme-switch-button").first.click()
+        raise AssertionError(f"the switch of {self.path} does not reach {theme}")
+
+    def accessibility(self, left_out: list[str], options: dict = RULES) -> list[str]:
+        """The rules of WCAG 2.1 A and AA that the page breaks, and where."""
+        context = {"exclude": [[selector] for selector in [*NOT_OURS, *left_out]]}
+        options = options | {"resultTypes": ["violations"]}
+        found = Axe().run(self.page, context=context, options=options).response["violations"]
+        return [f"{rule['id']}: {node['target']}" for rule in found for node in rule["nodes"]]
