@@ -53,7 +53,7 @@ there was {x.no} {s}
 {A} looked {s} and {t}, but {x} was nowhere
 {A} looked {s}. {A} looked {t}. Nothing!
 there was {x.no} {s}, and there was {x.no} {t}
-Was it {s}? No. Was it {t}? No
+Was it {s}? No. Was it {t}? No again
 {A} searched {s}, then {t}, but found only [leaves|a snail|a beetle]
 
 = ask_seen A>B: x.loser=A, A.where~B.where -> asked(A,B)

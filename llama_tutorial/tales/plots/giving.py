@@ -59,14 +59,18 @@ def trade(t: Story) -> None:
     """Two trade, and are glad of it, or not."""
     a, b = t.someone(), t.someone()
     x, y = t.thing("toy", "wear", "treasure"), t.thing("toy", "wear", "treasure")
-    p = t.place("out", "in", without="home deep")
-    begin_with(t, a, x)
-    arrive(t, a, p, x)
-    enter(t, a, b)
-    t("other_has", A=a, B=b, y=y)
+    if t.chance(0.5):
+        t("pair", G=(a, b))
+        t("have", A=a, x=x)
+        t("other_has", "oneday", A=a, B=b, y=y)
+    else:
+        t("have", A=a, x=x)
+        t("go_with", "oneday", A=a, x=x, p=t.place("out", "in", without="home"))
+        enter(t, a, b)
+        t("other_has", A=a, B=b, y=y)
     t("envy", A=a, B=b, y=y)
     t("offer_trade", A=a, B=b, x=x, y=y)
-    t("agree", A=a, B=b)
+    t.maybe(0.6, "agree", A=a, B=b)
     t("swap", "so", A=a, B=b, G=(a, b), x=x, y=y)
     if t.chance(0.4):
         t("both_like", A=a, B=b, x=x, y=y, G=(a, b))

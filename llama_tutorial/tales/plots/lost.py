@@ -66,11 +66,14 @@ def lost_with_helper(t: Story) -> None:
     """Something is lost, and somebody helps to find it."""
     a, x, p = t.someone(), t.thing("toy", "wear", "treasure"), t.place("out")
     spot, wrong, _ = t.spots(p, 3)
-    begin_with(t, a, x)
-    arrive(t, a, p, x)
+    t.maybe(0.4, "once", A=a)
+    t("have", A=a, x=x)
+    t("go_with", "oneday", A=a, x=x, p=p)
     t("lose", t.pick(("sudden", "then_but")), A=a, x=x)
-    t.maybe(0.35, "sad", A=a)
-    t.maybe(0.4, "search", A=a, x=x, s=wrong)
+    if t.chance(0.5):
+        t("sad", A=a)
+    else:
+        t("search", A=a, x=x, s=wrong)
     b = t.someone() if t.chance(0.7) else t.stranger(*HELPERS)
     enter(t, a, b, "just")
     if t.chance(0.5):
@@ -86,7 +89,7 @@ def lost_with_helper(t: Story) -> None:
         t("find_for", "soon", B=b, x=x, s=spot)
         t(t.pick(("here", "bring_back")), A=a, B=b, x=x, s=spot)
     thank(t, a, b)
-    t.maybe(0.6, "end_friends", G=(a, b))
+    t.maybe(0.5, "end_friends", G=(a, b))
 
 
 def found(t: Story) -> None:
@@ -105,8 +108,7 @@ def found(t: Story) -> None:
     t("owner_comes", "soon", A=a, C=c, x=x)
     t("owner_said", A=a, C=c, x=x)
     t(t.pick(("return", "return_said")), A=a, C=c, x=x)
-    t.maybe(0.3, "glad", A=c)
-    if t.chance(0.5):
+    if t.chance(0.4):
         thank(t, c, a)
     t(t.pick(("end_return", "end_friends")), A=a, C=c, G=(a, c))
 
