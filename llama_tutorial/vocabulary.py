@@ -16,8 +16,9 @@ the one with the higher score comes first. Pieces made of spaces alone have scor
 they merge after everything else, so that a word keeps the space before it.
 
 Follows ``sentencepiece_model.proto`` and ``model_interface.cc`` of SentencePiece (Kudo and
-Richardson 2018). Read next: :mod:`llama_tutorial.vocabulary_files` for the two file formats,
-:mod:`llama_tutorial.bpe` for what is done with the table.
+Richardson 2018). Read next: :mod:`llama_tutorial.sentencepiece_file` and
+:mod:`llama_tutorial.tokenizer_bin` for the two file formats, :mod:`llama_tutorial.bpe` for what is
+done with the table.
 """
 
 from __future__ import annotations

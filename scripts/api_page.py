@@ -51,7 +51,7 @@ def modules() -> dict[str, Path]:
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if name and name != "__main__":
+        if name and parts[-1] != "__main__":
             names[name] = path
     return names
 

@@ -38,16 +38,31 @@ def run(path: Path, timeout: int = 600) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
-    _drop_widget_views(notebook)
+    tidy(notebook)
     notebooks.write(notebook, path)
 
 
-def _drop_widget_views(notebook: NotebookNode) -> None:
-    """A view that has lost its kernel shows an error where the HTML beside it shows the figure."""
+def tidy(notebook: NotebookNode) -> None:
+    """Makes the outputs of a run independent of when and where it ran."""
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "text/html" in output.get("data", {}):
-                output["data"].pop(WIDGET_VIEW, None)
+        if cell.cell_type == "code":
+            cell.outputs = _merge_streams(cell.outputs)
+            for output in cell.outputs:
+                # A view that has lost its kernel shows an error where its HTML shows the figure.
+                if "text/html" in output.get("data", {}):
+                    output["data"].pop(WIDGET_VIEW, None)
+
+
+def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Joins what was printed in one go: the kernel sends it in pieces, as its clock ticks."""
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        last = merged[-1] if merged else None
+        if last and output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            merged.append(output)
+    return merged
 
 
 def chosen(names: list[str]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_no_widget_state_and_no_untagged_error(path: Path) -> None:
         assert not _outputs(cell, "application/vnd.jupyter.widget-view+json"), cell.id
         if "raises-exception" not in _tags(cell):
             assert all(output.output_type != "error" for output in cell.outputs), cell.id
+
+
+@each_chapter
+def test_what_was_printed_in_one_go_is_one_output(path: Path) -> None:
+    for cell in _code(notebooks.read(path)):
+        kinds = [output.get("name") for output in cell.outputs]
+        pairs = itertools.pairwise(kinds)
+        assert not any(one == other == "stdout" for one, other in pairs), (
+            f"{cell.id}: run it with scripts/run_notebooks.py"
+        )
 
 
 @each_chapter

@@ -21,6 +21,7 @@ pytest.importorskip("nbclient")
 
 import nbformat
 import notebooks
+import run_notebooks
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -97,6 +98,7 @@ def test_a_notebook_runs_alone(name: str, python: Path, source: Path, tmp_path: 
     committed = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
     alone = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
     _open(alone, python, f"{source}[torch,notebooks]", tmp_path / "alone")
+    run_notebooks.tidy(alone)
     assert _printed(alone) == _printed(committed)
     installed = list(python.parent.parent.rglob("site-packages/llama_tutorial/__init__.py"))
     assert len(installed) == 1

@@ -9,6 +9,7 @@ from collections import Counter
 from itertools import pairwise, product
 
 import pytest
+
 from llama_tutorial.tales import SPLITS, Tale, combinations, held_out, tales, tell
 from llama_tutorial.tales.patterns import event_kinds
 from llama_tutorial.tales.plots import PLOTS
@@ -58,7 +59,8 @@ def test_tales_are_those_of_consecutive_seeds():
 
 def test_the_story_world_needs_no_torch():
     code = (
-        "import sys; from llama_tutorial.tales import *; consistency(tell(0).text); questions(tell(0));"
+        "import sys; from llama_tutorial.tales import *; "
+        "consistency(tell(0).text); questions(tell(0));"
         "assert not {'torch', 'numpy', 'jaxtyping'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
@@ -141,8 +143,9 @@ def test_length(told, sentences):
     assert between > 0.95
     units = sorted(map(len, sentences))
     assert units[0] >= 3
-    assert units[-1] <= 14
+    assert units[-1] <= 15  # a sound ("Plop!") is a sentence too
     assert units[COUNT // 2] <= 10
+    assert units[COUNT * 3 // 4] <= 11
 
 
 def test_vocabulary(told):

@@ -84,8 +84,11 @@ class Discourse:
     def person(
         self, gender: str, beings: Mapping[str, Being], exclude: Collection[str] = ()
     ) -> str | None:
-        """Who "he" or "she" is: this sentence's subject first, then the last one's, then others."""
-        for name in (*self.now, *self.before):
+        """Who "he" or "she" is: this sentence's subject first, then the last one's, then others.
+
+        Of those who were mentioned earlier, the last.
+        """
+        for name in (*self.now, *self.before, *self.recent):
             if name not in exclude and name in beings and beings[name].gender == gender:
                 return name
         return None
@@ -106,6 +109,8 @@ class Discourse:
                 return False
             if first and set(self.leads_before) == {name} == set(self.before[:1]):
                 return True
+        if name not in (*self.now, *self.before, *self.recent[:2]):
+            return False
         gender = beings[name].gender
         rivals = (other for other in (*self.now, *self.before) if other != name)
         return not any(other in beings and beings[other].gender == gender for other in rivals)

@@ -206,7 +206,7 @@ Nobody was prouder than {B.n}
 {A} went to bed tired and happy
 
 = alone: -> A.mood=sad
-{A} was new there and knew nobody
+{A} had come from far away and knew nobody
 {A} was new in town and had no friends yet
 {A} had nobody to play with
 {A} sat alone [on the steps|by the window] and watched the others play

@@ -158,7 +158,8 @@ It was the best birthday in years
 {B} never forgot that birthday
 
 = other_has: -> y.holder=B, y.owner=B
-{B} had {y.new} in one hand
+{B} came by with {y.new}
+{B} showed {A.o} {y.new}
 {B} came along with {y.new}
 {B} was playing with {y.new}
 

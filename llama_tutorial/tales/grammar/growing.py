@@ -136,7 +136,7 @@ But {A} knew that somebody must be looking for {x}
 somebody must be sad, thought {A.n}
 
 = ask_owner A>B: x.holder=A, A.where~B.where -> asked(A,B)
-?: Is this {x.the} yours?
+?: Is {x.this} yours?
 ?: Did you lose {x.a}?
 I found {x.a}.|Do you know whose it is?
 

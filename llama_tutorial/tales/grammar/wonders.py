@@ -81,7 +81,7 @@ It was a good story, and nobody had to lie
 {A} drew a picture of the sea and wrote a few words under it
 
 = send: letter(), x.holder=A -> x.holder=-, sent()
-{A} put it into {x} and let {x.it} float away on the water
+{A} put the letter into {x} and let {x.it} float away
 {A} put the letter into {x} and pushed {x.it} out into the water
 
 = far: letter(), sent() -> x.holder=B

@@ -18,7 +18,7 @@ def storm(t: Story) -> None:
     arrive(t, a, p, link="sunny")
     t("clouds", "sudden", A=a)
     t("storm", "then", A=a)
-    t("afraid", A=a)
+    t.maybe(0.5, "afraid", A=a)
     t("shelter", A=a, p=q)
     t("inside", A=a, B=b)
     if t.chance(0.6):

@@ -23,7 +23,7 @@ def hide_and_seek(t: Story) -> None:
         t("find_hidden", "", A=a, B=b, s=spot)
         t("found_said", A=a, B=b)
     else:
-        t("where_said", A=a, B=b)
+        t.maybe(0.4, "where_said", A=a, B=b)
         t("asleep_hidden", "atlast", A=a, B=b, s=spot)
         t("asleep_said", A=a, B=b)
     t("end_hide", A=a, B=b, G=(a, b))
@@ -39,7 +39,7 @@ def race(t: Story) -> None:
     t("go_both", "oneday", G=(a, b), p=q)
     t("boast", A=a, B=b)
     t("race_to", A=a, B=b, G=(a, b), p=p)
-    t("lead", "soon", A=a, B=b)
+    t.maybe(0.4, "lead", "soon", A=a, B=b)
     t("trip", "sudden", A=a, B=b)
     t("turn_back", A=a, B=b)
     if t.chance(0.5):

@@ -150,7 +150,7 @@ def quarrel(t: Story) -> None:
     t("lying", A=a, B=b, G=(a, b), x=x)
     t("both_want", A=a, B=b, G=(a, b), x=x)
     t("quarrel_said", A=a, B=b)
-    t("quarrel_back", A=a, B=b)
+    t.maybe(0.4, "quarrel_back", A=a, B=b)
     t("pull", A=a, B=b, G=(a, b))
     t("comes", "just", A=a, C=c)
     t("judge", A=a, B=b, C=c)

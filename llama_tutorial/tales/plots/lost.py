@@ -70,9 +70,9 @@ def lost_with_helper(t: Story) -> None:
     t("have", A=a, x=x)
     t("go_with", "oneday", A=a, x=x, p=p)
     t("lose", t.pick(("sudden", "then_but")), A=a, x=x)
-    if t.chance(0.5):
+    if t.chance(0.35):
         t("sad", A=a)
-    else:
+    elif t.chance(0.5):
         t("search", A=a, x=x, s=wrong)
     b = t.someone() if t.chance(0.7) else t.stranger(*HELPERS)
     enter(t, a, b, "just")

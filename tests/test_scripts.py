@@ -1,0 +1,162 @@
+"""The tools for notebooks: what they write is what the house rules ask for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("nbformat")
+pytest.importorskip("nbclient")
+pytest.importorskip("yaml")
+
+import notebook_text
+import notebooks
+import run_notebooks
+import set_url
+from nbclient.exceptions import CellExecutionError
+
+DRAFT = """\
+(ch:x)=
+# Title
+
+Prose, with `code` and $x^2$.
+
++++
+
+Another cell.
+
+```{code-cell}
+---
+mystnb:
+  figure:
+    caption: 'A caption: with a colon'
+    name: fig-x
+  image:
+    alt: Words.
+tags:
+- hide-input
+---
+x = {"a": 1}
+
+print(x)
+```
+
+:::{note}
+Fences in prose stay prose.
+:::
+
+```{code-cell}
+x
+```
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    path = tmp_path / "x.ipynb"
+    (tmp_path / "x.md").write_text(DRAFT, encoding="utf-8")
+    notebook_text.convert(tmp_path / "x.md", path)
+    return path
+
+
+def test_a_draft_becomes_cells(notebook: Path) -> None:
+    first, second, setup, shown, prose, last = notebooks.read(notebook).cells
+    assert first.source.startswith("(ch:x)=\n# Title")
+    assert second.source == "Another cell."
+    assert setup.source == notebooks.setup_cell()
+    assert setup.metadata == {"tags": ["remove-cell"]}
+    assert shown.source == 'x = {"a": 1}\n\nprint(x)'
+    assert shown.metadata["tags"] == ["hide-input"]
+    assert shown.metadata["mystnb"]["figure"]["caption"] == "A caption: with a colon"
+    assert prose.source == ":::{note}\nFences in prose stay prose.\n:::"
+    assert last.source == "x"
+
+
+def test_a_notebook_becomes_the_draft_that_it_came_from(notebook: Path, tmp_path: Path) -> None:
+    notebook_text.convert(notebook, tmp_path / "again.md")
+    assert (tmp_path / "again.md").read_text(encoding="utf-8") == DRAFT
+
+
+def test_two_notebooks_or_two_texts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"one of 'a\.md' and 'b\.md' must be a notebook"):
+        notebook_text.convert(tmp_path / "a.md", tmp_path / "b.md")
+
+
+def test_two_runs_write_the_same_bytes(notebook: Path) -> None:
+    run_notebooks.run(notebook)
+    once = notebook.read_bytes()
+    run_notebooks.run(notebook)
+    assert notebook.read_bytes() == once
+    cells = notebooks.read(notebook).cells
+    assert [cell.id for cell in cells] == [f"c00{i}" for i in range(6)]
+    assert [cell.execution_count for cell in cells if cell.cell_type == "code"] == [1, 2, 3]
+    assert cells[3].outputs[0].text == "{'a': 1}\n"
+    assert all("execution" not in cell.metadata for cell in cells)
+
+
+def test_what_is_printed_slowly_is_one_output(notebook: Path) -> None:
+    changed = notebooks.read(notebook)
+    source = "import time\nprint(1)\ntime.sleep(0.7)\nprint(2)\ndisplay(3)\nprint(4)"
+    changed.cells[-1].source = source
+    notebooks.write(changed, notebook)
+    run_notebooks.run(notebook)
+    outputs = notebooks.read(notebook).cells[-1].outputs
+    assert [output.get("text") for output in outputs] == ["1\n2\n", None, "4\n"]
+
+
+def test_a_failing_cell_leaves_the_file_as_it_was(notebook: Path) -> None:
+    changed = notebooks.read(notebook)
+    changed.cells[-1].source = "1 / 0"
+    notebooks.write(changed, notebook)
+    before = notebook.read_bytes()
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        run_notebooks.run(notebook)
+    assert notebook.read_bytes() == before
+
+
+def test_figures_come_out_as_html_and_svg(notebook: Path) -> None:
+    changed = notebooks.read(notebook)
+    changed.cells[-1].source = (
+        "import matplotlib.pyplot as plt\n"
+        "def draw(k):\n"
+        "    fig, ax = plt.subplots()\n"
+        "    ax.plot([0, k], [0, 1])\n"
+        "    return fig\n"
+        "draw(3)\n"
+        "plt.show()\n"
+        "figures.FrameSlider(draw, [1, 2], alt='{value}', caption='c')"
+    )
+    notebooks.write(changed, notebook)
+    run_notebooks.run(notebook)
+    picture, slider = notebooks.read(notebook).cells[-1].outputs
+    assert set(picture.data) == {"text/plain", "image/svg+xml"}
+    assert picture.data["image/svg+xml"].startswith("<svg ")
+    assert "<style" not in picture.data["image/svg+xml"]
+    assert set(slider.data) == {"text/plain", "text/html"}
+
+
+def test_an_unknown_chapter_lists_those_that_there_are() -> None:
+    with pytest.raises(FileNotFoundError, match=r"no notebook 'nowhere\.ipynb'; .* \['"):
+        run_notebooks.chosen(["nowhere"])
+    assert run_notebooks.chosen([]) == notebooks.chapters()
+
+
+def test_the_address_is_carried_into_the_notebooks(
+    notebook: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_notebooks.run(notebook)
+    outputs = [cell.get("outputs") for cell in notebooks.read(notebook).cells]
+    config = (notebooks.ROOT / "_config.yml").read_text(encoding="utf-8")
+    elsewhere = re.sub(r"^(  url: ).*$", r"\1https://example.org/a/b/", config, flags=re.MULTILINE)
+    (notebook.parent / "_config.yml").write_text(elsewhere, encoding="utf-8")
+    monkeypatch.setattr(notebooks, "ROOT", notebook.parent)
+    monkeypatch.setattr(notebooks, "BOOK", notebook.parent)
+    set_url.main()
+    after = notebooks.read(notebook)
+    assert '"llama-tutorial[torch,notebooks] @ git+https://example.org/a/b",' in str(after.cells[2])
+    assert [cell.get("outputs") for cell in after.cells] == outputs
+    assert "x.ipynb: set-up cell renewed" in capsys.readouterr().out
+    set_url.main()
+    assert "renewed" not in capsys.readouterr().out
