@@ -29,7 +29,7 @@ one, two, three, counted {A}, with both eyes closed
 {A} looked {s}, but nobody was there
 {A} looked {s}. Nobody!
 {A} jumped up and looked {s}, but found only [a beetle|a cold draft|an old boot|a snail]
-nobody was {s}
+Nobody was {s}
 {A} searched {s}, but there was no one
 
 = where_said A>B: seeks(A,B), hiding() ->
