@@ -17,8 +17,6 @@ from sphinx.writers.html5 import HTML5Translator
 def visit_image(self: HTML5Translator, node: nodes.image) -> None:
     """Writes the figure's own SVG element; all other images go Sphinx's way."""
     path = Path(self.builder.srcdir, node["uri"])
-    if not path.is_file():  # a notebook's output lies in the build folder
-        path = Path(self.builder.outdir).parent / "jupyter_execute" / node["uri"]
     text = path.read_text(encoding="utf-8") if path.suffix == ".svg" and path.is_file() else ""
     if not text.startswith("<svg "):
         HTML5Translator.visit_image(self, node)

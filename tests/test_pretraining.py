@@ -120,12 +120,14 @@ def test_packed_documents_equal_separate_ones(path):
         for number in numbers.unique():
             part = numbers == number
             loss, n = token_loss(model, row[part][None], labels[part][None])
-            separate, n_separate = separate + float(loss), n_separate + n
+            separate, n_separate = separate + float(loss.detach()), n_separate + n
     assert len(documents.unique()) > 3
     assert n_packed == n_separate
-    assert float(packed) / n_packed == pytest.approx(separate / n_separate, abs=1e-5)
+    assert float(packed.detach()) / n_packed == pytest.approx(separate / n_separate, abs=1e-5)
     crossing, _ = token_loss(model, inputs, targets)
-    assert abs(float(crossing) - float(packed)) / n_packed > 1e-4  # the mask does something
+    assert (
+        abs(float(crossing.detach()) - float(packed.detach())) / n_packed > 1e-4
+    )  # the mask does something
 
 
 def test_every_window_covers_the_stream_in_order(path):
