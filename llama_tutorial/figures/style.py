@@ -71,7 +71,8 @@ def use() -> None:
     the same characters.
     """
     for colormap in (SEQUENTIAL, DIVERGING):
-        mpl.colormaps.register(colormap, force=True)
+        if colormap.name not in mpl.colormaps:
+            mpl.colormaps.register(colormap)
     mpl.rcParams.update(STYLE)
     _use_inline_svg()
 
