@@ -16,9 +16,9 @@ RULES = {
     "rules": {"label-content-name-mismatch": {"enabled": False}},
 }
 NOT_OURS = [".citation-list"]
-# What takes most of the time and is alike everywhere. The writing in figures is the page's own ink,
-# and every word of code is an element: their contrast is looked at on one page. Of the entries of a
-# module on the API page, the first is.
+# What takes most of the time: every word of code is an element. In the chapters a test of its own
+# looks at the contrast there. Of the entries of a module on the API page, which are all alike, the
+# first is looked at.
 UNIFORM = ["article svg", "article pre", "article dl.py ~ dl.py"]
 
 
