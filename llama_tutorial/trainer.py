@@ -125,6 +125,7 @@ def train(
     *,
     validation: Sequence[Batch] = (),
     tokenizer: Any = None,
+    data: dict[str, Any] | None = None,
     on_evaluation: Callable[[int, Transformer], None] | None = None,
 ) -> bool:
     """Train ``model`` in place, or go on with the run that lies in ``out``.
@@ -138,6 +139,7 @@ def train(
         out: The folder for everything that is written.
         validation: Batches for the validation loss.
         tokenizer: Stored beside the finished model.
+        data: What the batches are made from, as plain values; a run goes on with the same only.
         on_evaluation: Called after each validation with the step and the model.
 
     Returns:
@@ -147,6 +149,7 @@ def train(
         ValueError: ``out`` holds a run with other settings, or of another model.
     """
     settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
+    settings["data"] = data or {}
     folder = RunFolder(out, settings)
     optimizer = config.make_optimizer(model)
     done = folder.resume(model, optimizer)

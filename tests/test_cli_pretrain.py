@@ -38,6 +38,16 @@ def test_tales_become_a_model(tmp_path, capsys):
     assert "finished" in capsys.readouterr().out
 
 
+def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys):
+    options = ("--out", tmp_path, "--tales", 40, "--vocab-size", 400, SMALL, QUICK)
+    assert run(*options) == 0
+    for other, message in [("--seed 1", "data setting"), ("--batch-size 2", "batch_size=4, not 2")]:
+        assert run(*options, other) == 2
+        assert message in capsys.readouterr().err
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 6
+
+
 def test_a_text_file_in_characters(tmp_path, capsys):
     text = tmp_path / "text.txt"
     text.write_text("To be, or not to be: that is the question.\n" * 60)

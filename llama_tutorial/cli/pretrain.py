@@ -7,6 +7,7 @@ anything else, goes on when the same command is given again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,8 @@ def run(arguments: argparse.Namespace) -> None:
         out,
         validation=list(islice(validation.every_window(), VALIDATION_BATCHES)),
         tokenizer=tokenizer,
+        data={"source": training.info.source, "batch_size": arguments.batch_size}
+        | {"seed": arguments.seed, "cross_documents": arguments.cross_documents},
         on_evaluation=lambda step, model: print(f"step {step}: {_sample(model, tokenizer)}"),
     )
     done = f"finished: the model is {out / 'model'}"
@@ -132,7 +135,8 @@ def _streams(
         "seed": arguments.seed,
         "separate_documents": not arguments.cross_documents,
     }
-    source = f"{corpus.source} {tokenizer.vocab_size}"
+    pieces = "\n".join(tokenizer.vocabulary.pieces).encode()
+    source = f"{corpus.source} {hashlib.sha256(pieces).hexdigest()}"
     texts = {"training": corpus.training, "validation": corpus.validation}
     return tuple(
         TokenStream(tokenize(documents, tokenizer, out / f"{name}.tokens", source), **sizes)
