@@ -43,6 +43,7 @@ _HOME = {
     "BPETokenizer": "bpe",
     "generate": "generation",
     "stream": "generation",
+    "load": "hub",
 }
 
 __all__ = list(_HOME)
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from llama_tutorial.config import PRESETS, ModelConfig
     from llama_tutorial.generation import generate, stream
     from llama_tutorial.gqa import GroupedQueryAttention
+    from llama_tutorial.hub import load
     from llama_tutorial.kv_cache import KVCache
     from llama_tutorial.model import Transformer
     from llama_tutorial.rmsnorm import RMSNorm

@@ -147,4 +147,7 @@ def test_info_counts_a_preset_and_a_checkpoint(folder, capsys):
 def test_info_names_the_presets_where_a_name_is_unknown(capsys):
     code, out, err = run(capsys, "info", "llama-2-8b")
     assert (code, out) == (2, "")
-    assert "llama-2-8b: no such file or folder, and no preset; those are gpt2, gpt2-medium" in err
+    assert (
+        "llama-2-8b: no such file or folder, no model, no preset; those are tales, tales-small, gpt2, "
+        in err
+    )

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     # needs nothing of the package
     {"shapes", "config", "progress", "files", "tensor_check", "vocabulary", "merging", "chat"},
+    {"shipped"},
     {"tales"},
     # one concept each
     {"rmsnorm", "rope", "swiglu", "gpt", "kv_cache", "sampling", "quantization", "corpus"},
@@ -30,7 +31,7 @@ FLOORS = [
     {"model", "bpe", "llama2c_file"},
     # what is done with a model
     {"generation", "checkpoints", "tokenizer", "training"},
-    {"pretraining", "run_folder"},
+    {"pretraining", "run_folder", "hub"},
     {"trainer"},
     # what people use
     {"cli", "figures"},

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llama_tutorial.cli.options import add_device, parse_device
-
-if TYPE_CHECKING:
-    from llama_tutorial.bpe import BPETokenizer
-    from llama_tutorial.model import Transformer
-    from llama_tutorial.tokenizer import Tokenizer
 
 
 def add(commands: Any) -> None:
     """Add the command and its options."""
     command = commands.add_parser("generate", help="continue a text")
     command.set_defaults(run=run)
-    command.add_argument("--checkpoint", required=True, help="a model's file or folder")
-    command.add_argument("--tokenizer", help="its tokenizer; by default the one in the folder")
+    command.add_argument(
+        "--checkpoint",
+        default="tales",
+        help="a model that comes with the package, or one's file or folder",
+    )
+    command.add_argument("--tokenizer", help="its tokenizer; by default the one that comes with it")
     command.add_argument("--prompt", default="", help="the text to continue; empty: begin anew")
     command.add_argument("--max-new-tokens", type=int, help="default: up to the context's end")
     command.add_argument("--temperature", type=float, default=0.6, help="0: the likeliest token")
@@ -32,11 +30,20 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the prompt and what the model makes of it, piece by piece."""
+    import torch
+
     from llama_tutorial.generation import stream
+    from llama_tutorial.hub import load
     from llama_tutorial.sampling import check_sampling
 
     check_sampling(arguments.temperature, arguments.top_k, arguments.top_p)
-    model, tokenizer = _load(arguments)
+    dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
+    model, tokenizer = load(
+        arguments.checkpoint,
+        tokenizer=arguments.tokenizer,
+        dtype=dtype,
+        device=parse_device(arguments.device),
+    )
     prompt = tokenizer.encode(arguments.prompt, bos=True)
     room = model.config.max_seq_len - len(prompt)
     new_tokens = max(room, 0) if arguments.max_new_tokens is None else arguments.max_new_tokens
@@ -57,32 +64,3 @@ def run(arguments: argparse.Namespace) -> None:
     for token in ids:
         print(decoder.feed(token), end="", flush=True)
     print(decoder.flush())
-
-
-def _load(arguments: argparse.Namespace) -> tuple[Transformer, Tokenizer | BPETokenizer]:
-    import torch
-
-    from llama_tutorial.checkpoints import load_model
-    from llama_tutorial.tokenizer import load_tokenizer
-
-    dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
-    device = parse_device(arguments.device)
-    tokenizer = load_tokenizer(arguments.tokenizer or _folder_tokenizer(arguments.checkpoint))
-    model = load_model(arguments.checkpoint, dtype=dtype, device=device)
-    if tokenizer.vocab_size != model.config.vocab_size:
-        raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} pieces, the model has "
-            f"{model.config.vocab_size}: they do not belong together; give the model's own "
-            "with --tokenizer"
-        )
-    return model, tokenizer
-
-
-def _folder_tokenizer(checkpoint: str) -> str:
-    for name in ("tokenizer.model", "tokenizer.bin"):
-        if (path := Path(checkpoint) / name).is_file():
-            return str(path)
-    raise ValueError(
-        f"{checkpoint} comes without a tokenizer: give one with --tokenizer "
-        "(a SentencePiece .model or a llama2.c tokenizer.bin)"
-    )

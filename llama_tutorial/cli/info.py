@@ -14,23 +14,27 @@ def add(commands: Any) -> None:
     """Add the command and its options."""
     command = commands.add_parser("info", help="what a checkpoint holds, and what it costs")
     command.set_defaults(run=run)
-    command.add_argument("checkpoint", help="a model's file or folder, or a preset's name")
+    command.add_argument(
+        "checkpoint", help="a model that comes with the package, a file or folder, or a preset"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the configuration and its arithmetic."""
     from llama_tutorial.config import PRESETS
+    from llama_tutorial.shipped import SHIPPED
 
     name = arguments.checkpoint
     if name in PRESETS:
         _print_info(f"preset {name}", PRESETS[name])
         return
-    if not Path(name).exists():
-        presets = ", ".join(PRESETS)
-        raise ValueError(f"{name}: no such file or folder, and no preset; those are {presets}")
+    path = SHIPPED[name].model if name in SHIPPED else Path(name)
+    if not path.exists():
+        names = ", ".join([*SHIPPED, *PRESETS])
+        raise ValueError(f"{name}: no such file or folder, no model, no preset; those are {names}")
     from llama_tutorial.checkpoints import load_model
 
-    model = load_model(name)
+    model = load_model(path)
     _print_info(f"{name}, {str(model.dtype).removeprefix('torch.')}", model.config)
 
 

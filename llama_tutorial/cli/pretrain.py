@@ -50,7 +50,7 @@ def _add_model(group: Any) -> None:
     group.add_argument("--layers", type=int, default=6)
     group.add_argument("--heads", type=int, default=8)
     group.add_argument("--kv-heads", type=int, default=4)
-    group.add_argument("--hidden-dim", type=int, default=352)
+    group.add_argument("--hidden-dim", type=int, default=384)
     group.add_argument("--context", type=int, default=256)
     group.add_argument("--untied", action="store_true", help="an output head of its own")
 

@@ -1,0 +1,76 @@
+"""``load``: a model and its tokenizer by one name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("safetensors")
+pytest.importorskip("sentencepiece")
+
+from small_models import LLAMA, random_model
+
+from llama_tutorial import Tokenizer, load, load_model, load_tokenizer, save_model
+from llama_tutorial.shipped import SHIPPED
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    text = ["the cat sat on the mat", "a dog ran to the park", "the sun was warm"] * 50
+    return Tokenizer.train(text, 300)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    return random_model(LLAMA.replace(vocab_size=tokenizer.vocab_size))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_needs_no_path(name):
+    model, tokenizer = load(name)
+    assert model.config == load_model(SHIPPED[name].model).config
+    assert tokenizer.vocab_size == model.config.vocab_size
+    assert load(name, dtype=torch.float64)[0].dtype == torch.float64
+
+
+def test_a_native_folder_brings_its_tokenizer(tmp_path, model, tokenizer):
+    save_model(model, tmp_path / "model", tokenizer=tokenizer)
+    again, pieces = load(tmp_path / "model")
+    assert torch.equal(again.norm.weight, model.norm.weight)
+    assert pieces.encode("the cat") == tokenizer.encode("the cat")
+
+
+def test_so_does_one_with_llama2cs_tokenizer(tmp_path, model, tokenizer):
+    tokenizer.save_tokenizer_bin(tmp_path / "t.bin")
+    save_model(model, tmp_path / "model", tokenizer=load_tokenizer(tmp_path / "t.bin"))
+    assert load(tmp_path / "model")[1].encode("the cat") == tokenizer.encode("the cat")
+
+
+def test_a_file_in_a_folder_takes_the_tokenizer_that_is_given(tmp_path, model, tokenizer):
+    save_model(model, tmp_path / "small.bin", "llama2c")
+    tokenizer.save(tmp_path / "pieces.model")
+    with pytest.raises(ValueError, match=r"small.bin comes without a tokenizer: give one with"):
+        load(tmp_path, "small.bin")
+    again, pieces = load(tmp_path, "small.bin", tokenizer=tmp_path / "pieces.model")
+    assert again.config.n_params == model.config.n_params
+    assert pieces.vocab_size == tokenizer.vocab_size
+
+
+def test_a_tokenizer_that_is_given_goes_before_the_one_that_lies_there(tmp_path, model, tokenizer):
+    save_model(model, tmp_path / "model", tokenizer=tokenizer)
+    with pytest.raises(ValueError, match=r"1024 pieces, the model has 300: they do not belong"):
+        load(tmp_path / "model", tokenizer=SHIPPED["tales"].tokenizer)
+
+
+def test_what_is_not_there():
+    with pytest.raises(FileNotFoundError) as error:
+        load("tails")
+    assert str(error.value) == (
+        "tails: no such file or folder, and no model of this package; those are 'tales', "
+        "'tales-small'"
+    )
+
+
+def test_a_shipped_model_is_no_folder_of_files():
+    with pytest.raises(ValueError, match=r"filename='model.bin': 'tales' comes with the package"):
+        load("tales", "model.bin")
