@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-def progress(items: Iterable[Any], description: str, **options: Any) -> Any:
+def progress(items: Iterable[Any] | None, description: str, **options: Any) -> Any:
     """Iterate over ``items`` and draw how far they have come; ``options`` are tqdm's.
 
-    What is returned has tqdm's ``set_postfix`` too, for figures beside the bar.
+    What is returned has tqdm's ``set_postfix`` too, for figures beside the bar, and ``update``, for
+    work that counts itself (``items`` is None then, and ``total`` an option).
     """
     try:
         from tqdm import tqdm
@@ -24,14 +25,17 @@ def progress(items: Iterable[Any], description: str, **options: Any) -> Any:
 class _Silent:
     """The bar that is not drawn."""
 
-    def __init__(self, items: Iterable[Any]) -> None:
-        self._items = items
+    def __init__(self, items: Iterable[Any] | None) -> None:
+        self._items = () if items is None else items
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._items)
 
     def set_postfix(self, **_figures: Any) -> None:
         """Show nothing."""
+
+    def update(self, _amount: int = 1) -> None:
+        """Count nothing."""
 
     def close(self) -> None:
         """Close nothing."""

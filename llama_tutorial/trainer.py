@@ -50,7 +50,8 @@ class TrainConfig:
         eps: AdamW's.
         clip: Largest norm of the gradient.
         micro_batches: Parts that a batch is split into, to save memory.
-        autocast: ``"bfloat16"`` or ``"float16"`` to compute in; None for the weights' own.
+        autocast: ``"bfloat16"`` to compute in; None for the weights' own dtype. float16
+            would need its loss scaled, or small gradients vanish.
         compile: Compile the model (seconds to a minute at the start, faster steps after).
         gradient_checkpointing: Keep each layer's input alone, and compute the rest again in
             the backward pass: less memory, a third more work.
@@ -87,8 +88,8 @@ class TrainConfig:
         for name in ("weight_decay", "evaluate_every", "checkpoint_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be 0 or above")
-        if self.autocast not in (None, "bfloat16", "float16"):
-            raise ValueError(f"autocast={self.autocast!r}: must be 'bfloat16', 'float16' or None")
+        if self.autocast not in (None, "bfloat16"):
+            raise ValueError(f"autocast={self.autocast!r}: must be 'bfloat16' or None")
         self.lr(0)  # the schedule checks its own numbers
 
     def lr(self, step: int) -> float:

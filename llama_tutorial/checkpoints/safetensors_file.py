@@ -4,23 +4,32 @@ The format is a 64-bit length, that many bytes of JSON (each tensor's dtype, sha
 the tensors. Nothing in it is executed, and the library maps it into memory. Its own errors speak of
 headers and metadata; here the file's length is compared with what the JSON promises first.
 
-The library is imported when it is needed, for the other formats do without.
+The library is imported when a file is read, for the other formats do without.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from llama_tutorial.progress import progress
+
 _LONGEST_HEADER = 100_000_000  # the library's own limit
+_DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+}
 
 
 @contextmanager
@@ -43,21 +52,31 @@ def open_safetensors(path: Path) -> Iterator[Any]:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def save_safetensors(tensors: dict[str, Tensor], path: Path) -> None:
+def save_safetensors(
+    tensors: Iterable[tuple[str, Tensor]], like: Mapping[str, Tensor], path: Path
+) -> None:
     """Write tensors of any device and layout, also such as share memory: each is stored whole.
 
-    Raises:
-        ImportError: safetensors is not installed.
+    The library wants all of them at once. Here each may be made when its turn comes, so that a
+    conversion of any size needs the memory of one tensor.
+
+    Args:
+        tensors: Name and tensor, one after another, in the order of ``like``.
+        like: For each name a tensor of that shape and dtype, on any device ("meta" too).
+        path: The file.
     """
-    library, separate, taken = _library("safetensors.torch"), {}, set()
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().contiguous()
-        separate[name] = tensor.clone() if tensor.data_ptr() in taken else tensor
-        taken.add(tensor.data_ptr())
-    path.touch()
-    mode = path.stat().st_mode & 0o777
-    library.save_file(separate, path, metadata={"format": "pt"})
-    path.chmod(mode)  # the library makes files that nobody else may read
+    header, end = {}, 0
+    for name, tensor in like.items():
+        begin, end = end, end + tensor.nbytes
+        entry = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape)}
+        header[name] = {**entry, "data_offsets": [begin, end]}
+    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
+    text += b" " * (-len(text) % 8)  # the numbers begin at a multiple of 8
+    bar = {"unit": "tensor", "delay": 1, "leave": False, "total": len(like)}
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for _name, tensor in progress(tensors, f"writing {path.name}", **bar):
+            file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
 
 def _library(name: str) -> ModuleType:

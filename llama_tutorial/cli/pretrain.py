@@ -65,7 +65,7 @@ def _add_training(group: Any) -> None:
     group.add_argument("--checkpoint-every", type=int, default=250, help="steps")
     group.add_argument("--cross-documents", action="store_true", help="attend across documents")
     group.add_argument("--seed", type=int, default=0)
-    group.add_argument("--autocast", choices=["bfloat16", "float16"], help="compute in")
+    group.add_argument("--autocast", choices=["bfloat16"], help="compute in it")
     group.add_argument("--compile", action="store_true")
     group.add_argument("--gradient-checkpointing", action="store_true")
     add_device(group)
