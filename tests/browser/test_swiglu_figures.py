@@ -1,0 +1,135 @@
+"""The SwiGLU chapter's live figures in a browser, at many more settings than they carry along."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
+
+import torch
+
+from llama_tutorial import figures
+from llama_tutorial.figures import swiglu
+
+WORDS = ["Once", "upon", "a", "time", "a", "fox", "<s>", "“quoted”"]
+
+# Moves one control as a reader would and tells the numbers.
+MOVE = """(figure, [name, value]) => {
+  const input = figure.querySelector(`[data-name=${name}]`);
+  const { stops } = input.dataset;
+  input.value = stops ? JSON.parse(stops).indexOf(value) : JSON.stringify(value);
+  input.dispatchEvent(new Event("input"));
+  return figure.numbers;
+}"""
+
+
+@pytest.fixture
+def show(browser):
+    """Puts a figure into a page without network; an error in its script fails the test."""
+    context = browser.new_context(offline=True)
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(error.message))
+
+    def put(figure: figures.LiveFigure):
+        page.set_content(f"<!doctype html><body>{figure.to_html()}")
+        return page.locator("figure.lt-figure")
+
+    yield put
+    context.close()
+    assert errors == []
+
+
+def words_figure() -> figures.LiveFigure:
+    generator = torch.Generator().manual_seed(0)
+    gates, ups = (
+        {f"layer {k}": torch.randn(len(WORDS), 4, generator=generator) for k in (1, 2)}
+        for _ in range(2)
+    )
+    return swiglu.words_gates(WORDS, gates, ups)
+
+
+def same(shown, expected):
+    assert shown.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, float):
+            assert shown[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
+        else:
+            assert shown[name] == value, name
+
+
+@pytest.mark.parametrize("kind", swiglu.GATES.values())
+def test_every_gate_at_every_stop(show, kind):
+    figure = show(swiglu.gate())
+    figure.evaluate(MOVE, ["kind", kind])
+    figure.evaluate(MOVE, ["up", -1.7])
+    for stop in swiglu.gate().controls[1].values:
+        shown = figure.evaluate(MOVE, ["gate", stop])
+        same(shown, swiglu.gate_numbers(kind, stop, -1.7))
+
+
+def test_line_lies_down_where_the_gate_closes_and_stands_up_where_it_opens(show):
+    figure = show(swiglu.gate())
+
+    def slope():
+        path = figure.locator(".lt-stage path").last.get_attribute("d")
+        (x1, y1), (x2, y2) = (map(float, point.split()) for point in path[1:].split("L"))
+        return (y1 - y2) / (x2 - x1)
+
+    slopes = []
+    for stop in (-1.3, 0.0, 1.0, 3.0):
+        figure.evaluate(MOVE, ["gate", stop])
+        slopes.append(slope())
+    assert slopes == sorted(slopes)
+    assert slopes[0] < 0 == slopes[1]
+    per_factor = slopes[2] / swiglu.factor("silu", 1.0)
+    assert slopes[3] == pytest.approx(per_factor * swiglu.factor("silu", 3.0), rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gated"])
+@pytest.mark.parametrize("angle", [0, 60, 90, 180])
+def test_unit_at_points_of_the_plane(show, kind, angle):
+    figure = show(swiglu.plane())
+    figure.evaluate(MOVE, ["kind", kind])
+    figure.evaluate(MOVE, ["angle", angle])
+    for first in (-3.0, -1.5, 0.0, 2.5):
+        figure.evaluate(MOVE, ["first", first])
+        for second in (-2.0, 0.5, 3.0):
+            shown = figure.evaluate(MOVE, ["second", second])
+            same(shown, swiglu.plane_numbers(kind, angle, first, second))
+
+
+def test_stripes_of_the_plain_unit_break_when_the_gate_comes_in(show):
+    figure = show(swiglu.plane())
+
+    def field():
+        """Colour and opacity, column by column."""
+        columns = {}
+        for box in figure.locator(".lt-stage rect").all():
+            look = (box.get_attribute("fill"), round(float(box.get_attribute("opacity")), 6))
+            columns.setdefault(box.get_attribute("x"), set()).add(look)
+        return columns
+
+    assert all(len(looks) == 1 for looks in field().values())
+    figure.evaluate(MOVE, ["kind", "gated"])
+    right = field()[max(field(), key=float)]
+    assert len({fill for fill, _ in right}) == 2
+    assert len(right) > 10
+
+
+def test_words_at_every_place_unit_and_layer(show):
+    made = words_figure()
+    figure = show(made)
+    for layer in ("layer 1", "layer 2"):
+        figure.evaluate(MOVE, ["layer", layer])
+        for unit in (1, 2, 3, 4):
+            figure.evaluate(MOVE, ["unit", unit])
+            for place in range(len(WORDS)):
+                shown = figure.evaluate(MOVE, ["place", place])
+                same(shown, made.numbers(layer=layer, unit=unit, place=place))
+
+
+def test_words_are_written_under_their_bars(show):
+    figure = show(words_figure())
+    written = figure.locator(".lt-stage text").all_text_contents()
+    assert written[-len(WORDS) :] == WORDS
+    assert len(figure.locator(".lt-stage rect").all()) == 3 * len(WORDS) + 1

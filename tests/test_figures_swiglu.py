@@ -1,0 +1,188 @@
+"""The SwiGLU chapter's figures: numbers against plain Python, and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("ipywidgets")
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import oracles
+import torch
+
+from llama_tutorial import figures
+from llama_tutorial.figures import swiglu as live
+from llama_tutorial.figures import swiglu_plots as plots
+from llama_tutorial.figures.live import LiveFigure
+
+WORDS = ["Once", "a", "fox", "a", "ball"]
+GATES = {
+    "layer 1": torch.tensor([[0.5, -3.0], [-1.0, 0.25], [2.5, 0.0], [-0.2, 4.0], [0.0, 1.0]]),
+    "layer 2": torch.tensor([[3.0, 1.0], [0.0, 2.0], [0.1, 0.2], [-9.0, 0.3], [-1.278, 0.4]]),
+}
+UPS = {name: gate.flip(0) - 0.5 for name, gate in GATES.items()}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _look():
+    with matplotlib.rc_context():
+        figures.use()
+        yield
+    plt.close("all")
+
+
+def words_figure() -> LiveFigure:
+    return live.words_gates(WORDS, GATES, UPS)
+
+
+FIGURES = {"gate": live.gate, "plane": live.plane, "words": words_figure}
+MOVES = {
+    "gate": {"gate": -1.3, "up": 2.0},
+    "plane": {"kind": "gated", "angle": 45},
+    "words": {"layer": "layer 1", "unit": 2, "place": 3},
+}
+
+
+@pytest.mark.parametrize("gate", [-4.0, -1.3, -0.1, 0.0, 0.7, 4.0])
+def test_factors_are_the_activations(gate):
+    expected = {
+        "silu": oracles.silu(np.float64(gate)),
+        "sigmoid": 1 / (1 + math.exp(-gate)),
+        "relu": max(gate, 0.0),
+        "gelu": oracles.gelu_tanh(np.float64(gate)),
+        "none": gate,
+    }
+    assert set(expected) == set(live.GATES.values())
+    for kind, value in expected.items():
+        assert live.factor(kind, gate) == pytest.approx(value, abs=1e-12)
+        numbers = live.gate_numbers(kind, gate, -1.5)
+        assert numbers["passes"] == pytest.approx(-1.5 * value, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gate", "state"),
+    [
+        ("silu", 0.0, "closed"),
+        ("silu", 0.08, "closed"),
+        ("silu", 0.2, "open"),
+        ("silu", -1.3, "reversed"),
+        ("relu", -1.3, "closed"),
+        ("sigmoid", -1.3, "open"),
+        ("none", -4.0, "reversed"),
+    ],
+)
+def test_the_word_for_a_gate(kind, gate, state):
+    assert live.gate_numbers(kind, gate, 1)["state"] == state
+
+
+@pytest.mark.parametrize("angle", [0, 45, 90, 135, 180])
+@pytest.mark.parametrize("point", [(2.0, 1.0), (-3.0, 0.5), (0.0, -2.0)])
+def test_unit_over_the_plane(angle, point):
+    x = np.array(point)
+    w3 = np.array([math.cos(math.radians(angle)), math.sin(math.radians(angle))])
+    gated = live.plane_numbers("gated", angle, *point)
+    assert gated["gate"] == point[0]
+    assert gated["up"] == pytest.approx(x @ w3, abs=1e-12)
+    assert gated["output"] == pytest.approx(oracles.silu(x[0]) * (x @ w3), abs=1e-12)
+    plain = live.plane_numbers("plain", angle, *point)
+    assert plain["output"] == pytest.approx(oracles.silu(x[0]), abs=1e-12)
+
+
+@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("layer", GATES)
+def test_words_find_the_widest_gate(layer, place):
+    numbers = words_figure().numbers(layer=layer, unit=1, place=place)
+    factors = oracles.silu(np.array(figures.rounded(GATES[layer][:, 0])))
+    assert numbers["word"] == WORDS[place]
+    assert numbers["factor"] == pytest.approx(factors[place], abs=1e-12)
+    assert numbers["passes"] == pytest.approx(factors[place] * numbers["up"], abs=1e-12)
+    assert numbers["widest"] == WORDS[factors.argmax()]
+    assert numbers["most"] == pytest.approx(factors.max(), abs=1e-12)
+
+
+def test_words_are_computed_from_the_numbers_that_the_page_has():
+    gates = {name: gate + 0.000049 for name, gate in GATES.items()}
+    figure = live.words_gates(WORDS, gates, UPS)
+    kept = figure.data["gates"]["layer 1"][0]
+    assert kept == figures.rounded(gates["layer 1"].T)[0]
+    shown = figure.numbers(layer="layer 1", unit=1, place=2)
+    assert shown["gate"] == kept[2] == 2.5
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_page_has_the_numbers_to_compare_and_says_them(name):
+    html = FIGURES[name]().to_html()
+    payload = json.loads(re.search(r'application/json">(.*?)</script>', html, re.DOTALL)[1])
+    assert len(payload["checks"]) >= 7
+    assert "{" not in re.search(r'<img alt="([^"]*)"', html)[1]
+    assert "{" not in re.search(r"<output[^>]*>(.*?)</output>", html)[1]
+    assert len(html) < 160_000
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_widgets_of_a_running_kernel_draw_and_say_the_same(name):
+    figure: LiveFigure = FIGURES[name]()
+    box = figure.live()
+    names = [control.name for control in figure.controls]
+    knobs = dict(zip(names, box.children, strict=False))
+    picture, readout = box.children[len(names) : len(names) + 2]
+    before = picture.value
+    for knob, value in MOVES[name].items():
+        knobs[knob].value = value
+    values = {control.name: control.value for control in figure.controls} | MOVES[name]
+    assert picture.value != before
+    assert readout.value == figure.readout_text(values).replace('"', "&quot;")
+
+
+def test_gate_picture_has_the_factor_as_the_slope():
+    right = live._draw_gate("silu", -1.3, 2.0).axes[1]
+    drawn = [tuple(map(list, line.get_data())) for line in right.lines]
+    assert ([-2, 2], [0.557, -0.557]) in drawn
+    assert ([2.0], [-0.557]) in drawn
+
+
+def test_plane_picture_shows_the_field_and_the_second_arrow_only_where_it_counts():
+    gated, plain = (live._draw_plane(kind, 90, 2.0, 1.0).axes[0] for kind in ("gated", "plain"))
+    field = gated.collections[0].get_array().reshape(live.CELLS, live.CELLS)
+    middle = live.WIDE / live.CELLS
+    corner = live.WIDE - middle
+    expected = figures.rounded(float(oracles.silu(np.float64(corner)) * corner))
+    assert field[-1, -1] == expected == -field[0, -1]
+    assert len(gated.lines) == len(plain.lines) + 2
+
+
+def test_words_picture_has_three_rows_of_bars_and_every_word():
+    figure = live._draw_words(WORDS, [0.5, -1.0, 2.5, -0.2, 0.0], [1.0, 2.0, -1.0, 0.5, 3.0], 2)
+    heights = [[bar.get_height() for bar in axes.containers[0]] for axes in figure.axes]
+    assert len(heights) == 3
+    product = [a * b for a, b in zip(heights[0], heights[1], strict=True)]
+    assert heights[2] == pytest.approx(product, rel=0.01)
+    assert [tick.get_text() for tick in figure.axes[-1].get_xticklabels()] == WORDS
+
+
+def test_plots_keep_their_data():
+    z = torch.tensor([-1.0, 0.0, 1.23456], dtype=torch.float64)
+    figure = plots.activations(z, {"ReLU": z.relu()}, {"ReLU": (z > 0).double()})
+    left, right = figure.axes
+    assert left.lines[0].get_ydata().tolist() == [0.0, 0.0, 1.23]
+    assert right.lines[0].get_ydata().tolist() == [0.0, 0.0, 1.0]
+    figure = plots.along_a_line(z, {"true": z**2, "plain": z, "gated": -z}, trained=2)
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert labels == ["true", "plain", "gated"]
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == 3
+
+
+def test_matrices_are_drawn_to_scale():
+    widths = {"plain": [("w1", 4), ("w2", 4)], "gated": [("w1", 8 / 3), ("w3", 8 / 3)]}
+    boxes = plots.matrices(widths).axes[0].patches
+    assert [box.get_width() for box in boxes] == [4, 4, 2.67, 2.67]
+    assert {box.get_height() for box in boxes} == {1}
+    assert len({box.get_y() for box in boxes}) == 2
