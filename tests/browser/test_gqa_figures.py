@@ -1,0 +1,109 @@
+"""The attention chapter's live figures in a browser, at more settings than they carry along."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
+
+import torch
+
+from llama_tutorial import ModelConfig, Transformer, figures
+from llama_tutorial.figures import gqa
+
+LETTERS = "abcdefgh"
+PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 0]]
+N_NEW = 4
+
+# Puts controls at given values as a reader would and tells the numbers.
+SET = """(figure, values) => {
+  for (const input of figure.querySelectorAll("[data-name]")) {
+    if (!(input.dataset.name in values)) continue;
+    const value = values[input.dataset.name];
+    if (input.dataset.stops) input.value = JSON.parse(input.dataset.stops).indexOf(value);
+    else if (input.type === "checkbox") input.checked = value;
+    else input.value = JSON.stringify(value);
+    input.dispatchEvent(new Event("input"));
+  }
+  return figure.numbers;
+}"""
+
+
+@pytest.fixture(scope="module")
+def decode() -> figures.LiveFigure:
+    config = ModelConfig(16, 2, 4, 2, hidden_dim=16, vocab_size=8, max_seq_len=16)
+    model = Transformer(config).double()
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return gqa.decode(model, PROMPTS, N_NEW, LETTERS)
+
+
+@pytest.fixture
+def show(browser):
+    """Puts a figure into a page without network; an error in its script fails the test."""
+    context = browser.new_context(offline=True)
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(error.message))
+
+    def put(figure: figures.LiveFigure):
+        page.set_content(f"<!doctype html><body>{figure.to_html()}")
+        return page.locator("figure.lt-figure")
+
+    yield put
+    context.close()
+    assert errors == []
+
+
+def test_every_setting_of_the_decode(show, decode):
+    figure = show(decode)
+    settings = itertools.product(range(N_NEW + 1), range(2), range(4), [True, False])
+    for step, layer, head, keep in settings:
+        values = {"step": step, "layer": layer, "head": head, "keep": keep}
+        shown = figure.evaluate(SET, values)
+        expected = gqa.decode_numbers(decode.data, **values)
+        assert shown == expected, values
+
+
+def test_frames_stand_around_the_slots_that_are_written(show, decode):
+    figure = show(decode)
+    for step, keep in itertools.product(range(N_NEW + 1), [True, False]):
+        shown = figure.evaluate(SET, {"step": step, "keep": keep})
+        frames = figure.locator(".lt-stage rect[stroke-width='3']")
+        assert frames.count() == shown["written"]
+
+
+def test_padding_is_marked_until_it_is_written_over(show, decode):
+    figure = show(decode)
+    for step, left in enumerate([2, 1, 0, 0]):
+        figure.evaluate(SET, {"step": step})
+        assert figure.locator(".lt-stage text", has_text="×").count() == left
+
+
+@pytest.mark.parametrize("model", gqa.SIZES.values())
+def test_every_number_of_heads(show, model):
+    figure = show(gqa.memory())
+    figure.evaluate(SET, {"model": model})
+    kv_heads, context, batch = (control.values for control in gqa.memory().controls[1:])
+    for values in itertools.product(kv_heads, context[::3], batch[::3]):
+        chosen = dict(zip(("kv_heads", "context", "batch"), values, strict=True))
+        shown = figure.evaluate(SET, chosen)
+        expected = gqa.memory_numbers(model, **chosen)
+        assert shown == pytest.approx(expected, rel=1e-9), chosen
+
+
+def test_picture_has_a_dot_for_each_query_head_and_a_bar_for_each_key_head(show):
+    figure = show(gqa.memory())
+    for kv_heads in (64, 8, 1):
+        figure.evaluate(SET, {"kv_heads": kv_heads})
+        assert figure.locator(".lt-stage circle").count() == 64
+        assert figure.locator(".lt-stage rect[rx='2']").count() == kv_heads
+
+
+def test_a_smaller_model_cannot_have_more_key_heads_than_queries(show):
+    figure = show(gqa.memory())
+    shown = figure.evaluate(SET, {"kv_heads": 64, "model": "llama-2-7b"})
+    assert (shown["heads"], shown["kv"], shown["group"]) == (32, 32, 1)
+    assert figure.locator("[data-name=kv_heads]").get_attribute("max") == "5"

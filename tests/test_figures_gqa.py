@@ -1,0 +1,225 @@
+"""The attention chapter's figures: numbers against plain Python and the package, and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("ipywidgets")
+
+import matplotlib
+import matplotlib.pyplot as plt
+import torch
+
+from llama_tutorial import PRESETS, ModelConfig, Transformer, figures, generate
+from llama_tutorial.figures import gqa as live
+from llama_tutorial.figures import gqa_plots as plots
+from llama_tutorial.figures.live import LiveFigure
+from llama_tutorial.gqa import attention_weights
+
+LETTERS = "abcdefgh"
+PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 0]]
+N_NEW = 4
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _look():
+    with matplotlib.rc_context():
+        figures.use()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def model() -> Transformer:
+    config = ModelConfig(16, 2, 4, 2, hidden_dim=16, vocab_size=8, max_seq_len=16)
+    model = Transformer(config).double()
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+@pytest.fixture(scope="module")
+def data(model) -> dict:
+    return live.decode_trace(model, PROMPTS, N_NEW) | {"letters": LETTERS}
+
+
+def texts(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+# A decode through its cache
+
+
+def test_traced_decode_says_what_generate_says(model, data):
+    said = generate(model, PROMPTS, N_NEW + 1, temperature=0)
+    assert data["tokens"] == [prompt + new for prompt, new in zip(PROMPTS, said, strict=True)]
+
+
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.parametrize("step", range(N_NEW + 1))
+def test_traced_weights_are_those_of_one_pass_over_the_row_alone(model, data, row, step):
+    length = len(PROMPTS[row]) + step
+    tokens = torch.tensor([data["tokens"][row][:length]])
+    with torch.no_grad():
+        rotation, x = model.rope(slice(0, length)), model.tok_embeddings(tokens)
+        for number, layer in enumerate(model.layers):
+            q, k, _ = layer.attention.heads(layer.attention_norm(x), rotation)
+            expected = attention_weights(q, k)[0, :, -1].tolist()
+            for head in range(4):
+                shown = data["weights"][step][row][number][head]
+                assert shown[:length] == pytest.approx(expected[head], rel=6e-3, abs=1e-9)
+                assert not any(shown[length:])  # behind a row's end nothing is read
+            x = layer(x, rotation)
+
+
+def test_each_step_writes_the_slots_of_its_positions(data):
+    written = {
+        (step, row): [s for s in range(data["slots"]) if live.is_written(data, row, s, step, True)]
+        for step in range(N_NEW + 1)
+        for row in (0, 1)
+    }
+    assert written[0, 0] == written[0, 1] == [0, 1, 2, 3, 4]  # a rectangle, padding and all
+    assert [written[step, 0] for step in range(1, 5)] == [[3], [4], [5], [6]]
+    assert [written[step, 1] for step in range(1, 5)] == [[5], [6], [7], [8]]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_counts_are_sums_of_what_each_step_writes(data, keep):
+    total = 0
+    for step in range(N_NEW + 1):
+        numbers = live.decode_numbers(data, step, 0, 0, keep)
+        if keep:
+            slots = [
+                sum(live.is_written(data, row, s, step, True) for s in range(data["slots"]))
+                for row in (0, 1)
+            ]
+            assert numbers["written"] == sum(slots)
+        else:
+            assert numbers["written"] == 2 * (5 + step)
+        total += numbers["written"]
+        assert numbers["computed"] == total
+    assert total == (18 if keep else 70)
+
+
+def test_numbers_name_the_key_head_the_texts_and_the_slot_most_read(data):
+    assert [live.decode_numbers(data, 0, 0, head, True)["kv_head"] for head in range(4)] == [
+        0, 0, 1, 1,
+    ]  # fmt: skip
+    numbers = live.decode_numbers(data, 2, 1, 3, True)
+    assert numbers["last"] == [4, 6]
+    assert [len(text) for text in numbers["texts"]] == [5, 7]
+    assert numbers["texts"][0].startswith("bcd")
+    for row in (0, 1):
+        read = data["weights"][2][row][1][3]
+        assert read[numbers["best"][row]] == max(read) == numbers["weights"][row]
+
+
+def test_decode_picture_shows_letters_and_padding(model):
+    figure = live.decode(model, PROMPTS, N_NEW, LETTERS)
+    values = {"layer": 0, "head": 0, "keep": True}
+    shown = {step: texts(figures.svg_text(figure.render(step=step, **values))) for step in (0, 1)}
+    assert shown[0].count("×") == 2  # text 1 is two letters shorter
+    assert shown[1].count("×") == 1
+    assert "text 1" in shown[0]
+    letters = [text for text in shown[0] if text in LETTERS]
+    assert len(letters) == 3 + 5 + 2  # the prompts, and the letter said next in each
+
+
+# What heads share
+
+
+@pytest.mark.parametrize("model_name", live.SIZES.values())
+@pytest.mark.parametrize("kv_heads", [1, 8, 32, 64])
+def test_bytes_are_those_of_the_configuration(model_name, kv_heads):
+    numbers = live.memory_numbers(model_name, kv_heads, context=2048, batch=4)
+    heads = PRESETS[model_name].n_heads
+    config = PRESETS[model_name].replace(n_kv_heads=min(kv_heads, heads))
+    per_token = 2 * config.n_layers * config.n_kv_heads * 128 * 2
+    assert numbers["per_token"] == per_token / 1024
+    assert numbers["cache"] == 4 * 2048 * per_token / 2**30
+    assert numbers["weights"] == 2 * config.n_params / 2**30
+    assert numbers["group"] * numbers["kv"] == numbers["heads"] == heads
+    assert numbers["most"] == pytest.approx(numbers["cache"] * numbers["group"])
+    read = (numbers["cache"] + numbers["weights"]) * 2**30
+    assert numbers["milliseconds"] == pytest.approx(1000 * read / 2e12)
+
+
+def test_what_the_script_counts_from_gives_the_parameters():
+    for sizes, name in ((live.memory().data["models"][n], n) for n in live.SIZES.values()):
+        config = PRESETS[name]
+        shared = sizes["layers"] * 2 * sizes["dim"] * config.n_kv_heads * sizes["width"]
+        assert sizes["others"] + shared == config.n_params
+
+
+def test_memory_picture_says_how_many_heads_there_are():
+    figure = live.memory()
+    picture = figure.render(model="llama-2-70b", kv_heads=8, context=4096, batch=16)
+    assert len(picture.axes[0].lines) == 64 + 2 * 8  # a line a query; dots and a bar a key head
+    assert "query heads: 64, key and value heads: 8" in texts(figures.svg_text(picture))
+
+
+# Both
+
+
+FIGURES = {
+    "decode": lambda model: live.decode(model, PROMPTS, N_NEW, LETTERS),
+    "memory": lambda _: live.memory(),
+}
+MOVES = {"decode": {"step": 2, "keep": False}, "memory": {"kv_heads": 4, "batch": 64}}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_page_has_the_numbers_to_compare_and_says_them(name, model):
+    html = FIGURES[name](model).to_html()
+    payload = json.loads(re.search(r'application/json">(.*?)</script>', html, re.DOTALL)[1])
+    assert len(payload["checks"]) >= 10
+    assert "{" not in re.search(r'<img alt="([^"]*)"', html)[1]
+    assert "{" not in re.search(r"<output[^>]*>(.*?)</output>", html)[1]
+    assert len(html) < 120_000
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_widgets_of_a_running_kernel_draw_and_say_the_same(name, model):
+    figure: LiveFigure = FIGURES[name](model)
+    box = figure.live()
+    names = [control.name for control in figure.controls]
+    knobs = dict(zip(names, box.children, strict=False))
+    picture, readout = box.children[len(names) : len(names) + 2]
+    before = picture.value
+    for knob, value in MOVES[name].items():
+        knobs[knob].value = value
+    values = {control.name: control.value for control in figure.controls} | MOVES[name]
+    assert picture.value != before
+    assert readout.value == figure.readout_text(values)
+
+
+# The pictures that stand still
+
+
+def test_pairings_draw_a_line_from_each_query_to_its_key():
+    figure = plots.pairings({"right": [0, 0, 1, 1], "wrong": [0, 1, 0, 1]}, wrong="wrong")
+    right, wrong = figure.axes
+    places = {0: 0.5, 1: 2.5}
+    for axes, readers in ((right, [0, 0, 1, 1]), (wrong, [0, 1, 0, 1])):
+        ends = [line.get_xdata() for line in axes.lines]
+        assert [list(end) for end in ends] == [[q, places[k]] for q, k in enumerate(readers)]
+    assert {line.get_linestyle() for line in right.lines} == {"-"}
+    assert {line.get_linestyle() for line in wrong.lines} == {"--"}
+
+
+def test_work_keeps_its_numbers_on_logarithmic_axes():
+    figure = plots.work([1, 2, 4], {"a": [1, 20, 3456], "b": [1, 2, 3]}, unit="things")
+    (axes,) = figure.axes
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert axes.get_ylabel() == "things"
+    a, b = axes.lines
+    assert list(a.get_ydata()) == [1, 20, 3460]
+    assert a.get_color() != b.get_color()
+    assert a.get_linestyle() != b.get_linestyle()
+    assert math.isclose(b.get_xdata()[-1], 4)
