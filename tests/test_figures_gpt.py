@@ -1,0 +1,214 @@
+"""The GPT chapter's figures: numbers against plain NumPy and a built model, and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("ipywidgets")
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from llama_tutorial import PRESETS, Transformer, figures
+from llama_tutorial.figures import gpt as live
+from llama_tutorial.figures import gpt_plots as plots
+from llama_tutorial.figures.live import LiveFigure
+
+WORDS = ["Ann", "saw", "her", "cat", "it"]
+NAMES = ["Ann", "cat"]
+Q = torch.tensor([[0, 0], [1, 0], [1, 0], [0.5, 0.5], [0, 1]], dtype=torch.float64)
+K = torch.tensor([[3, 0], [0, 0], [0, -1], [0, 3], [0, 0]], dtype=torch.float64)
+V = torch.tensor([[1, 0], [0, 0], [0, 0], [0, 1], [0, 0]], dtype=torch.float64)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _look():
+    with matplotlib.rc_context():
+        figures.use()
+        yield
+    plt.close("all")
+
+
+def oracle(at, strength, causal):
+    """One query by hand: scores, weights, weighted sum."""
+    q, k, v = (x.numpy() for x in (Q, K, V))
+    scores = k @ (strength * q[at]) / math.sqrt(2)
+    seen = scores[: at + 1] if causal else scores
+    weights = np.exp(seen) / np.exp(seen).sum()
+    weights = np.pad(weights, (0, len(k) - len(weights)))
+    return scores, weights, weights @ v
+
+
+def texts(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def head():
+    return live.head(WORDS, Q, K, V, NAMES, word="her")
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("strength", live.STRENGTHS)
+@pytest.mark.parametrize("at", range(5))
+def test_head_computes_attention(at, strength, causal):
+    numbers = live.head_numbers(Q, K, V, at, strength, causal)
+    scores, weights, output = oracle(at, strength, causal)
+    assert numbers["scores"] == pytest.approx(scores, abs=1e-9)
+    assert numbers["weights"] == pytest.approx(weights, abs=1e-9)
+    assert numbers["output"] == pytest.approx(output, abs=1e-9)
+    assert numbers["visible"] == (at + 1 if causal else 5)
+
+
+def test_strength_zero_asks_nothing_and_gets_the_mean():
+    weights = live.head_numbers(Q, K, V, 2, 0, True)["weights"]
+    assert weights == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0, 0], abs=1e-12)
+
+
+def test_head_is_asked_by_its_words():
+    figure = head()
+    asked = figure.numbers(word="it", strength=2, causal=True)
+    assert asked == live.head_numbers(Q, K, V, 4, 2, True)
+    assert figure.controls[0].settings() == ["Ann", "her", "it"]
+
+
+def test_head_picture_hides_what_the_mask_hides():
+    figure = head()
+    masked = texts(figures.svg_text(figure.render(word="her", strength=2, causal=True)))
+    free = texts(figures.svg_text(figure.render(word="her", strength=2, causal=False)))
+    assert masked.count("−∞") == 2
+    assert free.count("−∞") == 0
+    numbers = figure.numbers(word="her", strength=2, causal=True)
+    assert f"{numbers['weights'][0]:.2f}" in masked
+
+
+SIZES = [
+    (128, 1, 256, 128, True),
+    (768, 12, 50257, 1024, True),
+    (768, 12, 50257, 1024, False),
+    (1600, 48, 32000, 16384, False),
+]
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_parts_of_the_budget_add_up_to_the_packages_counts(sizes):
+    config = live.gpt_config(*sizes)
+    parameters, operations = live.budget_parts(config)
+    assert len(parameters) == len(operations) == len(live.PARTS)
+    assert sum(parameters) == config.n_params
+    assert sum(operations) == config.flops_per_token(config.max_seq_len)
+
+
+def test_parts_of_the_budget_are_the_parameters_of_a_model_that_is_built():
+    config = live.gpt_config(128, 3, 256, 128, tied=False)
+    with torch.device("meta"):
+        named = dict(Transformer(config).named_parameters())
+    sizes = {name: parameter.numel() for name, parameter in named.items()}
+
+    def total(*words, small=False):
+        kept = (n for n in sizes if any(word in n for word in words))
+        return sum(sizes[n] for n in kept if (named[n].ndim == 1) == small)
+
+    parameters, _ = live.budget_parts(config)
+    assert dict(zip(live.PARTS, parameters, strict=True)) == {
+        "token embedding": total("tok_embeddings"),
+        "positions": total("pos_embeddings"),
+        "attention matrices": total(".attention."),
+        "feed-forward": total(".feed_forward."),
+        "biases and norms": total("", small=True),
+        "scores and sums": 0,
+        "output head": total("output"),
+    }
+
+
+def test_budget_starts_at_gpt2():
+    figure = live.budget()
+    first = {control.name: control.value for control in figure.controls}
+    assert live.gpt_config(**first) == PRESETS["gpt2"]
+    assert figure.numbers(**first)["total"] == "124,439,808"
+    assert figure.numbers(**first | {"tied": False})["total"] == "163,037,184"
+
+
+def test_every_stop_of_the_budget_is_a_model():
+    dim, *_ = live.budget().controls
+    for width in dim.values:
+        numbers = live.budget_numbers(width, 12, 50257, 1024, True)
+        assert sum(numbers["parameters"]) == pytest.approx(100)
+        assert sum(numbers["operations"]) == pytest.approx(100)
+
+
+FIGURES = {"head": head, "budget": live.budget}
+MOVES = {"head": {"word": "it", "causal": False}, "budget": {"dim": 2048, "tied": False}}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_page_has_the_numbers_to_compare_and_says_them(name):
+    html = FIGURES[name]().to_html()
+    payload = json.loads(re.search(r'application/json">(.*?)</script>', html, re.DOTALL)[1])
+    assert len(payload["checks"]) >= 7
+    assert "{" not in re.search(r'<img alt="([^"]*)"', html)[1]
+    assert "{" not in re.search(r"<output[^>]*>(.*?)</output>", html)[1]
+    assert len(html) < 120_000
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_widgets_of_a_running_kernel_draw_and_say_the_same(name):
+    figure: LiveFigure = FIGURES[name]()
+    box = figure.live()
+    names = [control.name for control in figure.controls]
+    knobs = dict(zip(names, box.children, strict=False))
+    picture, readout = box.children[len(names) : len(names) + 2]
+    before = picture.value
+    for knob, value in MOVES[name].items():
+        knobs[knob].value = value
+    values = {control.name: control.value for control in figure.controls} | MOVES[name]
+    assert picture.value != before
+    assert readout.value == figure.readout_text(values)
+
+
+def test_budget_picture_writes_each_share():
+    sizes = {"dim": 768, "layers": 12, "vocab": 50257, "context": 1024, "tied": True}
+    numbers = live.budget_numbers(**sizes)
+    shown = texts(figures.svg_text(live.budget().render(**sizes)))
+    shares = [text for text in shown if re.fullmatch(r"\d+\.\d", text)]
+    rounded = figures.rounded([*numbers["parameters"], *numbers["operations"]])
+    assert shares[-14:] == [f"{share:.1f}" for share in rounded]
+
+
+def test_map_names_every_part_and_every_mark():
+    shown = texts(figures.svg_text(plots.network_map(12)))
+    assert {"tokens", "attention", "feed-forward", "output head"} <= set(shown)
+    assert "one block, 12 of them" in shown
+    assert sorted(text for text in shown if text.isdigit()) == list("11123445")
+
+
+def test_curves_are_plotted_at_their_steps():
+    figure = plots.losses({"a": [2.0, 1.23456], "b": [2.0, 0.5]}, 20, {"ln 6": 1.79})
+    a, b = (line for line in figure.axes[0].lines if line.get_label() in "ab")
+    assert a.get_xdata().tolist() == [0, 20]
+    assert a.get_ydata().tolist() == [2.0, 1.23]
+    assert (a.get_color(), a.get_linestyle()) != (b.get_color(), b.get_linestyle())
+    assert "ln 6" in texts(figures.svg_text(figure))
+
+
+def test_attention_shows_queries_downward_and_points_at_the_questions():
+    weight = torch.eye(3)
+    figure = plots.attention({"block 1": weight, "block 2": weight}, list("abc"), [2])
+    for axes in figure.axes:
+        assert axes.get_ylim() == (3, 0)
+        assert axes.lines[0].get_ydata() == [2.5]
+        assert axes.collections[0].get_array().reshape(3, 3).tolist() == weight.tolist()
+    assert [axes.get_title() for axes in figure.axes] == ["block 1", "block 2"]
+
+
+def test_growth_keeps_its_data():
+    figure = plots.growth({"x": [0.1, 0.23456], "y": [0.1, 3.0]})
+    x, y = figure.axes[0].lines
+    assert x.get_ydata().tolist() == [0.1, 0.235]
+    assert x.get_linestyle() != y.get_linestyle()
