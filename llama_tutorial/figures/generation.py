@@ -1,0 +1,239 @@
+"""The live figures of the generation chapter: cutting a distribution, and where a model looks.
+
+Python computes with :mod:`llama_tutorial.sampling` and with the attention weights that the chapter
+took from a model; ``js/generation_cuts.js`` and ``js/generation_attention.js`` compute the same in
+the page, and the browser tests hold them equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from llama_tutorial.figures.assets import stylesheet
+from llama_tutorial.figures.controls import Select, Slider, Stops
+from llama_tutorial.figures.live import LiveFigure
+from llama_tutorial.figures.numbers import number_text, rounded
+from llama_tutorial.figures.style import BLUE, INK, ORANGE, VIOLET
+from llama_tutorial.sampling import draw, next_probabilities
+from llama_tutorial.shapes import Float
+
+N_BARS = 12
+TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3]
+TOP_K = [1, 2, 3, 5, 10, 20, 50, 100, "all"]
+TOP_P = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1]
+FAINT = 30  # thousandths; a smaller weight is not drawn in the map
+CELLS = 300  # the map's side, in the units of its picture
+
+
+def cuts(places: Mapping[str, Sequence[float] | Tensor], pieces: Sequence[str]) -> LiveFigure:
+    """Temperature, top-k and top-p over a model's logits, and one draw.
+
+    Args:
+        places: By the words that the reader chooses from, the logits of the next token, V of them.
+        pieces: The text of each token.
+    """
+    logits = rounded(dict(places))
+
+    def numbers(place: str, temperature: float | int, k: int | str, p: float | int, u: float):
+        return cut_numbers(logits[place], pieces, temperature, k, p, u)
+
+    def render(place: str, temperature: float | int, k: int | str, p: float | int, u: float):
+        return _draw_cuts(logits[place], pieces, temperature, k, p, u)
+
+    return LiveFigure(
+        "generation_cuts",
+        data={"logits": logits, "pieces": list(pieces), "bars": N_BARS},
+        controls=[
+            Select("place", options=list(places), label="after"),
+            Stops("temperature", 1, TEMPERATURES, label="temperature"),
+            Stops("k", "all", TOP_K, label="top-k"),
+            Stops("p", 1, TOP_P, label="top-p"),
+            Slider("u", 0.005, 0.995, 0.405, 0.01, label="the random number"),
+        ],
+        render=render,
+        numbers=numbers,
+        readout="{kept} tokens can be drawn; {cut} % of the probability was cut away. It is like "
+        "choosing among {choices} equally likely tokens. Drawn: “{drawn}”.",
+        alt="Bars for the likeliest tokens after “{place}”, at temperature {temperature}, top-k "
+        "{k}, top-p {p}: {tokens}, now drawn with probabilities {shares}. Below them the unit "
+        "interval, divided among the tokens that are left; the random number {u} falls to {drawn}.",
+        caption="The twelve likeliest tokens at a place of a tale. The hollow bar is what the "
+        "model gives, the filled bar what the token is drawn with; a name struck out was cut. The "
+        "strip is the unit interval, shared out among all tokens that are left, and the pointer is "
+        "the random number. <b>Lower the temperature</b> and watch the filled bars leave the "
+        "hollow ones; <b>hold k or p still and change the place</b>.",
+        checks=[
+            {"place": place, "temperature": 0.6, "k": "all", "p": 0.9, "u": 0.735}
+            for place in places
+        ]
+        + [{"temperature": 2, "k": 20, "p": 0.8}, {"k": 1, "u": 0.995}],
+    )
+
+
+def cut_numbers(
+    logits: Sequence[float],
+    pieces: Sequence[str],
+    temperature: float | int,
+    k: int | str,
+    p: float | int,
+    u: float,
+) -> dict[str, Any]:
+    """What is left of a distribution, and the token that the number ``u`` draws from it.
+
+    Returns:
+        How many tokens are kept, the per cent cut away, the number of equally likely tokens with
+        the same entropy, the token drawn, and the likeliest tokens with their probabilities.
+    """
+    z = torch.tensor(logits, dtype=torch.float64)
+    whole, left = _probabilities(z, temperature, k, p)
+    kept = left > 0
+    entropy = -(left[kept] * left[kept].log()).sum()
+    best = z.sort(descending=True, stable=True).indices[:N_BARS]
+    return {
+        "kept": int(kept.sum()),
+        "cut": 100 * (1 - whole[kept].sum().item()),
+        "choices": entropy.exp().item(),
+        "drawn": pieces[int(draw(left, torch.tensor(u, dtype=torch.float64)))],
+        "tokens": [pieces[i] for i in best.tolist()],
+        "shares": left[best].tolist(),
+    }
+
+
+def _probabilities(
+    z: Float[Tensor, " V"], temperature: float | int, k: int | str, p: float | int
+) -> tuple[Float[Tensor, " V"], Float[Tensor, " V"]]:
+    """Before the cuts and after them."""
+    top_k = k if isinstance(k, int) else None
+    return next_probabilities(z, temperature), next_probabilities(z, temperature, top_k, p)
+
+
+def _draw_cuts(logits, pieces, temperature, k, p, u) -> Figure:
+    z = torch.tensor(logits, dtype=torch.float64)
+    _, left = _probabilities(z, temperature, k, p)
+    best = z.sort(descending=True, stable=True).indices[:N_BARS].tolist()
+    own, now = rounded(z.softmax(-1)[best]), rounded(left[best])
+    figure, (bars, strip) = plt.subplots(2, 1, figsize=(4.6, 4.4), height_ratios=[6, 1])
+    rows = range(len(best))
+    bars.barh(rows, now, 0.7, color=BLUE)
+    bars.barh(rows, own, 0.7, facecolor="none", edgecolor=INK, linewidth=1.2)
+    for row, (mine, its) in enumerate(zip(now, own, strict=True)):
+        text = f"{number_text(100 * mine)} %" if mine else "cut"
+        bars.text(max(mine, its), row, f" {text}", va="center", fontsize=8)
+    bars.set_yticks(rows, [pieces[i] for i in best])
+    bars.set(xlabel="probability", xlim=(0, 1.25 * max(*own, *now)))
+    bars.invert_yaxis()
+    _draw_strip(strip, left, pieces, u)
+    return figure
+
+
+def _draw_strip(strip: Any, left: Float[Tensor, " V"], pieces: Sequence[str], u: float) -> None:
+    start = 0.0
+    kept = (left > 0).nonzero()[:, 0].tolist()
+    for n, (token, share) in enumerate(zip(kept, rounded(left[kept]), strict=True)):
+        strip.barh(0, share, left=start, color=BLUE if n % 2 else VIOLET, alpha=0.45)
+        if share > 0.12:
+            strip.text(start + share / 2, 0, pieces[token], ha="center", va="center", fontsize=8)
+        start = rounded(start + share)
+    strip.plot([u], [0.6], "v", color=ORANGE, markersize=8)
+    strip.set(xlim=(0, 1), yticks=[], ylim=(-0.5, 0.9), xlabel="the unit interval")
+
+
+def attention(
+    pieces: Sequence[str],
+    weights: Float[Tensor, "L H T T"],
+    layer: int,
+    head: int,
+    query: int,
+) -> LiveFigure:
+    """Attention weights of every layer and head over one text.
+
+    Args:
+        pieces: The text's tokens, BOS first.
+        weights: Every row sums to 1; what lies above the diagonal is 0.
+        layer: The layer shown first, from 1.
+        head: The head shown first, from 1.
+        query: The position that looks, at first.
+    """
+    rows, columns = torch.tril_indices(len(pieces), len(pieces))
+    thousandths = (1000 * weights[:, :, rows, columns]).round().int().tolist()  # (L, H, T(T+1)/2)
+
+    def numbers(layer: int, head: int, query: int) -> dict[str, Any]:
+        return attention_numbers(pieces, thousandths[layer - 1][head - 1], query)
+
+    def render(layer: int, head: int, query: int) -> str:
+        alt = figure.alt_text({"layer": layer, "head": head, "query": query})
+        return _attention_html(pieces, thousandths[layer - 1][head - 1], query, alt)
+
+    last = len(pieces) - 1
+    figure = LiveFigure(
+        "generation_attention",
+        data={"pieces": list(pieces), "weights": thousandths, "cells": CELLS, "faint": FAINT},
+        controls=[
+            Slider("layer", 1, weights.shape[0], layer, label="layer"),
+            Slider("head", 1, weights.shape[1], head, label="head"),
+            Slider("query", 0, last, query, label="position that looks"),
+        ],
+        render=render,
+        numbers=numbers,
+        readout="Layer {layer}, head {head}. Position {query}, “{token}”, looks at {looks}; "
+        "{start} % on the first token, {back} tokens back on average.",
+        alt="A map of the weights of layer {layer}, head {head}: queries downward, keys to the "
+        "right. Position {query}, “{token}”, looks at {looks}.",
+        caption="The text, and under each token a bar as thick as the weight that the framed "
+        "position gives it; what comes later is pale, since it cannot be seen. In the map below, "
+        "every row is one position that looks. <b>Tap a word</b>, or move the position; then "
+        "<b>change the layer and the head</b>.",
+        checks=[
+            {"layer": a, "head": b, "query": c}
+            for a, b, c in ((1, 1, last // 3), (weights.shape[0], weights.shape[1], last - 1))
+        ],
+    )
+    return figure
+
+
+def attention_numbers(
+    pieces: Sequence[str], thousandths: Sequence[int], query: int
+) -> dict[str, Any]:
+    """Where one position looks: the three largest weights, the first token's, the mean distance."""
+    row = row_of(thousandths, query)
+    best = sorted(range(len(row)), key=lambda j: -row[j])[:3]
+    looks = [f"“{pieces[j]}” ({number_text(row[j] / 10)} %)" for j in best if row[j]]
+    back = sum((query - j) * weight for j, weight in enumerate(row)) / sum(row)
+    return {"token": pieces[query], "looks": looks, "start": row[0] / 10, "back": back}
+
+
+def row_of(thousandths: Sequence[int], query: int) -> list[int]:
+    """The weights of one query among the rows of a triangle, written one after the other."""
+    start = query * (query + 1) // 2
+    return list(thousandths[start : start + query + 1])
+
+
+def _attention_html(pieces: Sequence[str], thousandths: Sequence[int], query: int, alt: str) -> str:
+    row = row_of(thousandths, query)
+    words = ""
+    for j, piece in enumerate(pieces):
+        kind = "lt-asks" if j == query else "lt-later" if j > query else ""
+        weight = row[j] / 1000 if j <= query else 0
+        if piece.startswith("▁") or not j:  # the pieces of one word stay on one line
+            words += f'{"</span>" if j else ""} <span class="lt-whole">'
+        text = escape(piece.removeprefix("▁"))
+        words += f'<span class="lt-word {kind}" style="--w:{weight}">{text}</span>'
+    side, rects = CELLS / len(pieces), []
+    for i in range(len(pieces)):
+        for j, weight in enumerate(row_of(thousandths, i)):
+            if weight >= FAINT:
+                place = f'x="{30 + j * side:.1f}" y="{22 + i * side:.1f}"'
+                rects.append(f'<rect {place} opacity="{weight / 1000}"/>')
+    size = f"<style>.lt-map rect{{width:{side:.2f}px;height:{side:.2f}px}}</style>"
+    return (
+        f'{stylesheet("generation")}<p class="lt-words">{words}</span></p>'
+        f'<svg class="lt-map" viewBox="0 0 340 350" role="img" aria-label="{escape(alt)}">{size}'
+        f'<g fill="{BLUE}">{"".join(rects)}</g></svg>'
+    )
