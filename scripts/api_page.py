@@ -1,10 +1,10 @@
-"""Writes ``book/api.md``: one entry for every module of the package, filled from its docstrings.
+"""Writes the API reference: one entry for every module of the package, filled from its docstrings.
 
     python scripts/api_page.py
 
-Run it when a module comes or goes; a test holds the page to what this writes. The order of the
-modules is the order in which a reader meets them; a module that is not named below follows in its
-folder's section, or in the last.
+It is ``book/api.md``, and a page in ``book/api/`` for each section. Run it when a module comes or
+goes; a test holds the pages to what this writes. The order of the modules is the order in which a
+reader meets them; a module that is not named below follows in its folder's section, or in the last.
 """
 
 from __future__ import annotations
@@ -14,15 +14,26 @@ from pathlib import Path
 from notebooks import BOOK, ROOT
 
 SECTIONS = {
-    "The model": "config gpt rmsnorm rope swiglu kv_cache gqa model",
-    "Tokens": "tokenizer bpe bpe_training merging vocabulary stream_decoder chat",
-    "Generation": "sampling generation",
-    "Weights": "checkpoints llama2c_file llama2c_header quantization",
-    "Training": "training trainer run_folder pretraining finetuning lora",
-    "The story world": "tales corpus",
-    "Figures": "figures",
-    "Tools": "cli",
+    "The model": ("model", "config gpt rmsnorm rope swiglu kv_cache gqa linear model"),
+    "Tokens": (
+        "tokens",
+        "tokenizer tokenizer_base bpe bpe_training merging vocabulary stream_decoder "
+        "sentencepiece_file tokenizer_bin gpt2_tokenizer chat",
+    ),
+    "Generation": (
+        "generation",
+        "sampling generation_settings generation numpy_llama numpy_layers numpy_sampling",
+    ),
+    "Weights": (
+        "weights",
+        "hub hub_download shipped checkpoints llama2c_file llama2c_header quantization",
+    ),
+    "Training": ("training", "training trainer run_folder pretraining finetuning lora"),
+    "The story world": ("tales", "tales corpus"),
+    "Figures": ("figures", "figures"),
+    "Tools": ("tools", "cli"),
 }
+"""Title to the page's name, and the modules in order."""
 
 HEAD = """\
 # API reference
@@ -33,10 +44,13 @@ notation of the next paragraphs.
 ```{eval-rst}
 .. automodule:: llama_tutorial
 ```
+
+| page | modules |
+| --- | --- |
 """
 
 ENTRY = """
-### `llama_tutorial.{name}`
+## `llama_tutorial.{name}`
 
 ```{{eval-rst}}
 .. automodule:: llama_tutorial.{name}
@@ -56,19 +70,22 @@ def modules() -> dict[str, Path]:
     return names
 
 
-def page() -> str:
-    """The text of the page."""
-    named = {name: title for title, names in SECTIONS.items() for name in names.split()}
-    order = list(named)
+def pages() -> dict[Path, str]:
+    """The text of every page, by its place in the book."""
+    home = {name: title for title, (_, names) in SECTIONS.items() for name in names.split()}
+    order = list(home)
     sections: dict[str, list[str]] = {title: [] for title in SECTIONS}
     known = modules()
     for name in sorted(known, key=lambda name: _place(name, order)):
-        sections[named.get(name.split(".")[0], "Tools")].append(name)
-    parts = [HEAD]
+        sections[home.get(name.split(".")[0], "Tools")].append(name)
+    texts, rows = {}, []
     for title, names in sections.items():
-        if names:
-            parts += [f"\n## {title}\n", *(_entry(name, known[name]) for name in names)]
-    return "".join(parts)
+        file = f"{SECTIONS[title][0]}.md"
+        entries = [_entry(name, known[name]) for name in names]
+        texts[Path("api") / file] = "".join([f"# {title}\n", *entries])
+        listed = ", ".join(f"`{name}`" for name in names if "." not in name)
+        rows.append(f"| [{title}](api/{file}) | {listed} |\n")
+    return {Path("api.md"): HEAD + "".join(rows), **texts}
 
 
 def _place(name: str, order: list[str]) -> tuple[int, str]:
@@ -83,8 +100,10 @@ def _entry(name: str, path: Path) -> str:
 
 
 def main() -> None:
-    """Writes the page."""
-    (BOOK / "api.md").write_text(page(), encoding="utf-8")
+    """Writes the pages."""
+    (BOOK / "api").mkdir(exist_ok=True)
+    for path, text in pages().items():
+        (BOOK / path).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

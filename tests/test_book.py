@@ -218,9 +218,11 @@ def test_chapter_stands_alone(path: Path) -> None:
 
 def test_every_chapter_is_in_the_contents() -> None:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    listed = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    pages = {f"book/{page.stem}" for page in [*CHAPTERS, *notebooks.BOOK.glob("*.md")]}
-    assert {*listed, toc["root"]} == pages
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", [])]
+    pages = [*CHAPTERS, *notebooks.BOOK.glob("*.md"), *notebooks.BOOK.glob("api/*.md")]
+    there = {page.relative_to(ROOT).with_suffix("").as_posix() for page in pages}
+    assert {toc["root"], *(page["file"] for page in [*chapters, *sections])} == there
 
 
 def test_every_script_of_a_figure_has_its_figure() -> None:

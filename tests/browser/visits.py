@@ -25,10 +25,10 @@ UNIFORM = ["article svg", "article pre", "article dl.py ~ dl.py"]
 def pages() -> list[str]:
     """The pages of the contents, and those that Sphinx adds."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    chapters = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    return [
-        f"{name}.html" for name in [toc["root"], *chapters, "genindex", "py-modindex", "search"]
-    ]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", [])]
+    files = [page["file"] for page in [*chapters, *sections]]
+    return [f"{name}.html" for name in [toc["root"], *files, "genindex", "py-modindex", "search"]]
 
 
 class Visit:
