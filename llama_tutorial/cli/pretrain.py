@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from llama_tutorial.tokenizer_base import BaseTokenizer
     from llama_tutorial.trainer import TrainConfig
 
+DESCRIPTION = """Train a model from nothing. The defaults train the model that this package ships
+(1.3 million parameters on 33 million tokens of tales): about an hour and a quarter on two CPU cores
+that compute in bfloat16 (--autocast bfloat16), and a validation loss of 0.42 at the end,
+from 6.9 at the start. --steps 2000 takes ten minutes and tells tales that lose their thread."""
 SAMPLE_TOKENS = 80
 VALIDATION_BATCHES = 20
 TOKENIZER_TALES = 5000
@@ -28,7 +32,9 @@ TOKENIZER_TALES = 5000
 
 def add(commands: Any) -> None:
     """Add the command and its options."""
-    command = commands.add_parser("pretrain", help="train a model from nothing")
+    command = commands.add_parser(
+        "pretrain", help="train a model from nothing", description=DESCRIPTION
+    )
     command.set_defaults(run=run)
     command.add_argument("--out", required=True, help="the folder for everything that is written")
     command.add_argument("--data", default="tales", help="tales, tinystories, or a text file")
@@ -56,13 +62,13 @@ def _add_model(group: Any) -> None:
 
 
 def _add_training(group: Any) -> None:
-    group.add_argument("--steps", type=int, default=4000)
-    group.add_argument("--batch-size", type=int, default=32, help="rows of --context tokens")
+    group.add_argument("--steps", type=int, default=16_000)
+    group.add_argument("--batch-size", type=int, default=8, help="rows of --context tokens")
     group.add_argument("--micro-batches", type=int, default=1, help="parts of a batch, for memory")
     group.add_argument("--lr", type=float, default=3e-3, help="the peak")
     group.add_argument("--warmup", type=int, default=100, help="steps")
-    group.add_argument("--evaluate-every", type=int, default=250, help="steps")
-    group.add_argument("--checkpoint-every", type=int, default=250, help="steps")
+    group.add_argument("--evaluate-every", type=int, default=1000, help="steps")
+    group.add_argument("--checkpoint-every", type=int, default=500, help="steps")
     group.add_argument("--cross-documents", action="store_true", help="attend across documents")
     group.add_argument("--seed", type=int, default=0)
     group.add_argument("--autocast", choices=["bfloat16"], help="compute in it")

@@ -244,14 +244,9 @@ def memory() -> LiveFigure:
 
 def _sizes(config: ModelConfig) -> dict[str, int]:
     """What the script needs to count bytes: sizes, and the parameters outside wk and wv."""
-    shared = config.n_layers * 2 * config.dim * config.kv_dim
-    return {
-        "heads": config.n_heads,
-        "layers": config.n_layers,
-        "dim": config.dim,
-        "width": config.head_dim,
-        "others": config.n_params - shared,
-    }
+    others = config.n_params - config.n_layers * 2 * config.dim * config.kv_dim
+    sizes = {"heads": config.n_heads, "layers": config.n_layers, "dim": config.dim}
+    return {**sizes, "width": config.head_dim, "others": others}
 
 
 def memory_numbers(model: str, kv_heads: int, context: int, batch: int) -> dict[str, Any]:

@@ -1,0 +1,149 @@
+"""The models that come with the package: what they are, what they hold, and how they tell."""
+
+from __future__ import annotations
+
+import csv
+import random
+import subprocess
+import sys
+
+import pytest
+import torch
+
+pytest.importorskip("safetensors")
+pytest.importorskip("sentencepiece")
+
+from llama_tutorial import generate, load, load_model, load_tokenizer
+from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.tales import mean_consistency, tales
+from llama_tutorial.tales.sentences import split_units
+
+FOLDER = SHIPPED["tales"].model.parent
+TALES = 50
+
+
+@pytest.fixture(scope="module")
+def told():
+    """Tales of each model at temperature 0.7, by the model's name."""
+    texts = {}
+    for name in SHIPPED:
+        model, tokenizer = load(name, dtype=torch.float32)
+        rows = generate(
+            model,
+            [[tokenizer.bos_id]] * TALES,
+            model.config.max_seq_len - 1,
+            temperature=0.7,
+            top_p=1.0,
+            seed=1,
+            stop_ids={tokenizer.eos_id},
+        )
+        texts[name] = [tokenizer.decode(row) for row in rows]
+    return texts
+
+
+# -- what they are ------------------------------------------------------------------------------
+
+
+def test_everything_together_is_small():
+    assert sum(file.stat().st_size for file in FOLDER.rglob("*") if file.is_file()) < 5_000_000
+
+
+def test_tales_is_a_llama_of_a_million_with_grouped_heads():
+    config = load("tales")[0].config
+    assert 1_000_000 <= config.n_params <= 1_500_000
+    assert config.n_kv_heads < config.n_heads
+    assert (config.norm, config.feed_forward, config.positions) == ("rmsnorm", "swiglu", "rope")
+
+
+def test_tales_comes_in_bfloat16():
+    assert load("tales")[0].dtype == torch.bfloat16
+
+
+def test_the_small_one_fits_where_size_counts():
+    small = SHIPPED["tales-small"]
+    assert small.llama2c.stat().st_size + small.tokenizer.stat().st_size < 300_000
+
+
+# -- the two forms of one model -----------------------------------------------------------------
+
+
+def test_the_int8_file_holds_the_same_model():
+    """Rounding to int8 moves a weight by half a step of its group at most."""
+    whole = load_model(SHIPPED["tales"].model, dtype=torch.float32)
+    rounded = load_model(SHIPPED["tales"].llama2c)
+    assert rounded.config == whole.config
+    for name, weight in whole.state_dict().items():
+        other = rounded.state_dict()[name]
+        groups = weight.reshape(-1, 64) if weight.ndim == 2 else weight.reshape(-1, 1)
+        half_step = groups.abs().amax(1, keepdim=True) / 127 / 2
+        bfloat16 = groups.abs() / 256
+        wrong = (other.reshape(groups.shape) - groups).abs()
+        assert (wrong <= 1.01 * half_step + bfloat16).all(), name
+
+
+def test_one_tokenizer_serves_all():
+    whole, small = (load_tokenizer(SHIPPED[name].tokenizer) for name in ("tales", "tales-small"))
+    assert whole.vocab_size == small.vocab_size
+    for tale in tales(20, "test"):
+        ids = whole.encode(tale.text)
+        assert small.encode(tale.text) == ids
+        assert whole.decode(ids) == tale.text
+
+
+# -- how they tell ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "parsed"), [("tales", 0.9, 0.9), ("tales-small", 0.6, 0.6)]
+)
+def test_tales_keep_their_facts_straight(told, name, score, parsed):
+    found = mean_consistency(told[name])
+    assert found[0] > score
+    assert found[1] > parsed
+
+
+def test_their_order_matters(told):
+    """The same sentences shuffled contradict each other: the score above is no accident."""
+    rng = random.Random(0)
+    shuffled = []
+    for text in told["tales"]:
+        parts = [unit.text for unit in split_units(text)]
+        rng.shuffle(parts)
+        shuffled.append(" ".join(parts))
+    assert mean_consistency(shuffled)[0] < 0.5
+
+
+def test_tales_end(told):
+    """They learned EOS: hardly one runs to the end of the context."""
+    assert sum(text.rstrip()[-1:] in '.!?"' for text in told["tales"]) >= 0.9 * TALES
+
+
+def test_tales_are_new(told):
+    known = {tale.text for tale in tales(2000)}
+    assert not known & set(told["tales"])
+    assert len(set(told["tales"])) == TALES
+
+
+def test_the_command_tells_one_without_any_option():
+    command = [sys.executable, "-m", "llama_tutorial", "generate", "--temperature", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    score, parsed = mean_consistency([done.stdout])
+    assert score > 0.7
+    assert parsed > 0.9
+
+
+# -- what is said of them -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_log_and_the_losses_lie_beside(name):
+    with (FOLDER / "training" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    losses = [float(row["loss"]) for row in rows]
+    assert losses[0] > 4
+    assert losses[-1] < 1
+    assert f"step {rows[-1]['step']}:" in (FOLDER / "training" / f"{name}.log").read_text("utf-8")
+    assert (FOLDER / "training" / f"{name}.svg").is_file()
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert f"{float(rows[-1]['validation_loss']):.3f}" in readme
+    assert f"{load(name)[0].config.n_params:,}" in readme
