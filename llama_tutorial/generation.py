@@ -14,18 +14,17 @@ Read next: :mod:`llama_tutorial.sampling`.
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from llama_tutorial.generation_settings import check_prompts, check_sampling, row_seeds
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer
 from llama_tutorial.progress import progress as progress_bar
-from llama_tutorial.sampling import check_sampling, draw, next_probabilities
+from llama_tutorial.sampling import draw, next_probabilities
 from llama_tutorial.shapes import Float, Int
 
 
@@ -124,7 +123,7 @@ def _steps(
 ) -> Iterator[tuple[Int[Tensor, " B"], Float[Tensor, "B V"]]]:
     """Check everything at once, then hand out the steps: new ids and the logits behind them."""
     check_sampling(temperature, top_k, top_p)
-    check_prompts(model, prompts, max_new_tokens)
+    check_prompts(model.config, prompts, max_new_tokens)
     if not prompts or not max_new_tokens:
         return iter(())
     if temperature == 0:
@@ -175,39 +174,4 @@ def _next_logits(
 
 def _row_generators(prompts: Sequence[Sequence[int]], seed: int | None) -> list[torch.Generator]:
     """One source of random numbers a row, that no other row disturbs."""
-    generators = [torch.Generator() for _ in prompts]
-    seen: Counter[tuple[int, ...]] = Counter()
-    for prompt, generator in zip(prompts, generators, strict=True):
-        if seed is None:
-            generator.seed()
-            continue
-        key = tuple(map(int, prompt))  # NumPy's integers are the same prompt
-        text = f"{seed} {seen[key]} {key}".encode()
-        generator.manual_seed(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))
-        seen[key] += 1
-    return generators
-
-
-def check_prompts(
-    model: Transformer, prompts: Sequence[Sequence[int]], max_new_tokens: int
-) -> None:
-    """Raise a ValueError for prompts that the model cannot take, with the row and the numbers."""
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens={max_new_tokens}: must be 0 or above")
-    config = model.config
-    for row, prompt in enumerate(prompts):
-        if isinstance(prompt, int):
-            raise ValueError("prompts must be a list of lists of ids; put the one prompt in a list")
-        if len(prompt) == 0:
-            raise ValueError(f"prompt {row} is empty: give at least one id, such as BOS")
-        if len(prompt) + max_new_tokens > config.max_seq_len:
-            raise ValueError(
-                f"prompt {row} has {len(prompt)} tokens; with max_new_tokens={max_new_tokens} that "
-                f"is more than the context of {config.max_seq_len}; shorten one of the two"
-            )
-        for token in prompt:
-            if not 0 <= token < config.vocab_size:
-                raise ValueError(
-                    f"prompt {row} holds the id {token}: the model's ids are 0 to "
-                    f"{config.vocab_size - 1}; was it made by another tokenizer?"
-                )
+    return [torch.Generator().manual_seed(number) for number in row_seeds(prompts, seed)]

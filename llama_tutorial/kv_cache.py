@@ -134,4 +134,7 @@ class KVCache:
 
     def advance(self, start: int | Int[Tensor, " B"], n_new: int) -> None:
         """Note that ``n_new`` tokens from ``start`` on have been stored in every layer."""
-        self.length = (torch.as_tensor(start).cpu() + n_new).expand(self.batch_size).clone()
+        if isinstance(start, int):
+            self.length = torch.full_like(self.length, start + n_new)
+        else:
+            self.length = start.cpu() + n_new

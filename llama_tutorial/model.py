@@ -27,6 +27,7 @@ from llama_tutorial.config import ModelConfig
 from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions
 from llama_tutorial.gqa import GroupedQueryAttention, visible
 from llama_tutorial.kv_cache import KVCache, LayerCache
+from llama_tutorial.linear import linear, quicken
 from llama_tutorial.rmsnorm import RMSNorm
 from llama_tutorial.rope import RotaryPositions
 from llama_tutorial.shapes import Bool, Float, Int
@@ -91,6 +92,7 @@ class Transformer(nn.Module):
         if not config.tie_embeddings:
             self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
         self.reset_parameters()
+        quicken(self)  # the same layers, and the fastest kernel where one token is decoded
         self.register_load_state_dict_post_hook(_rebuild_rope)
 
     @property
@@ -184,7 +186,7 @@ class Transformer(nn.Module):
     def logits(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V"]:
         """The output head on :meth:`hidden_states`, widened to float32 at least."""
         tied = self.config.tie_embeddings
-        y = F.linear(hidden, self.tok_embeddings.weight) if tied else self.output(hidden)
+        y = linear(hidden, self.tok_embeddings.weight) if tied else self.output(hidden)
         return y.to(torch.promote_types(y.dtype, torch.float32))  # (..., V)
 
     def _start(self, tokens, cache, start, documents) -> int | Tensor:

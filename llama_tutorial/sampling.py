@@ -14,11 +14,11 @@ Read next: :mod:`llama_tutorial.generation`.
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import torch
 from torch import Tensor
 
+from llama_tutorial.generation_settings import check_sampling
 from llama_tutorial.shapes import Float, Int
 
 
@@ -31,8 +31,7 @@ def top_k_filter(logits: Float[Tensor, "*B V"], k: int) -> Float[Tensor, "*B V"]
     check_sampling(top_k=k)
     if k >= logits.shape[-1]:
         return logits
-    order = logits.sort(dim=-1, descending=True, stable=True).indices
-    return logits.scatter(-1, order[..., k:], -torch.inf)
+    return _keep(logits, k, least=logits.topk(k).values[..., -1:])
 
 
 def top_p_filter(logits: Float[Tensor, "*B V"], p: float | int) -> Float[Tensor, "*B V"]:
@@ -47,10 +46,31 @@ def top_p_filter(logits: Float[Tensor, "*B V"], p: float | int) -> Float[Tensor,
     check_sampling(top_p=p)
     if p == 1:  # rounding can bring the sum above 1, and would cut the tail
         return logits
-    ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+    ordered = _descending(logits)
     probabilities = ordered.softmax(-1)
     above = probabilities.cumsum(-1) - probabilities  # what the likelier tokens hold
-    return logits.scatter(-1, order, ordered.masked_fill(above > p, -torch.inf))
+    count = (above <= p).sum(-1, keepdim=True).clamp(min=1)  # (..., 1)
+    return _keep(logits, count, least=ordered.gather(-1, count - 1))
+
+
+def _descending(logits: Float[Tensor, "*B V"]) -> Float[Tensor, "*B V"]:
+    """The values alone, largest first.
+
+    Without their places, NumPy sorts 32,000 of them in vector registers, thirty times as fast as
+    torch sorts values with places.
+    """
+    if logits.device.type != "cpu" or logits.dtype not in (torch.float32, torch.float64):
+        return logits.sort(dim=-1, descending=True).values
+    return torch.from_numpy(np.sort(logits.detach().numpy(), axis=-1)).flip(-1)
+
+
+def _keep(
+    logits: Float[Tensor, "*B V"], count: int | Int[Tensor, "*B 1"], least: Float[Tensor, "*B 1"]
+) -> Float[Tensor, "*B V"]:
+    """Set all but the ``count`` largest to -inf, of which ``least`` is the smallest."""
+    larger, equal = logits > least, logits == least
+    room = count - larger.sum(-1, keepdim=True)  # (..., 1): for the first of the equals
+    return logits.masked_fill(~(larger | (equal & (equal.cumsum(-1) <= room))), -torch.inf)
 
 
 def next_probabilities(
@@ -68,7 +88,7 @@ def next_probabilities(
         top_p: 1 keeps all.
     """
     logits = logits - logits.amax(-1, keepdim=True)  # a tiny temperature must not overflow
-    logits = logits / temperature
+    logits = logits / max(temperature, torch.finfo(logits.dtype).tiny)  # and not become 0
     if top_k is not None:
         logits = top_k_filter(logits, top_k)
     return top_p_filter(logits, top_p).softmax(-1)
@@ -85,15 +105,3 @@ def draw(probabilities: Float[Tensor, "*B V"], uniform: Float[Tensor, "*B"]) -> 
     reached = probabilities.to(place, torch.float64).cumsum(-1)  # (..., V)
     target = uniform.to(reached).unsqueeze(-1) * reached[..., -1:]  # (..., 1)
     return torch.searchsorted(reached, target, right=True).squeeze(-1).to(device)  # (...)
-
-
-def check_sampling(
-    temperature: float | int = 1.0, top_k: int | None = None, top_p: float | int = 1.0
-) -> None:
-    """Raise a ValueError for settings that mean nothing, with the value and the rule."""
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f"temperature={temperature}: must be 0 (the likeliest token) or above")
-    if top_k is not None and (not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1):
-        raise ValueError(f"top_k={top_k}: must be a whole number of at least 1, or None for all")
-    if not 0 < top_p <= 1:
-        raise ValueError(f"top_p={top_p}: must be above 0 and at most 1, which keeps all")

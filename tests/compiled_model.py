@@ -15,6 +15,10 @@ with torch.no_grad():
     expected = model(tokens)
     torch.testing.assert_close(compiled(tokens), expected, rtol=0, atol=1e-4)
     cache = KVCache(config, 2)
-    pieces = [compiled(piece, cache) for piece in tokens.split([10, 1, 1], dim=1)]
+    pieces, graphs = [], []
+    for piece in tokens.split([8, 1, 1, 1, 1], dim=1):
+        pieces.append(compiled(piece, cache))
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     torch.testing.assert_close(torch.cat(pieces, 1), expected, rtol=0, atol=1e-4)
+    assert graphs[-1] == graphs[-3], graphs  # the same code for every position, not one for each
 print("the same")

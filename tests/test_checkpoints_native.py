@@ -14,7 +14,7 @@ from small_models import EVERY, GPT2, LLAMA, NAMED, random_model, random_tokens
 from torch.testing import assert_close
 
 from llama_tutorial import PRESETS, load_model, load_tokenizer, save_model
-from llama_tutorial.checkpoints import native
+from llama_tutorial.checkpoints import native, safetensors_file
 
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
@@ -250,7 +250,7 @@ def test_another_model_takes_the_place_of_the_first(saved):
     same_weights(load_model(saved), model)
 
 
-@pytest.mark.parametrize("step", ["save_file", "tokenizer"])
+@pytest.mark.parametrize("step", ["weights", "tokenizer"])
 def test_a_save_that_fails_halfway_leaves_the_old_checkpoint(saved, monkeypatch, assets, step):
     def full_disk(*args, **kwargs):
         raise OSError("no space left on device")
@@ -259,9 +259,9 @@ def test_a_save_that_fails_halfway_leaves_the_old_checkpoint(saved, monkeypatch,
     if step == "tokenizer":
         tokenizer = load_tokenizer(assets / "tok512.bin")
         monkeypatch.setattr(type(tokenizer), "save", full_disk)
-        monkeypatch.setattr(native, "_check_tokenizer", lambda *_: None)
+        monkeypatch.setattr(native, "check_tokenizer", lambda *_: None)
     else:
-        monkeypatch.setattr(safetensors_torch, "save_file", full_disk)
+        monkeypatch.setattr(safetensors_file, "progress", full_disk)
     with pytest.raises(OSError, match="no space left"):
         save_model(random_model(LLAMA, seed=1), saved, tokenizer=tokenizer)
     same_weights(load_model(saved), random_model(LLAMA))
@@ -447,13 +447,18 @@ def test_the_config_of_another_model(saved):
     assert "missing: layers.2.attention.wq.weight" in refused(saved)
 
 
+def load(folder):
+    with native.opened(folder):
+        pass
+
+
 def test_the_module_itself_says_what_is_no_native_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config.json: no such file"):
-        native.load(tmp_path / "none")
+        load(tmp_path / "none")
     (tmp_path / "config.json").write_text("[]")
     assert not native.recognises(tmp_path)
     with pytest.raises(ValueError, match=r'it does not say "format": "llama-tutorial"'):
-        native.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_renamed_folder_is_still_known(saved):

@@ -11,7 +11,11 @@ import torch
 from small_models import EVERY, LLAMA, random_model
 
 import llama_tutorial
-from llama_tutorial.checkpoints.weights import check_tensors, empty_model, fill
+from llama_tutorial.checkpoints.weights import Checkpoint, check_tensors, empty_model, fill
+
+
+def checkpoint(model, tensors):
+    return Checkpoint(Path("x"), "a test", "float32", model.config, tensors)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -26,7 +30,7 @@ def test_an_empty_model_has_all_names_and_no_storage(name):
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_a_filled_model_holds_the_tensors_themselves(name):
     full = random_model(EVERY[name])
-    model = fill(empty_model(full.config), full.state_dict().items(), None, "cpu", "x")
+    model = fill(checkpoint(full, full.state_dict().items), None, "cpu")
     for key, parameter in model.named_parameters():
         assert parameter.requires_grad
         assert parameter.data_ptr() == full.get_parameter(key).data_ptr()
@@ -42,7 +46,7 @@ def test_each_tensor_is_converted_before_the_next_is_asked_for():
             asked.append(name)
             yield name, tensor
 
-    model = fill(empty_model(LLAMA), one_by_one(), torch.bfloat16, "cpu", "x")
+    model = fill(checkpoint(full, one_by_one), torch.bfloat16, "cpu")
     assert asked == list(full.state_dict())
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
     assert model.rope.cos.dtype == torch.float32

@@ -12,8 +12,11 @@ import torch
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
-from llama_tutorial import ModelConfig, Tokenizer, Transformer, save_model
+from llama_tutorial import ModelConfig, Tokenizer, Transformer, load_model, save_model
 from llama_tutorial.cli import main
+from llama_tutorial.shipped import SHIPPED
+
+TALES = ["--checkpoint", "tales", "--tokenizer", SHIPPED["tales"].tokenizer]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,38 @@ def test_generate_goes_to_the_end_of_the_context_by_default(folder, capsys):
     code, out, _ = run(capsys, "generate", "--checkpoint", folder, "--temperature", 0)
     assert code == 0
     assert out.strip()
+
+
+@pytest.mark.parametrize(
+    "options", [["--temperature", 0], ["--seed", 3], ["--top-k", 5, "--seed", 1]]
+)
+def test_both_engines_print_the_same(folder, tmp_path, capsys, options):
+    save_model(load_model(folder), tmp_path / "model.bin", "llama2c")
+    command = ["generate", "--checkpoint", tmp_path / "model.bin", "--prompt", "the cat", *options]
+    command += ["--tokenizer", folder / "tokenizer.model"]
+    code, out, err = run(capsys, *command, "--engine", "numpy")
+    assert (code, err) == (0, "")
+    assert out.startswith("the cat")
+    assert run(capsys, *command, "--engine", "torch")[1] == out
+    assert run(capsys, *command)[1] == out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dtype", "bfloat16"], "on the CPU, not with --dtype bfloat16 --device cpu; leave both"),
+        (["--device", "cuda"], "on the CPU, not with --dtype None --device cuda; leave both out"),
+        ([], "is a folder; a llama2.c checkpoint is one file; the NumPy engine reads llama2.c's"),
+        (["--checkpoint", "none.bin"], "none.bin: no such file or folder, and no model of this"),
+        (["--checkpoint", "tales"], "they do not belong together; give the model's own"),
+        (["--max-new-tokens", "999", *TALES], "that is more than the context of 256; shorten one"),
+    ],
+)
+def test_what_the_numpy_engine_does_not_take(folder, capsys, options, message):
+    given = ["--checkpoint", folder, "--tokenizer", folder / "tokenizer.model", *options]
+    code, out, err = run(capsys, "generate", "--engine", "numpy", *given)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
 
 
 def test_generate_in_bfloat16(folder, capsys):
@@ -147,7 +182,4 @@ def test_info_counts_a_preset_and_a_checkpoint(folder, capsys):
 def test_info_names_the_presets_where_a_name_is_unknown(capsys):
     code, out, err = run(capsys, "info", "llama-2-8b")
     assert (code, out) == (2, "")
-    assert (
-        "llama-2-8b: no such file or folder, no model, no preset; those are tales, tales-small, gpt2, "
-        in err
-    )
+    assert "llama-2-8b: no such file or folder, no model, no preset; those are tales, " in err

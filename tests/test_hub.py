@@ -11,6 +11,7 @@ pytest.importorskip("sentencepiece")
 from small_models import LLAMA, random_model
 
 from llama_tutorial import Tokenizer, load, load_model, load_tokenizer, save_model
+from llama_tutorial.hub import load_numpy
 from llama_tutorial.shipped import SHIPPED
 
 
@@ -74,3 +75,19 @@ def test_what_is_not_there():
 def test_a_shipped_model_is_no_folder_of_files():
     with pytest.raises(ValueError, match=r"filename='model.bin': 'tales' comes with the package"):
         load("tales", "model.bin")
+
+
+def test_the_numpy_engine_is_loaded_by_the_same_names(tmp_path, model, tokenizer):
+    engine, pieces = load_numpy("tales")
+    assert engine.config == load_model(SHIPPED["tales"].llama2c).config
+    assert pieces.vocab_size == engine.config.vocab_size
+    save_model(model, tmp_path / "small.bin", "llama2c")
+    tokenizer.save(tmp_path / "pieces.model")
+    engine, pieces = load_numpy(tmp_path / "small.bin", tokenizer=tmp_path / "pieces.model")
+    assert engine.config == model.config
+    with pytest.raises(ValueError, match=r"small.bin comes without a tokenizer: give one with"):
+        load_numpy(tmp_path / "small.bin")
+    with pytest.raises(ValueError, match=r"1024 pieces, the model has 300: they do not belong"):
+        load_numpy(tmp_path / "small.bin", tokenizer=SHIPPED["tales"].tokenizer)
+    with pytest.raises(FileNotFoundError, match=r"tails: no such file or folder, and no model of"):
+        load_numpy("tails")

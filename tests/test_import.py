@@ -14,6 +14,7 @@ import small_models
 
 import llama_tutorial
 from llama_tutorial import generate
+from llama_tutorial.shipped import SHIPPED
 
 OPTIONAL = ("torch", "sentencepiece", "safetensors", "jaxtyping", "beartype", "tqdm")
 
@@ -22,9 +23,14 @@ TORCH_FREE = (
     "bpe",
     "bpe_training",
     "chat",
+    "cli",
     "config",
     "files",
+    "generation_settings",
+    "hub",
     "llama2c_file",
+    "numpy_llama",
+    "numpy_sampling",
     "progress",
     "quantization",
     "sentencepiece_file",
@@ -100,6 +106,58 @@ print(type(tokenizer) is BPETokenizer, tokenizer.decode(tokenizer.encode("Once u
 """,
     )
     assert out == "260032 260032\nTrue Once upon a time\n"
+
+
+def test_the_numpy_engine_tells_the_published_story_without_torch(assets):
+    golden = json.loads((assets / "stories260k_greedy.json").read_text())["cases"][1]
+    options = ["generate", "--engine", "numpy", "--temperature", "0", "--max-new-tokens", "256"]
+    options += ["--checkpoint", str(assets / "stories260K.bin"), "--prompt", golden["prompt"]]
+    options += ["--tokenizer", str(assets / "tok512.bin")]
+    out = run_without(
+        OPTIONAL,
+        f"""
+from llama_tutorial.cli import main
+code = main({options})
+print(code, *(name for name in {OPTIONAL} if name in sys.modules))
+""",
+    )
+    assert out == golden["text"] + "\n0\n"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_speaks_without_torch(name):
+    out = run_without(
+        OPTIONAL,
+        f"""
+from llama_tutorial.cli import main
+from llama_tutorial.hub import load_numpy
+options = ["generate", "--engine", "numpy", "--checkpoint", {name!r}, "--seed", "1"]
+code = main([*options, "--prompt", "Once", "--max-new-tokens", "20"])
+model, tokenizer = load_numpy({name!r})
+prompt = tokenizer.encode("Once", bos=True)
+ids = model.generate(prompt, 20, seed=1, stop_ids=(tokenizer.bos_id, tokenizer.eos_id))
+print(code, tokenizer.decode([*prompt, *ids]))
+""",
+    )
+    text, _, again = out.rstrip("\n").rpartition("\n0 ")
+    assert text == again
+    assert text.startswith("Once")
+    assert len(text) > 10
+
+
+def test_the_shell_says_what_to_do_without_torch():
+    out = run_without(
+        ("torch",),
+        """
+from llama_tutorial.cli import main
+sys.stderr = sys.stdout
+print(main(["generate", "--prompt", "Once"]))
+""",
+    )
+    assert out == (
+        "llama-tutorial: --engine torch needs torch: pip install 'llama-tutorial[torch]', or take "
+        "--engine numpy\n2\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,49 @@
 """Checkpoints: models on disk, in this package's own format and in others'.
 
-`load_model` knows a format by its content, never by its name. Each format is one module with a
-``load`` and a ``save``:
+`load_model` knows a format by its content, never by its name. Each format is one module with
+``recognises``, ``opened`` and ``save``:
 
 - :mod:`~llama_tutorial.checkpoints.native`: a folder, for every model that this package can build;
+- :mod:`~llama_tutorial.checkpoints.meta`: Meta's folder, in one shard or several;
+- :mod:`~llama_tutorial.checkpoints.huggingface`: the folder that transformers opens, of a Llama or
+  a GPT-2;
 - :mod:`~llama_tutorial.checkpoints.llama2c`: one ``.bin`` file, in float32 or int8.
+
+What they call the weights, and how they lay them out, is one table:
+:mod:`~llama_tutorial.checkpoints.names`.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from llama_tutorial.checkpoints import llama2c, native
+from llama_tutorial.checkpoints import huggingface, llama2c, meta, native
+from llama_tutorial.checkpoints.folders import AnyTokenizer
+from llama_tutorial.checkpoints.weights import Checkpoint, fill
 from llama_tutorial.llama2c_header import ForeignFileError
 from llama_tutorial.model import Transformer
 from llama_tutorial.tensor_check import listed
-from llama_tutorial.tokenizer_base import BaseTokenizer
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["FORMATS", "load_model", "open_checkpoint", "save_model"]
 
 _KNOWN = (
-    "load_model knows this package's own folders (config.json and model.safetensors) and "
-    "llama2.c's files (.bin, version 0, 1 or 2)"
+    "load_model knows this package's own folders (config.json and model.safetensors), Meta's "
+    "(params.json and consolidated.00.pth), Hugging Face's of a Llama or a GPT-2 (config.json and "
+    "safetensors or pytorch_model.bin), and llama2.c's files (.bin, version 0, 1 or 2)"
 )
-_FOLDERS = (native,)
+_FOLDERS = {
+    "this package's own format": native,
+    "Meta's": meta,
+    "Hugging Face's": huggingface,
+}
 _LLAMA2C_VERSIONS = {"llama2c": 0, "llama2c-v1": 1, "llama2c-int8": 2}
-_FORMATS = ("native", *_LLAMA2C_VERSIONS)
+FORMATS = ("native", "huggingface", "meta", *_LLAMA2C_VERSIONS)
+"""What `save_model` writes."""
 
 
 def load_model(
@@ -43,31 +58,43 @@ def load_model(
     pages are read from disk when they are used. Training does not change the file.
 
     Args:
-        path: A native folder, or a llama2.c file of version 0, 1 or 2.
+        path: A native folder; Meta's folder, of any number of shards; Hugging Face's, of a Llama or
+            a GPT-2, in safetensors or pickles, sharded or not; or a llama2.c file of version 0, 1
+            or 2.
         dtype: Of the model. None keeps the file's; int8 becomes float32.
         device: Where the weights shall lie.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or a part of it is missing.
-        ValueError: It is of no known format, of an unknown version, truncated or damaged, or its
-            tensors do not fit its configuration; or ``dtype`` is not floating.
+        ValueError: It is of no known format, of an unknown version, of a model that this package
+            cannot compute, truncated or damaged, its parts do not belong together, or its tensors
+            do not fit its configuration; or ``dtype`` is not floating.
     """
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype={dtype}: must be a floating type, such as torch.bfloat16")
+    with open_checkpoint(path) as checkpoint:
+        return fill(checkpoint, dtype, device)
+
+
+@contextmanager
+def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
+    """What `load_model` would load, checked and not yet read: its format, configuration, tensors.
+
+    Raises:
+        FileNotFoundError, ValueError: As `load_model` does.
+    """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     if path.is_dir():
-        for format in _FOLDERS:
-            if format.recognises(path):
-                return format.load(path, dtype, device)
-        names = sorted(entry.name for entry in path.iterdir())
-        found = f"holds {listed(names)}" if names else "is empty"
-        raise ValueError(f"the folder {path} {found}; {_KNOWN}")
+        with _folder_format(path).opened(path) as checkpoint:
+            yield checkpoint
+        return
     try:
-        return llama2c.load(path, dtype, device)
+        with llama2c.opened(path) as checkpoint:
+            yield checkpoint
     except ForeignFileError as error:
-        raise ValueError(f"{error}; {_KNOWN}") from None
+        raise ValueError(f"{error}; {_hint(path)}") from None
 
 
 def save_model(
@@ -75,36 +102,72 @@ def save_model(
     path: str | os.PathLike[str],
     format: str = "native",
     *,
-    tokenizer: BaseTokenizer | None = None,
+    tokenizer: AnyTokenizer | None = None,
     group_size: int = 64,
+    shards: int = 1,
 ) -> None:
     """Write a model, so that at ``path`` there is always the old checkpoint or the whole new one.
 
     Every format keeps the weights exactly, tied or not, except ``"llama2c-int8"``.
 
     Args:
-        model: Any model for ``"native"``. llama2.c's formats hold Llamas only: RMSNorm with an eps
-            of 1e-5, SwiGLU, RoPE with a theta of 10000, no biases.
-        path: A folder for ``"native"``, else a file.
-        format: ``"native"``, ``"llama2c"`` (version 0, what llama2.c's ``run`` reads),
-            ``"llama2c-v1"`` or ``"llama2c-int8"`` (version 2, what its ``runq`` reads).
-        tokenizer: Stored beside the weights in a native folder.
+        model: Any model for ``"native"``. Hugging Face's format holds Llamas (RMSNorm, SwiGLU,
+            RoPE) and GPT-2s (LayerNorm, GELU, learned positions, biases), Meta's holds Llamas
+            without biases, and so do llama2.c's, with an eps of 1e-5 and a theta of 10000 only.
+        path: A file for llama2.c's formats, else a folder.
+        format: ``"native"``, ``"huggingface"``, ``"meta"``, ``"llama2c"`` (version 0, what
+            llama2.c's ``run`` reads), ``"llama2c-v1"`` or ``"llama2c-int8"`` (version 2, what its
+            ``runq`` reads).
+        tokenizer: Stored beside the weights in a folder.
         group_size: Weights that share a scale in ``"llama2c-int8"``; divides ``dim`` and
             ``hidden_dim``.
+        shards: Files that ``"meta"`` cuts the matrices into; divides every size.
 
     Raises:
         FileNotFoundError: The folder that ``path`` shall lie in does not exist.
-        ValueError: There is no such format, it cannot hold this model or a tokenizer, or
+        ValueError: There is no such format, it cannot hold this model, a tokenizer or shards, or
             ``path`` is something that must not be replaced.
     """
-    if format not in _FORMATS:
-        raise ValueError(f"format={format!r}: must be one of {', '.join(map(repr, _FORMATS))}")
+    if format not in FORMATS:
+        raise ValueError(f"format={format!r}: must be one of {', '.join(map(repr, FORMATS))}")
+    if shards != 1 and format != "meta":
+        raise ValueError(f"shards={shards}: format={format!r} is not cut; only 'meta' is")
     if format == "native":
         native.save(model, path, tokenizer)
-        return
-    if tokenizer is not None:
+    elif format == "huggingface":
+        huggingface.save(model, path, tokenizer)
+    elif format == "meta":
+        meta.save(model, path, tokenizer, shards)
+    elif tokenizer is not None:
         raise ValueError(
             f"format={format!r} holds no tokenizer: it is a file of its own there; leave "
             "tokenizer= out and call tokenizer.save_tokenizer_bin(path)"
         )
-    llama2c.save(model, path, _LLAMA2C_VERSIONS[format], group_size)
+    else:
+        llama2c.save(model, path, _LLAMA2C_VERSIONS[format], group_size)
+
+
+def _folder_format(folder: Path):
+    """The module for a folder's format."""
+    found = {name: format for name, format in _FOLDERS.items() if format.recognises(folder)}
+    if len(found) > 1:
+        raise ValueError(
+            f"the folder {folder} holds checkpoints of several formats, {' and '.join(found)}: "
+            "move one of them into a folder of its own"
+        )
+    if not found:
+        names = sorted(entry.name for entry in folder.iterdir())
+        what = f"holds {listed(names)}" if names else "is empty"
+        raise ValueError(f"the folder {folder} {what}; {_KNOWN}")
+    return next(iter(found.values()))
+
+
+def _hint(file: Path) -> str:
+    """What to do with a file that is no checkpoint by itself."""
+    folder = file.absolute().parent
+    try:
+        if any(format.recognises(folder) for format in _FOLDERS.values()):
+            return f"it lies in a checkpoint: give the folder {folder}"
+    except ValueError:  # a config.json that is none; it is not this file's fault
+        pass
+    return _KNOWN

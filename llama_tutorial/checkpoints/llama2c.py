@@ -11,29 +11,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llama_tutorial import llama2c_file
-from llama_tutorial.checkpoints.weights import empty_model, fill
+from llama_tutorial.checkpoints.weights import Checkpoint
 from llama_tutorial.model import Transformer
 from llama_tutorial.quantization import QuantizedTensor
 
 
-def load(
-    path: str | os.PathLike[str],
-    dtype: torch.dtype | None = None,
-    device: torch.device | str = "cpu",
-) -> Transformer:
-    """The model of a llama2.c file, version 0, 1 or 2; int8 weights become float32.
+@contextmanager
+def opened(path: Path) -> Iterator[Checkpoint]:
+    """The checkpoint in a llama2.c file, version 0, 1 or 2; int8 weights become float32.
 
     Raises:
         FileNotFoundError, ValueError: See :func:`llama_tutorial.llama2c_file.read`.
     """
     file = llama2c_file.read(path)
-    return fill(empty_model(file.config), _tensors(file), dtype, device, path)
+    dtype = "float32" if file.group_size is None else f"int8 in groups of {file.group_size}"
+    name = f"llama2.c, version {file.version}"
+    yield Checkpoint(path, name, dtype, file.config, lambda: _tensors(file))
 
 
 def save(

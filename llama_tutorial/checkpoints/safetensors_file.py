@@ -64,6 +64,9 @@ def save_safetensors(
         tensors: Name and tensor, one after another, in the order of ``like``.
         like: For each name a tensor of that shape and dtype, on any device ("meta" too).
         path: The file.
+
+    Raises:
+        ValueError: The tensors are not as ``like`` says.
     """
     header, end = {}, 0
     for name, tensor in like.items():
@@ -75,8 +78,14 @@ def save_safetensors(
     bar = {"unit": "tensor", "delay": 1, "leave": False, "total": len(like)}
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for _name, tensor in progress(tensors, f"writing {path.name}", **bar):
+        expected = iter(like.items())
+        for name, tensor in progress(tensors, f"writing {path.name}", **bar):
+            promised, model = next(expected, (None, tensor))
+            if (name, tensor.shape, tensor.dtype) != (promised, model.shape, model.dtype):
+                raise ValueError(f"{name} comes where the header of {path} promises {promised}")
             file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        if promised := next(expected, None):
+            raise ValueError(f"{promised[0]}, which the header of {path} promises, is missing")
 
 
 def _library(name: str) -> ModuleType:

@@ -7,8 +7,9 @@ the file until it is used, and a 13 GB checkpoint needs 13 GB and not 26.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -46,41 +47,71 @@ def check_tensors(model: Transformer, shapes: Shapes, what: str) -> None:
     check_shapes(shapes, expected, what)
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model on disk, opened and checked, and not yet read.
+
+    Attributes:
+        source: The file or folder, for messages.
+        format: What it is, in a few words.
+        dtype: What the weights are stored in.
+        config: The model's configuration.
+        tensors: Begins to give name and tensor, one after another. A tensor may be given back to
+            the system when the next one is asked for: it can still be read, from the disk.
+    """
+
+    source: Path
+    format: str
+    dtype: str
+    config: ModelConfig
+    tensors: Callable[[], Iterable[tuple[str, Tensor]]]
+
+
+def check_state(model: Transformer) -> dict[str, Tensor]:
+    """The state dictionary, after a check that it is what ``model.config`` says.
+
+    Raises:
+        ValueError: It is not: adapters were added, for instance.
+    """
+    state = model.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    check_tensors(empty_model(model.config), shapes, "the model is not as its config says")
+    return state
+
+
 def fill(
-    model: Transformer,
-    tensors: Iterable[tuple[str, Tensor]],
-    dtype: torch.dtype | None,
-    device: torch.device | str,
-    source: str | os.PathLike[str],
+    checkpoint: Checkpoint, dtype: torch.dtype | None, device: torch.device | str
 ) -> Transformer:
-    """Give an `empty_model` its weights.
+    """The model of a checkpoint.
 
     Args:
-        model: Its own (meta) tensors are replaced.
-        tensors: Name and tensor, one after another; each is converted before the next is asked for.
+        checkpoint: Its tensors are converted each before the next is asked for.
         dtype: Of the model; None keeps the tensors'.
         device: Of the model.
-        source: Where the tensors come from, for the error messages.
 
     Returns:
-        ``model``. Tensors that have the dtype and device already are taken as they are.
+        A model that holds the tensors themselves, where they have dtype and device already.
 
     Raises:
         ValueError: A tensor is not floating, or ``dtype`` is None and they are of several types.
     """
-    weights = {}
-    total = len(model.state_dict())
-    for name, tensor in progress(tensors, "loading", total=total, delay=1, leave=False):
-        if not tensor.is_floating_point():
-            raise ValueError(
-                f"{source}: {name} is {_name(tensor.dtype)}; weights are floating numbers"
-            )
+    model, source, weights = empty_model(checkpoint.config), checkpoint.source, {}
+    bar = {"total": len(model.state_dict()), "delay": 1, "leave": False}
+    for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
+        check_floating(name, tensor, source)
         weights[name] = tensor.to(device, dtype or tensor.dtype)
-    if len(found := sorted({_name(tensor.dtype) for tensor in weights.values()})) > 1:
+    if len(found := sorted({dtype_name(tensor) for tensor in weights.values()})) > 1:
         raise ValueError(f"{source}: the weights are {' and '.join(found)}; choose one with dtype=")
     model.load_state_dict(weights, strict=True, assign=True)
     return model
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def check_floating(name: str, tensor: Tensor, source: Path) -> None:
+    """Raise a ValueError unless ``tensor`` can be a weight."""
+    if not tensor.is_floating_point():
+        raise ValueError(f"{source}: {name} is {dtype_name(tensor)}; weights are floating numbers")
+
+
+def dtype_name(tensor: Tensor) -> str:
+    """The tensor's type in a word: ``"bfloat16"``."""
+    return str(tensor.dtype).removeprefix("torch.")

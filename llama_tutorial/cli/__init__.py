@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from llama_tutorial.cli import generate, info, pretrain
+from llama_tutorial.cli import convert, generate, info, pretrain
 
-COMMANDS = (generate, info, pretrain)
+COMMANDS = (generate, convert, info, pretrain)
 USER_ERRORS = (ValueError, OSError, ImportError)
 
 

@@ -32,10 +32,10 @@ def run(arguments: argparse.Namespace) -> None:
     if not path.exists():
         names = ", ".join([*SHIPPED, *PRESETS])
         raise ValueError(f"{name}: no such file or folder, no model, no preset; those are {names}")
-    from llama_tutorial.checkpoints import load_model
+    from llama_tutorial.checkpoints import open_checkpoint
 
-    model = load_model(path)
-    _print_info(f"{name}, {str(model.dtype).removeprefix('torch.')}", model.config)
+    with open_checkpoint(path) as checkpoint:
+        _print_info(f"{name}: {checkpoint.format}, {checkpoint.dtype}", checkpoint.config)
 
 
 def _print_info(title: str, config: ModelConfig) -> None:

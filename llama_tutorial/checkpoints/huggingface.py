@@ -1,0 +1,217 @@
+"""Hugging Face's format: a folder that transformers opens, of a Llama or a GPT-2.
+
+::
+
+    config.json          what kind of model, and its sizes
+    model.safetensors    the weights; or several such files with an index, or older pickles
+    tokenizer.model, tokenizer_config.json
+
+Names and layouts are those of :mod:`llama_tutorial.checkpoints.names`. What needs no change stays
+in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed matrices) is copied,
+and its pages in the file are given back at once.
+
+Read next: :mod:`llama_tutorial.checkpoints.weight_files` for the files,
+:mod:`llama_tutorial.checkpoints.huggingface_config` for ``config.json``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llama_tutorial.checkpoints.folders import (
+    CONFIG,
+    TOKENIZER_FILES,
+    AnyTokenizer,
+    check_replaceable,
+    check_tokenizer,
+    read_json,
+    save_tokenizer,
+    write_json,
+)
+from llama_tutorial.checkpoints.huggingface_config import family_for, read_config, write_config
+from llama_tutorial.checkpoints.names import from_stored, heads, stored_as, to_stored
+from llama_tutorial.checkpoints.safetensors_file import save_safetensors
+from llama_tutorial.checkpoints.weight_files import KINDS, SAFETENSORS, Tensors, open_folder
+from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, check_state, empty_model
+from llama_tutorial.config import ModelConfig
+from llama_tutorial.files import replace_folder
+from llama_tutorial.gpt2_tokenizer import END_OF_TEXT, GPT2Tokenizer
+from llama_tutorial.model import Transformer
+from llama_tutorial.tensor_check import check_names, check_shapes
+
+# What old files hold beside the weights: tables and masks that follow from the sizes.
+_BUFFERS = re.compile(r"(^|\.)(rotary_emb\.inv_freq|attn\.(masked_)?bias)$")
+_PREFIX, _HEAD = "transformer.", "lm_head.weight"
+_SPECIAL = ("bos_token_id", "eos_token_id")
+_TOKENIZER_CONFIG = "tokenizer_config.json"
+
+
+def recognises(folder: Path) -> bool:
+    """Whether ``folder`` is of this format, whatever its model and state.
+
+    Raises:
+        ValueError: Its ``config.json`` is not JSON.
+    """
+    if (folder / CONFIG).is_file():
+        contents = read_json(folder / CONFIG)
+        return "model_type" in contents or "architectures" in contents
+    return any((folder / kind).is_file() for kind in KINDS)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Checkpoint]:
+    """The checkpoint in a folder of Hugging Face's, checked and not yet read.
+
+    Raises:
+        FileNotFoundError: ``config.json`` or a file with weights is missing.
+        ValueError: It is of a model that this package cannot compute; a file is damaged, holds more
+            than tensors, or not those of ``config.json``.
+    """
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(
+            f"{folder / CONFIG}: no such file; it belongs to the weights, download it too"
+        )
+    family, config = read_config(read_json(folder / CONFIG), folder / CONFIG)
+    with open_folder(folder, lambda name: bool(_BUFFERS.search(name))) as stored:
+        tensors = _tidied(stored, family)
+        if config.tie_embeddings:
+            _drop_tied_head(tensors, family, folder)
+        _check(tensors, family, config, folder)
+        name = f"Hugging Face, {family}"
+        dtype = tensors.dtypes()
+        yield Checkpoint(
+            folder, name, dtype, config, lambda: _ours(tensors, family, config, folder)
+        )
+
+
+def save(
+    model: Transformer,
+    folder: str | os.PathLike[str],
+    tokenizer: AnyTokenizer | None = None,
+) -> None:
+    """Write ``model`` for transformers; the folder appears when it is complete.
+
+    Args:
+        model: A Llama or a GPT-2.
+        folder: May be an older checkpoint of this format.
+        tokenizer: Stored beside the weights.
+
+    Raises:
+        FileNotFoundError: The folder that it shall lie in does not exist.
+        ValueError: Neither family can hold the model; ``folder`` is something else, or holds a file
+            that would be lost.
+    """
+    config, folder = model.config, Path(folder)
+    family, state = family_for(config), check_state(model)
+    check_tokenizer(tokenizer, config)
+    new_names = {CONFIG, SAFETENSORS}
+    new_names |= {*TOKENIZER_FILES, _TOKENIZER_CONFIG} if tokenizer else set()
+    check_replaceable(folder, recognises, new_names, "Hugging Face's format")
+    empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
+    with replace_folder(folder) as new:
+        dtype = str(model.dtype).removeprefix("torch.")
+        write_json(write_config(config, dtype, _special(tokenizer)), new / CONFIG)
+        like = _prefixed(to_stored(empty, family, config), family)
+        tensors = _prefixed(to_stored(state, family, config), family)
+        save_safetensors(tensors, dict(like), new / SAFETENSORS)
+        if tokenizer is not None:
+            _write_tokenizer(tokenizer, new)
+
+
+def _tidied(tensors: Tensors, family: str) -> Tensors:
+    """Without buffers, and GPT-2's names without the prefix that some files have."""
+    prefix = _PREFIX if family == "gpt2" else ""
+    names: dict[str, str] = {}
+    for name in tensors.shapes:
+        if _BUFFERS.search(name):
+            continue
+        other = names.setdefault(name.removeprefix(prefix), name)
+        if other != name:
+            raise ValueError(f"{tensors.files[0].path.parent} holds both {other} and {name}")
+    shapes = {name: tensors.shapes[stored] for name, stored in names.items()}
+    return replace(tensors, shapes=shapes, get=lambda name: tensors.get(names[name]))
+
+
+def _prefixed(tensors: Iterator[tuple[str, Tensor]], family: str) -> Iterator[tuple[str, Tensor]]:
+    """GPT-2's names as transformers writes them today."""
+    for name, tensor in tensors:
+        yield _PREFIX + name if family == "gpt2" and name != _HEAD else name, tensor
+
+
+def _drop_tied_head(tensors: Tensors, family: str, folder: Path) -> None:
+    """A head that is the embedding may be stored all the same; then it must be the same."""
+    name = stored_as("tok_embeddings.weight", family).name
+    if _HEAD not in tensors.shapes or name not in tensors.shapes:
+        return
+    head, embedding = tensors.get(_HEAD), tensors.get(name)
+    is_same = torch.equal(head, embedding)
+    tensors.release(head)
+    tensors.release(embedding)
+    if not is_same:
+        raise ValueError(
+            f"{folder / CONFIG} says that the output head is the embedding (tie_word_embeddings), "
+            f"and the weights hold another {_HEAD}; the files do not belong together"
+        )
+    del tensors.shapes[_HEAD]
+
+
+def _check(tensors: Tensors, family: str, config: ModelConfig, folder: Path) -> None:
+    expected = dict(to_stored(empty_model(config).state_dict(), family, config))
+    shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
+    what = f"{folder} does not hold the model of {CONFIG}"
+    check_names(tensors.shapes, shapes, what)
+    check_shapes(tensors.shapes, shapes, what)
+
+
+def _ours(
+    tensors: Tensors, family: str, config: ModelConfig, folder: Path
+) -> Iterator[tuple[str, Tensor]]:
+    taken: set[int] = set()
+    for name in empty_model(config).state_dict():
+        stored = stored_as(name, family)
+        source = tensors.get(stored.name)
+        check_floating(stored.name, source, folder)
+        tensor = from_stored(source, stored, heads(name, config))
+        if tensor is source:  # two names for the same numbers in a file are two parameters still
+            tensor = tensor.clone() if tensor.data_ptr() in taken else tensor
+            taken.add(tensor.data_ptr())
+        yield name, tensor
+        tensors.release(source)
+
+
+def _special(tokenizer: AnyTokenizer | None) -> dict[str, Any]:
+    if tokenizer is None:
+        return {}
+    ids = (tokenizer.bos_id, tokenizer.eos_id)
+    return {name: i if i >= 0 else None for name, i in zip(_SPECIAL, ids, strict=True)}
+
+
+def _write_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> None:
+    """Its files, and the one by which transformers finds the class that reads them."""
+    name = save_tokenizer(tokenizer, folder)
+    if isinstance(tokenizer, GPT2Tokenizer):
+        special = ("bos_token", "eos_token", "unk_token")
+        about = {"tokenizer_class": "GPT2Tokenizer", **dict.fromkeys(special, END_OF_TEXT)}
+    elif name == "tokenizer.model":
+        ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id}
+        ids["unk"] = tokenizer.vocabulary.unk_id
+        about = {
+            "tokenizer_class": "LlamaTokenizer",
+            "add_bos_token": True,
+            "add_eos_token": False,
+            "legacy": True,
+            "model_max_length": 10**30,
+            **{f"{kind}_token": tokenizer.id_to_piece(i) for kind, i in ids.items() if i >= 0},
+        }
+    else:  # llama2.c's form: no class of transformers reads it, this package does
+        return
+    write_json(about, folder / _TOKENIZER_CONFIG)

@@ -1,0 +1,235 @@
+"""Hugging Face's ``config.json`` as a configuration, and back.
+
+Two families are read, ``llama`` and ``gpt2``. Each has knobs that this package has not (biases on
+attention alone, scaled rotary angles, another activation): a file that turns one of them makes
+another model, and is refused with the knob's name.
+
+The same Llama is described in two ways. As Llama 2 was published: ``torch_dtype``, and no
+``rope_theta``, which is 10000 then. As transformers writes it since version 5: ``dtype``, and
+``rope_parameters`` with the theta. Both are read, and both are written.
+
+Source: ``configuration_llama.py`` and ``configuration_gpt2.py`` of transformers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llama_tutorial.config import ModelConfig
+
+ARCHITECTURES = {
+    "llama": ("LlamaForCausalLM",),
+    "gpt2": ("GPT2LMHeadModel", "GPT2Model"),
+}
+_SWITCHES = {
+    "llama": {"norm": "rmsnorm", "feed_forward": "swiglu", "positions": "rope"},
+    "gpt2": {"norm": "layernorm", "feed_forward": "gelu", "positions": "learned", "bias": True},
+}
+# Knob: what it must be, the default first.
+_FIXED = {
+    "llama": {
+        "hidden_act": ("silu", "swish"),
+        "partial_rotary_factor": (1.0, None),
+    },
+    "gpt2": {
+        "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "add_cross_attention": (False,),
+    },
+}
+# The tokens that begin and end a text, where no tokenizer says so.
+_BOS_EOS = {"llama": (1, 2), "gpt2": (50256, 50256)}
+
+
+def family_of(contents: dict[str, Any], path: Path) -> str:
+    """``"llama"`` or ``"gpt2"``.
+
+    Raises:
+        ValueError: The model is of another kind, or has another head than a language model's.
+    """
+    architectures = contents.get("architectures") or []
+    family = contents.get("model_type")
+    if family is None:
+        names = ARCHITECTURES.items()
+        family = next((f for f, classes in names if set(architectures) & set(classes)), None)
+    if family not in ARCHITECTURES:
+        kind = architectures[0] if family is None and architectures else repr(family)
+        raise ValueError(
+            f"{path} is of a {kind} model; of Hugging Face's models this package knows 'llama' "
+            "and 'gpt2'"
+        )
+    others = [name for name in architectures if name not in ARCHITECTURES[family]]
+    if others:
+        raise ValueError(
+            f"{path} is of a {', '.join(others)}; this package reads "
+            f"{' and '.join(ARCHITECTURES[family])}"
+        )
+    return family
+
+
+def read_config(contents: dict[str, Any], path: Path) -> tuple[str, ModelConfig]:
+    """The family and the configuration that a ``config.json`` says.
+
+    Raises:
+        ValueError: It is of another kind of model, lacks a size, has one that makes no model, or
+            asks for something that this package cannot compute.
+    """
+    family = family_of(contents, path)
+    for knob, allowed in _FIXED[family].items():
+        if contents.get(knob, allowed[0]) not in allowed:
+            _refuse(path, f"{knob}={contents[knob]!r} (must be {allowed[0]!r})")
+    if contents.get("quantization_config"):
+        _refuse(path, "quantization_config: quantized weights")
+    read = _read_llama if family == "llama" else _read_gpt2
+    try:
+        return family, read(contents, path)
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged; missing: {error.args[0]}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        text = str(error)
+        raise ValueError(text if str(path) in text else f"{path} is damaged: {text}") from None
+
+
+def write_config(config: ModelConfig, dtype: str, special: dict[str, int | None]) -> dict[str, Any]:
+    """What ``config.json`` shall say.
+
+    Args:
+        config: Of a Llama or a GPT-2.
+        dtype: Of the weights: ``"bfloat16"``.
+        special: ``bos_token_id`` and ``eos_token_id``; empty where they are not known.
+
+    Raises:
+        ValueError: Neither family can hold the model.
+    """
+    family = family_for(config)
+    bos_eos = dict(zip(("bos_token_id", "eos_token_id"), _BOS_EOS[family], strict=True))
+    known = {name: i if i < config.vocab_size else None for name, i in bos_eos.items()}
+    return {
+        "architectures": [ARCHITECTURES[family][0]],
+        "model_type": family,
+        "dtype": dtype,
+        "torch_dtype": dtype,  # until version 4
+        **(_write_llama(config) if family == "llama" else _write_gpt2(config)),
+        "vocab_size": config.vocab_size,
+        "tie_word_embeddings": config.tie_embeddings,
+        **known,
+        **special,
+    }
+
+
+def family_for(config: ModelConfig) -> str:
+    """The family that a model belongs to.
+
+    Raises:
+        ValueError: To neither; the message says what stands in the way.
+    """
+    reasons = []
+    for family, switches in _SWITCHES.items():
+        others = [
+            f"{name}={getattr(config, name)!r}"
+            for name, value in switches.items()
+            if getattr(config, name) != value
+        ]
+        if family == "gpt2" and config.n_kv_heads != config.n_heads:
+            others.append(f"n_kv_heads={config.n_kv_heads}")
+        if not others:
+            return family
+        reasons.append(f"its {family} cannot have {', '.join(others)}")
+    raise ValueError(
+        f"Hugging Face's format cannot hold this model: {'; '.join(reasons)}; save with "
+        "format='native'"
+    )
+
+
+def _refuse(path: Path, what: str) -> None:
+    raise ValueError(f"{path} asks for {what}, which this package cannot compute")
+
+
+def _read_llama(contents: dict[str, Any], path: Path) -> ModelConfig:
+    attention_bias, mlp_bias = (
+        bool(contents.get(knob, False)) for knob in ("attention_bias", "mlp_bias")
+    )
+    if attention_bias != mlp_bias:
+        _refuse(
+            path,
+            f"biases on some matrices alone (attention_bias={attention_bias}, "
+            f"mlp_bias={mlp_bias}; here all have them or none)",
+        )
+    config = ModelConfig(
+        dim=contents["hidden_size"],
+        n_layers=contents["num_hidden_layers"],
+        n_heads=contents["num_attention_heads"],
+        n_kv_heads=contents.get("num_key_value_heads"),
+        hidden_dim=contents["intermediate_size"],
+        vocab_size=contents["vocab_size"],
+        max_seq_len=contents.get("max_position_embeddings", 2048),
+        norm_eps=contents.get("rms_norm_eps", 1e-6),
+        rope_theta=_theta(contents, path),
+        bias=mlp_bias,
+        tie_embeddings=bool(contents.get("tie_word_embeddings", False)),
+    )
+    if (head_dim := contents.get("head_dim")) not in (None, config.head_dim):
+        _refuse(path, f"head_dim={head_dim} (must be hidden_size / heads, {config.head_dim})")
+    return config
+
+
+def _theta(contents: dict[str, Any], path: Path) -> float:
+    """The base of the rotary angles, from wherever it stands."""
+    rope = contents.get("rope_parameters") or {}
+    for knob in ("rope_scaling", "rope_parameters"):
+        scaling = contents.get(knob) or {}
+        kind = scaling.get("rope_type", scaling.get("type", "default"))
+        if kind != "default" or scaling.get("partial_rotary_factor", 1.0) != 1.0:
+            _refuse(path, f"{knob}={scaling}: other rotary angles than Llama 2's")
+    return rope.get("rope_theta", contents.get("rope_theta", 10000.0))
+
+
+def _read_gpt2(contents: dict[str, Any], _: Path) -> ModelConfig:
+    dim = contents["n_embd"]
+    return ModelConfig(
+        dim=dim,
+        n_layers=contents["n_layer"],
+        n_heads=contents["n_head"],
+        hidden_dim=contents.get("n_inner") or 4 * dim,
+        vocab_size=contents["vocab_size"],
+        max_seq_len=contents["n_positions"],
+        norm_eps=contents.get("layer_norm_epsilon", 1e-5),
+        tie_embeddings=bool(contents.get("tie_word_embeddings", True)),
+        **_SWITCHES["gpt2"],
+    )
+
+
+def _write_llama(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "hidden_size": config.dim,
+        "num_hidden_layers": config.n_layers,
+        "num_attention_heads": config.n_heads,
+        "num_key_value_heads": config.n_kv_heads,
+        "head_dim": config.head_dim,
+        "intermediate_size": config.hidden_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.max_seq_len,
+        "rms_norm_eps": config.norm_eps,
+        "rope_theta": config.rope_theta,  # until version 4
+        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
+        "attention_bias": config.bias,
+        "mlp_bias": config.bias,
+    }
+
+
+def _write_gpt2(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "n_embd": config.dim,
+        "n_layer": config.n_layers,
+        "n_head": config.n_heads,
+        "n_inner": config.hidden_dim,
+        "n_positions": config.max_seq_len,
+        "layer_norm_epsilon": config.norm_eps,
+        "activation_function": "gelu_new",
+        # transformers trains with a tenth of the numbers dropped if nothing is said
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+    }
