@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ from llama_tutorial.checkpoints.weights import empty_model
 from llama_tutorial.model import Transformer
 
 EVERY = 0.02  # seconds between two looks
+POINTS = 150  # of the course of the memory in the JSON
 CHILD = "--load-and-generate"
 
 
@@ -75,7 +77,8 @@ def naive_load(folder: Path) -> Transformer:
         config = checkpoint.config
     model = Transformer(config).to(torch.bfloat16)
     path = folder / "consolidated.00.pth"
-    model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(weights, strict=not config.tie_embeddings)  # Meta's files have a head
     return model
 
 
@@ -105,7 +108,8 @@ def measure(folder: Path, naive: bool) -> dict:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             held = memory_of(process.pid, "VmRSS", "RssAnon")
-            course.append([round(time.perf_counter() - start, 2), *held])
+            if held[0]:  # it has not ended meanwhile
+                course.append([round(time.perf_counter() - start, 2), *held])
             time.sleep(EVERY)
         output = process.stdout.read()
     if process.returncode:
@@ -120,6 +124,24 @@ def report(name: str, size: int, result: dict) -> None:
     ratios = [result["resident"] / size, result["anonymous"] / size]
     numbers = [*gigabytes, *ratios, result["load_s"], result["token_s"]]
     print(f"{name:22}" + "".join(f"{number:11.3f}" for number in numbers), flush=True)
+
+
+def write_json(arguments: argparse.Namespace, results: dict) -> None:
+    """The figures, with what it takes to get them again."""
+    words = ["--preset", arguments.preset, "--forms", *arguments.forms]
+    words += ["--layers", str(arguments.layers)] if arguments.layers else []
+    words += ["--naive"] if arguments.naive else []
+    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    for result in results.values():
+        result["course"] = result["course"][:: len(result["course"]) // POINTS + 1]
+    about = {
+        "command": " ".join(["python benchmarks/checkpoint_memory.py FOLDER", *words]),
+        "machine": f"{machine}, {gibibytes:.0f} GiB",
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    arguments.json.write_text(json.dumps({**about, "forms": results}) + "\n", encoding="utf-8")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -159,9 +181,7 @@ def main() -> None:
         shutil.rmtree(folder)
     shutil.rmtree(source)
     if arguments.json:
-        about = {"machine": platform.platform(), "date": time.strftime("%Y-%m-%d")}
-        about |= {"command": "python " + " ".join(sys.argv), "torch": torch.__version__}
-        arguments.json.write_text(json.dumps({**about, "forms": results}) + "\n")
+        write_json(arguments, results)
 
 
 if __name__ == "__main__":

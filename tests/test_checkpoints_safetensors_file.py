@@ -36,8 +36,14 @@ def test_the_library_reads_what_is_written(tmp_path):
         assert torch.equal(found[name], tensor)
     with safe_open(tmp_path / "x", framework="pt") as file:
         assert file.metadata() == {"format": "pt"}
-    data = (tmp_path / "x").read_bytes()
-    assert struct.unpack("<Q", data[:8])[0] % 8 == 0
+
+
+@pytest.mark.parametrize("length", range(1, 9))
+def test_the_numbers_begin_at_a_multiple_of_8(tmp_path, length):
+    given = {"n" * length: torch.ones(3)}
+    save_safetensors(given.items(), given, tmp_path / "x")
+    assert struct.unpack("<Q", (tmp_path / "x").read_bytes()[:8])[0] % 8 == 0
+    assert load_file(tmp_path / "x").keys() == given.keys()
 
 
 def test_any_layout_is_written_whole(tmp_path):

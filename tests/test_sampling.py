@@ -111,6 +111,21 @@ def test_the_likeliest_always_stays():
         assert torch.equal(filtered.isfinite().nonzero()[:, 1], logits.argmax(-1))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.3, 0.9, 0.99])
+def test_a_threshold_keeps_what_a_stable_sort_does(dtype, p):
+    """Sorted values and a threshold against sorted places; bfloat16 makes many equals."""
+    logits = 3 * torch.randn(3, 32000, generator=torch.Generator().manual_seed(0)).to(dtype)
+    ordered, order = logits.sort(dim=-1, descending=True, stable=True)
+    shares = ordered.softmax(-1)
+    dropped = shares.cumsum(-1) - shares > p
+    expected = logits.scatter(-1, order, ordered.masked_fill(dropped, -torch.inf))
+    assert torch.equal(top_p_filter(logits, p), expected)
+    for k in (1, 40, 31999):
+        expected = logits.scatter(-1, order[:, k:], -torch.inf)
+        assert torch.equal(top_k_filter(logits, k), expected)
+
+
 def test_top_p_1_keeps_all():
     """Rounding can bring the float32 sum above 1 before the end, which would cut the tail."""
     logits = 4 * torch.randn(100, 512, generator=torch.Generator().manual_seed(0))
@@ -192,7 +207,7 @@ def test_temperature_1_without_cuts_is_the_softmax():
     )
 
 
-@pytest.mark.parametrize("temperature", [1e-3, 1e-10, 1e-30, 1e-38])
+@pytest.mark.parametrize("temperature", [1e-3, 1e-10, 1e-30, 1e-38, 1e-46, 1e-300])
 def test_a_tiny_temperature_is_the_argmax_and_no_overflow(temperature):
     logits = torch.tensor([[10.0, -3.0, 11.0, 4.0], [5.0, 0.0, -1e4, 5.0]])
     probabilities = next_probabilities(logits, temperature, None, 1.0)

@@ -63,6 +63,10 @@ SEQUENTIAL = _fade("lt-sequential", (BLUE, 0.0), (BLUE, 1.0))
 #: Negative is orange, positive is blue, zero is the page itself.
 DIVERGING = _fade("lt-diverging", (ORANGE, 1.0), (ORANGE, 0.0), (BLUE, 0.0), (BLUE, 1.0))
 
+for _colormap in (SEQUENTIAL, DIVERGING):
+    if _colormap.name not in mpl.colormaps:  # matplotlib warns where it is there from before
+        mpl.colormaps.register(_colormap)
+
 
 def use() -> None:
     """Gives every figure drawn from now on the book's look; the set-up cell of a chapter calls it.
@@ -70,9 +74,6 @@ def use() -> None:
     In a notebook it also makes the inline pictures SVG without a date, so that a second run prints
     the same characters.
     """
-    for colormap in (SEQUENTIAL, DIVERGING):
-        if colormap.name not in mpl.colormaps:
-            mpl.colormaps.register(colormap)
     mpl.rcParams.update(STYLE)
     _use_inline_svg()
 
