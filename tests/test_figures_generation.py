@@ -16,10 +16,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import oracles
 import torch
+from live_figures import check_widgets
 
 from llama_tutorial import figures
 from llama_tutorial.figures import generation as live
-from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.gqa import attention_weights
 
 PIECES = [f"▁t{i}" for i in range(40)]
@@ -166,18 +166,7 @@ def test_page_has_the_numbers_to_compare_and_says_them(name):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_widgets_of_a_running_kernel_draw_and_say_the_same(name):
-    figure: LiveFigure = FIGURES[name]()
-    box = figure.live()
-    names = [control.name for control in figure.controls]
-    knobs = dict(zip(names, box.children, strict=False))
-    picture, readout = box.children[len(names) : len(names) + 2]
-    before = picture.value
-    for knob, value in MOVES[name].items():
-        knobs[knob].value = value
-    values = {control.name: control.value for control in figure.controls} | MOVES[name]
-    assert picture.value != before
-    shown = readout.value.replace("&lt;", "<").replace("&gt;", ">")
-    assert shown == figure.readout_text(values)
+    check_widgets(FIGURES[name](), MOVES[name])
 
 
 def test_the_chapter_cuts_as_hugging_face_does():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 
@@ -14,11 +13,11 @@ pytest.importorskip("ipywidgets")
 import matplotlib
 import matplotlib.pyplot as plt
 import torch
+from live_figures import check_page, check_widgets
 
 from llama_tutorial import PRESETS, ModelConfig, Transformer, figures, generate
 from llama_tutorial.figures import gqa as live
 from llama_tutorial.figures import gqa_plots as plots
-from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.gqa import attention_weights
 
 LETTERS = "abcdefgh"
@@ -176,27 +175,12 @@ MOVES = {"decode": {"step": 2, "keep": False}, "memory": {"kv_heads": 4, "batch"
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_page_has_the_numbers_to_compare_and_says_them(name, model):
-    html = FIGURES[name](model).to_html()
-    payload = json.loads(re.search(r'application/json">(.*?)</script>', html, re.DOTALL)[1])
-    assert len(payload["checks"]) >= 10
-    assert "{" not in re.search(r'<img alt="([^"]*)"', html)[1]
-    assert "{" not in re.search(r"<output[^>]*>(.*?)</output>", html)[1]
-    assert len(html) < 120_000
+    check_page(FIGURES[name](model), n_checks=10)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_widgets_of_a_running_kernel_draw_and_say_the_same(name, model):
-    figure: LiveFigure = FIGURES[name](model)
-    box = figure.live()
-    names = [control.name for control in figure.controls]
-    knobs = dict(zip(names, box.children, strict=False))
-    picture, readout = box.children[len(names) : len(names) + 2]
-    before = picture.value
-    for knob, value in MOVES[name].items():
-        knobs[knob].value = value
-    values = {control.name: control.value for control in figure.controls} | MOVES[name]
-    assert picture.value != before
-    assert readout.value == figure.readout_text(values)
+    check_widgets(FIGURES[name](model), MOVES[name])
 
 
 # The pictures that stand still

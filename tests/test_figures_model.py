@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 
@@ -14,6 +13,7 @@ pytest.importorskip("ipywidgets")
 import matplotlib
 import matplotlib.pyplot as plt
 import torch
+from live_figures import check_page, check_widgets
 
 from llama_tutorial import PRESETS, Transformer, figures
 from llama_tutorial.figures import model as live
@@ -214,25 +214,11 @@ MOVES = {
 
 
 def test_page_has_the_numbers_to_compare_and_says_them(figure):
-    html = figure.to_html()
-    payload = json.loads(re.search(r'application/json">(.*?)</script>', html, re.DOTALL)[1])
-    assert len(payload["checks"]) >= 10
-    assert "{" not in re.search(r'<img alt="([^"]*)"', html)[1]
-    assert "{" not in re.search(r"<output[^>]*>(.*?)</output>", html)[1]
-    assert len(html) < 400_000
+    check_page(figure, n_checks=10, size=400_000)
 
 
 def test_widgets_of_a_running_kernel_draw_and_say_the_same(figure):
-    box = figure.live()
-    names = [control.name for control in figure.controls]
-    knobs = dict(zip(names, box.children, strict=False))
-    picture, readout = box.children[len(names) : len(names) + 2]
-    before, moves = picture.value, MOVES[figure.name]
-    for knob, value in moves.items():
-        knobs[knob].value = value
-    values = {control.name: control.value for control in figure.controls} | moves
-    assert picture.value != before
-    assert readout.value == figure.readout_text(values)
+    check_widgets(figure, MOVES[figure.name])
 
 
 @pytest.mark.parametrize("station", ["embedding", "layer 3: SwiGLU", "last norm", "output head"])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 
 import pytest
 
@@ -16,6 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import oracles
 import torch
+from live_figures import check_page, check_widgets
 
 from llama_tutorial import figures
 from llama_tutorial.figures import swiglu as live
@@ -118,27 +117,12 @@ def test_words_are_computed_from_the_numbers_that_the_page_has():
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_page_has_the_numbers_to_compare_and_says_them(name):
-    html = FIGURES[name]().to_html()
-    payload = json.loads(re.search(r'application/json">(.*?)</script>', html, re.DOTALL)[1])
-    assert len(payload["checks"]) >= 7
-    assert "{" not in re.search(r'<img alt="([^"]*)"', html)[1]
-    assert "{" not in re.search(r"<output[^>]*>(.*?)</output>", html)[1]
-    assert len(html) < 160_000
+    check_page(FIGURES[name](), size=160_000)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_widgets_of_a_running_kernel_draw_and_say_the_same(name):
-    figure: LiveFigure = FIGURES[name]()
-    box = figure.live()
-    names = [control.name for control in figure.controls]
-    knobs = dict(zip(names, box.children, strict=False))
-    picture, readout = box.children[len(names) : len(names) + 2]
-    before = picture.value
-    for knob, value in MOVES[name].items():
-        knobs[knob].value = value
-    values = {control.name: control.value for control in figure.controls} | MOVES[name]
-    assert picture.value != before
-    assert readout.value == figure.readout_text(values).replace('"', "&quot;")
+    check_widgets(FIGURES[name](), MOVES[name])
 
 
 def test_gate_picture_has_the_factor_as_the_slope():

@@ -83,3 +83,19 @@ def site(book: Path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture
+def show(browser):
+    """Puts a figure into a page without network; an error in its script fails the test."""
+    context = browser.new_context(offline=True)
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(error.message))
+
+    def put(figure):
+        page.set_content(f"<!doctype html><body>{figure.to_html()}")
+        return page.locator("figure.lt-figure")
+
+    yield put
+    context.close()
+    assert errors == []

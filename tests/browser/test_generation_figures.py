@@ -9,24 +9,13 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
+from browser.live import SET
 
-from llama_tutorial import figures
 from llama_tutorial.figures import generation
 from llama_tutorial.gqa import attention_weights
 
 PIECES = [f"▁t{i}" for i in range(300)]
 TEXT = ["<s>", *(f"{'▁' * (i % 3 > 0)}w{i}" for i in range(30)), "<i>"]
-
-# Puts every control where it is told and tells the numbers.
-MOVE = """(figure, values) => {
-  for (const [name, value] of Object.entries(values)) {
-    const input = figure.querySelector(`[data-name=${name}]`);
-    const { stops } = input.dataset;
-    input.value = stops ? JSON.parse(stops).indexOf(value) : JSON.stringify(value);
-  }
-  figure.querySelector("[data-name]").dispatchEvent(new Event("input"));  // one drawing for all
-  return figure.numbers;
-}"""
 
 
 def _places():
@@ -37,22 +26,6 @@ def _places():
     sure = torch.full((300,), -6.0, dtype=torch.float64)
     sure[7] = 6
     return {"wild": wild, "level": level, "sure": sure}
-
-
-@pytest.fixture
-def show(browser):
-    """Puts a figure into a page without network; an error in its script fails the test."""
-    context = browser.new_context(offline=True)
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(error.message))
-
-    def put(figure: figures.LiveFigure):
-        page.set_content(f'<!doctype html><html lang="en"><body>{figure.to_html()}')
-        return page.locator("figure.lt-figure")
-
-    yield put
-    context.close()
-    assert errors == []
 
 
 def _same(shown, expected):
@@ -76,12 +49,12 @@ def test_every_cut_is_the_packages(show):
     }
     for n, values in enumerate(itertools.product(*knobs.values())):
         setting = dict(zip(knobs, values, strict=True)) | {"u": round(0.005 + n % 100 / 100, 3)}
-        _same(figure.evaluate(MOVE, setting), computed.numbers(**setting))
+        _same(figure.evaluate(SET, setting), computed.numbers(**setting))
 
 
 def test_bars_and_names_show_what_was_cut(show):
     figure = show(generation.cuts(_places(), PIECES))
-    figure.evaluate(MOVE, {"place": "wild", "k": 3})
+    figure.evaluate(SET, {"place": "wild", "k": 3})
     texts = figure.locator(".lt-stage text").all_text_contents()
     assert texts.count("cut") == generation.N_BARS - 3
     assert figure.locator(".lt-stage text[text-decoration]").count() == generation.N_BARS - 3
@@ -91,7 +64,7 @@ def test_bars_and_names_show_what_was_cut(show):
 def test_the_drawn_token_is_named_beside_the_pointer(show):
     figure = show(generation.cuts(_places(), PIECES))
     for u in (0.005, 0.505, 0.995):
-        shown = figure.evaluate(MOVE, {"place": "wild", "temperature": 1, "u": u})
+        shown = figure.evaluate(SET, {"place": "wild", "temperature": 1, "u": u})
         said = figure.locator(".lt-stage").text_content()
         assert f"draws {shown['drawn']}" in said
 
@@ -108,13 +81,13 @@ def test_every_row_of_every_head_is_the_packages(show):
     for layer, head in itertools.product((1, 2, 3), (1, 2, 3, 4)):
         for query in range(0, len(TEXT), 3):
             setting = {"layer": layer, "head": head, "query": query}
-            _same(figure.evaluate(MOVE, setting), computed.numbers(**setting))
+            _same(figure.evaluate(SET, setting), computed.numbers(**setting))
 
 
 def test_words_are_underlined_by_their_weights(show):
     computed = _attention()
     figure = show(computed)
-    figure.evaluate(MOVE, {"layer": 2, "head": 3, "query": 11})
+    figure.evaluate(SET, {"layer": 2, "head": 3, "query": 11})
     row = generation.row_of(computed.data["weights"][1][2], 11)
     given = figure.evaluate(
         """figure => [...figure.querySelectorAll(".lt-word")].map((word) =>

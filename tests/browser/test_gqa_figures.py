@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
+from browser.live import SET
 
 from llama_tutorial import ModelConfig, Transformer, figures
 from llama_tutorial.figures import gqa
@@ -16,19 +17,6 @@ from llama_tutorial.figures import gqa
 LETTERS = "abcdefgh"
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 0]]
 N_NEW = 4
-
-# Puts controls at given values as a reader would and tells the numbers.
-SET = """(figure, values) => {
-  for (const input of figure.querySelectorAll("[data-name]")) {
-    if (!(input.dataset.name in values)) continue;
-    const value = values[input.dataset.name];
-    if (input.dataset.stops) input.value = JSON.parse(input.dataset.stops).indexOf(value);
-    else if (input.type === "checkbox") input.checked = value;
-    else input.value = JSON.stringify(value);
-    input.dispatchEvent(new Event("input"));
-  }
-  return figure.numbers;
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -39,22 +27,6 @@ def decode() -> figures.LiveFigure:
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return gqa.decode(model, PROMPTS, N_NEW, LETTERS)
-
-
-@pytest.fixture
-def show(browser):
-    """Puts a figure into a page without network; an error in its script fails the test."""
-    context = browser.new_context(offline=True)
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(error.message))
-
-    def put(figure: figures.LiveFigure):
-        page.set_content(f"<!doctype html><body>{figure.to_html()}")
-        return page.locator("figure.lt-figure")
-
-    yield put
-    context.close()
-    assert errors == []
 
 
 def test_every_setting_of_the_decode(show, decode):

@@ -13,26 +13,13 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 from browser.fixtures import turning
+from browser.live import SET
 from notebooks import chapters, read
 
 from llama_tutorial import figures
 
 PHONE = {"width": 390, "height": 844}
 
-# Puts the controls at given values, as a reader would, and tells what the figure then says.
-SET = """(figure, values) => {
-  for (const input of figure.querySelectorAll("[data-name]")) {
-    const value = values[input.dataset.name];
-    if (input.dataset.stops)
-      input.value = JSON.parse(input.dataset.stops).findIndex((one) => one === value);
-    else if (input.type === "checkbox") input.checked = value;
-    else if (input.tagName === "SELECT")  // Python writes 4.0 where JavaScript writes 4
-      input.selectedIndex = [...input.options].findIndex((one) => JSON.parse(one.value) === value);
-    else input.value = value;
-    input.dispatchEvent(new Event("input"));
-  }
-  return figure.numbers;
-}"""
 PAYLOAD = "figure => figure.querySelector(\"script[type='application/json']\").textContent"
 SEEN = """figure => JSON.stringify([
   figure.querySelector(".lt-stage").innerHTML, figure.querySelector(".lt-readout")?.textContent

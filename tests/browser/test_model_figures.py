@@ -9,20 +9,12 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
+from browser.live import SET
 
 from llama_tutorial import PRESETS, Transformer, figures
 from llama_tutorial.figures import model as live
 
 IDS = [1, 7, 3, 30, 12, 7]
-
-# Moves one control as a reader would and tells the numbers.
-MOVE = """(figure, [name, value]) => {
-  const input = figure.querySelector(`[data-name=${name}]`);
-  const { stops } = input.dataset;
-  input.value = stops ? JSON.parse(stops).indexOf(value) : JSON.stringify(value);
-  input.dispatchEvent(new Event("input"));
-  return figure.numbers;
-}"""
 
 
 class Pieces:
@@ -45,38 +37,22 @@ def walk():
     return live.walk(model, Pieces(), "")
 
 
-@pytest.fixture
-def show(browser):
-    """Puts a figure into a page without network; an error in its script fails the test."""
-    context = browser.new_context(offline=True)
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(error.message))
-
-    def put(figure: figures.LiveFigure):
-        page.set_content(f"<!doctype html><body>{figure.to_html()}")
-        return page.locator("figure.lt-figure")
-
-    yield put
-    context.close()
-    assert errors == []
-
-
 def test_every_station_at_every_token(show, walk):
     figure = show(walk)
     for token in range(len(IDS)):
-        figure.evaluate(MOVE, ["token", token])
+        figure.evaluate(SET, {"token": token})
         for station in live.stations(3):
-            shown = figure.evaluate(MOVE, ["station", station])
+            shown = figure.evaluate(SET, {"station": station})
             assert shown == figures.rounded(walk.numbers(station, token, 1)), (station, token)
 
 
 def test_every_head_looks_where_the_model_looks(show, walk):
     figure = show(walk)
-    figure.evaluate(MOVE, ["token", 5])
+    figure.evaluate(SET, {"token": 5})
     for station in ("layer 1: attention", "layer 3: attention"):
-        figure.evaluate(MOVE, ["station", station])
+        figure.evaluate(SET, {"station": station})
         for head in (1, 2, 3, 4):
-            shown = figure.evaluate(MOVE, ["head", head])
+            shown = figure.evaluate(SET, {"head": head})
             assert shown == figures.rounded(walk.numbers(station, 5, head))
 
 
@@ -91,7 +67,7 @@ def test_picture_shows_the_panels_of_its_station(show, walk):
         "output head": ["normed", "best guess for the next"],
     }
     for station, wanted in titles.items():
-        figure.evaluate(MOVE, ["station", station])
+        figure.evaluate(SET, {"station": station})
         shown = figure.locator(".lt-stage text").all_text_contents()
         assert [text for text in wanted if text in shown] == wanted, station
         active = figure.locator(".lt-stage rect[stroke-width='2.6']")
@@ -102,7 +78,7 @@ def test_part_of_the_route_behind_is_as_long_as_the_way(show, walk):
     figure = show(walk)
     ends = []
     for station in live.stations(3):
-        figure.evaluate(MOVE, ["station", station])
+        figure.evaluate(SET, {"station": station})
         ends.append(float(figure.locator(".lt-stage circle[r='7']").get_attribute("cx")))
     steps = [after - before for before, after in itertools.pairwise(ends)]
     assert min(steps) == pytest.approx(max(steps))
@@ -112,13 +88,13 @@ def test_part_of_the_route_behind_is_as_long_as_the_way(show, walk):
 @pytest.mark.parametrize("model", live.MODELS)
 def test_memory_of_every_model(show, model):
     figure = show(live.memory())
-    figure.evaluate(MOVE, ["model", model])
+    figure.evaluate(SET, {"model": model})
     for use in live.USES.values():
-        figure.evaluate(MOVE, ["use", use])
+        figure.evaluate(SET, {"use": use})
         for width in (4, 2, 1):
-            figure.evaluate(MOVE, ["width", width])
+            figure.evaluate(SET, {"width": width})
             for texts in (1, 8, 32):
-                shown = figure.evaluate(MOVE, ["texts", texts])
+                shown = figure.evaluate(SET, {"texts": texts})
                 expected = live.memory_numbers(model, use, width, texts)
                 assert shown.pop("fits") == expected.pop("fits")
                 assert shown == pytest.approx(expected, rel=1e-12)

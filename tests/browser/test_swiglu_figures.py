@@ -7,36 +7,12 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
+from browser.live import SET
 
 from llama_tutorial import figures
 from llama_tutorial.figures import swiglu
 
 WORDS = ["Once", "upon", "a", "time", "a", "fox", "<s>", "“quoted”"]
-
-# Moves one control as a reader would and tells the numbers.
-MOVE = """(figure, [name, value]) => {
-  const input = figure.querySelector(`[data-name=${name}]`);
-  const { stops } = input.dataset;
-  input.value = stops ? JSON.parse(stops).indexOf(value) : JSON.stringify(value);
-  input.dispatchEvent(new Event("input"));
-  return figure.numbers;
-}"""
-
-
-@pytest.fixture
-def show(browser):
-    """Puts a figure into a page without network; an error in its script fails the test."""
-    context = browser.new_context(offline=True)
-    page, errors = context.new_page(), []
-    page.on("pageerror", lambda error: errors.append(error.message))
-
-    def put(figure: figures.LiveFigure):
-        page.set_content(f"<!doctype html><body>{figure.to_html()}")
-        return page.locator("figure.lt-figure")
-
-    yield put
-    context.close()
-    assert errors == []
 
 
 def words_figure() -> figures.LiveFigure:
@@ -60,10 +36,10 @@ def same(shown, expected):
 @pytest.mark.parametrize("kind", swiglu.GATES.values())
 def test_every_gate_at_every_stop(show, kind):
     figure = show(swiglu.gate())
-    figure.evaluate(MOVE, ["kind", kind])
-    figure.evaluate(MOVE, ["up", -1.7])
+    figure.evaluate(SET, {"kind": kind})
+    figure.evaluate(SET, {"up": -1.7})
     for stop in swiglu.gate().controls[1].values:
-        shown = figure.evaluate(MOVE, ["gate", stop])
+        shown = figure.evaluate(SET, {"gate": stop})
         same(shown, swiglu.gate_numbers(kind, stop, -1.7))
 
 
@@ -77,7 +53,7 @@ def test_line_lies_down_where_the_gate_closes_and_stands_up_where_it_opens(show)
 
     slopes = []
     for stop in (-1.3, 0.0, 1.0, 3.0):
-        figure.evaluate(MOVE, ["gate", stop])
+        figure.evaluate(SET, {"gate": stop})
         slopes.append(slope())
     assert slopes == sorted(slopes)
     assert slopes[0] < 0 == slopes[1]
@@ -89,12 +65,12 @@ def test_line_lies_down_where_the_gate_closes_and_stands_up_where_it_opens(show)
 @pytest.mark.parametrize("angle", [0, 60, 90, 180])
 def test_unit_at_points_of_the_plane(show, kind, angle):
     figure = show(swiglu.plane())
-    figure.evaluate(MOVE, ["kind", kind])
-    figure.evaluate(MOVE, ["angle", angle])
+    figure.evaluate(SET, {"kind": kind})
+    figure.evaluate(SET, {"angle": angle})
     for first in (-3.0, -1.5, 0.0, 2.5):
-        figure.evaluate(MOVE, ["first", first])
+        figure.evaluate(SET, {"first": first})
         for second in (-2.0, 0.5, 3.0):
-            shown = figure.evaluate(MOVE, ["second", second])
+            shown = figure.evaluate(SET, {"second": second})
             same(shown, swiglu.plane_numbers(kind, angle, first, second))
 
 
@@ -110,7 +86,7 @@ def test_stripes_of_the_plain_unit_break_when_the_gate_comes_in(show):
         return columns
 
     assert all(len(looks) == 1 for looks in field().values())
-    figure.evaluate(MOVE, ["kind", "gated"])
+    figure.evaluate(SET, {"kind": "gated"})
     right = field()[max(field(), key=float)]
     assert len({fill for fill, _ in right}) == 2
     assert len(right) > 10
@@ -120,11 +96,11 @@ def test_words_at_every_place_unit_and_layer(show):
     made = words_figure()
     figure = show(made)
     for layer in ("layer 1", "layer 2"):
-        figure.evaluate(MOVE, ["layer", layer])
+        figure.evaluate(SET, {"layer": layer})
         for unit in (1, 2, 3, 4):
-            figure.evaluate(MOVE, ["unit", unit])
+            figure.evaluate(SET, {"unit": unit})
             for place in range(len(WORDS)):
-                shown = figure.evaluate(MOVE, ["place", place])
+                shown = figure.evaluate(SET, {"place": place})
                 same(shown, made.numbers(layer=layer, unit=unit, place=place))
 
 

@@ -1,0 +1,19 @@
+"""Moving a live figure in a browser as a reader would."""
+
+from __future__ import annotations
+
+# Puts the controls that are named at given values, and tells what the figure then says.
+SET = """(figure, values) => {
+  for (const input of figure.querySelectorAll("[data-name]")) {
+    if (!(input.dataset.name in values)) continue;
+    const value = values[input.dataset.name];
+    if (input.dataset.stops)
+      input.value = JSON.parse(input.dataset.stops).findIndex((one) => one === value);
+    else if (input.type === "checkbox") input.checked = value;
+    else if (input.tagName === "SELECT")  // Python writes 4.0 where JavaScript writes 4
+      input.selectedIndex = [...input.options].findIndex((one) => JSON.parse(one.value) === value);
+    else input.value = value;
+    input.dispatchEvent(new Event("input"));
+  }
+  return figure.numbers;
+}"""
