@@ -76,7 +76,7 @@ class KVCache:
         device: Of the entries. Give the model's.
 
     Attributes:
-        k: Keys, ``(n_layers, B, K, S_max, h)``.
+        k: Keys, ``(B, K, S_max, h)`` for each layer.
         v: Values, likewise.
         length: Positions filled in each row: int64 ``(B,)``, on the CPU, where it is read.
 
@@ -102,14 +102,15 @@ class KVCache:
                 f"context of {config.max_seq_len}"
             )
         slots = (batch_size, config.n_kv_heads, self.max_seq_len, config.head_dim)
-        self.k = torch.zeros(config.n_layers, *slots, dtype=dtype, device=device)
-        self.v = torch.zeros_like(self.k)
+        # A tensor for each layer: of one for all, the compiler would copy the whole at every write.
+        self.k = [torch.zeros(slots, dtype=dtype, device=device) for _ in range(config.n_layers)]
+        self.v = [torch.zeros_like(k) for k in self.k]
         self.length = torch.zeros(batch_size, dtype=torch.int64, device="cpu")
 
     @property
     def batch_size(self) -> int:
         """Number of rows, B."""
-        return self.k.shape[1]
+        return self.k[0].shape[0]
 
     def reset(self) -> None:
         """Forget everything. The old entries stay in memory, but behind the length."""
@@ -127,10 +128,8 @@ class KVCache:
                 f"the cache is full: {n_new} tokens at position {stop - n_new} need {stop} slots, "
                 f"max_seq_len is {self.max_seq_len}; make a longer cache, or reset() this one"
             )
-        start = start if isinstance(start, int) else start.to(self.k.device)
-        return [
-            LayerCache(self.k[layer], self.v[layer], start, stop) for layer in range(len(self.k))
-        ]
+        start = start if isinstance(start, int) else start.to(self.k[0].device)
+        return [LayerCache(k, v, start, stop) for k, v in zip(self.k, self.v, strict=True)]
 
     def advance(self, start: int | Int[Tensor, " B"], n_new: int) -> None:
         """Note that ``n_new`` tokens from ``start`` on have been stored in every layer."""

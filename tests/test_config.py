@@ -125,7 +125,7 @@ def test_grouped_heads_shrink_the_70b_cache_eightfold():
 def test_cache_bytes_equal_the_allocated_ones(dtype):
     config = small_models.LLAMA.replace(n_kv_heads=2)
     cache = KVCache(config, batch_size=3, max_seq_len=5, dtype=dtype)
-    allocated = cache.k.nbytes + cache.v.nbytes
+    allocated = sum(slots.nbytes for slots in (*cache.k, *cache.v))
     assert allocated == 3 * 5 * config.kv_bytes_per_token(dtype)
 
 

@@ -96,8 +96,8 @@ def test_what_lies_behind_the_length_is_never_seen():
     model = double_model("llama-gqa")
     tokens = small_models.random_tokens(model.config, 2, 8)
     clean, dirty = double_cache(model, 2), double_cache(model, 2)
-    dirty.k.normal_()
-    dirty.v.normal_()
+    for slots in (*dirty.k, *dirty.v):
+        slots.normal_()
     for cache in (clean, dirty):
         cache.length = torch.tensor([0, 0])
         model(tokens[:, :5], cache)
@@ -136,7 +136,7 @@ def test_gradients_end_at_the_entries_of_earlier_passes():
     tokens = small_models.random_tokens(model.config, 1, 7)
     cache = double_cache(model)
     first, second = model(tokens[:, :4], cache), model(tokens[:, 4:], cache)
-    assert not cache.k.requires_grad
+    assert not any(k.requires_grad for k in cache.k)
     close(torch.cat((first, second), dim=1), model(tokens))
     (first.sum() + second.sum()).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
@@ -152,10 +152,10 @@ def test_slot_is_position():
     keys, values = layers[1].update(k, v)
     assert keys.shape == (2, 2, 5, 6)
     assert torch.equal(keys[:, :, 3:5], k)
-    assert torch.equal(cache.v[1, :, :, 3:5], v)
-    assert torch.equal(values, cache.v[1, :, :, :5])
-    assert not cache.k[[0, 2]].any()
-    assert not cache.k[1, :, :, [0, 1, 2, 5]].any()
+    assert torch.equal(cache.v[1][:, :, 3:5], v)
+    assert torch.equal(values, cache.v[1][:, :, :5])
+    assert not any(cache.k[layer].any() for layer in (0, 2))
+    assert not cache.k[1][:, :, [0, 1, 2, 5]].any()
 
 
 def test_slot_is_position_in_every_row():
@@ -163,8 +163,8 @@ def test_slot_is_position_in_every_row():
     k, v = torch.rand(2, 2, 2, 6), torch.rand(2, 2, 2, 6)
     keys, _ = cache.layers(torch.tensor([4, 1]), 2)[0].update(k, v)
     assert keys.shape == (2, 2, 6, 6)
-    assert torch.equal(cache.k[0, 0, :, 4:6], k[0])
-    assert torch.equal(cache.v[0, 1, :, 1:3], v[1])
+    assert torch.equal(cache.k[0][0, :, 4:6], k[0])
+    assert torch.equal(cache.v[0][1, :, 1:3], v[1])
     assert cache.k[0].count_nonzero() == k.numel()
 
 
@@ -178,16 +178,16 @@ def test_nothing_is_copied():
 
 
 def test_a_shorter_context_takes_less_memory():
-    assert KVCache(CONFIG, 2, 6).k.shape == (3, 2, 2, 6, 6)
-    assert KVCache(CONFIG).k.shape == (3, 1, 2, CONFIG.max_seq_len, 6)
+    assert [k.shape for k in KVCache(CONFIG, 2, 6).k] == 3 * [(2, 2, 6, 6)]
+    assert [v.shape for v in KVCache(CONFIG).v] == 3 * [(1, 2, CONFIG.max_seq_len, 6)]
     assert KVCache(CONFIG).batch_size == 1
     assert KVCache(CONFIG, 4).batch_size == 4
 
 
 def test_entries_take_the_given_dtype_and_device():
     cache = KVCache(CONFIG, dtype=torch.bfloat16, device="meta")
-    assert (cache.k.dtype, cache.v.dtype) == (torch.bfloat16, torch.bfloat16)
-    assert (cache.k.device.type, cache.v.device.type) == ("meta", "meta")
+    assert (cache.k[0].dtype, cache.v[2].dtype) == (torch.bfloat16, torch.bfloat16)
+    assert (cache.k[0].device.type, cache.v[2].device.type) == ("meta", "meta")
     assert cache.length.device.type == "cpu"
     assert cache.length.dtype == torch.int64
 

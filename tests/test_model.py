@@ -408,7 +408,7 @@ def test_all_layers_share_one_mask():
     for layer in model.layers:
         layer.register_forward_pre_hook(lambda _layer, arguments: masks.append(arguments[2]))
     tokens, cache = small_models.random_tokens(model.config, 2, 6), KVCache(model.config, 2)
-    cache.k, cache.v = cache.k.double(), cache.v.double()
+    cache.k, cache.v = ([slots.double() for slots in side] for side in (cache.k, cache.v))
     model(tokens, cache)
     assert masks == [None, None]
     model(tokens[:, :1], cache)
