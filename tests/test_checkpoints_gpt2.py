@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from checkpoint_checks import refused
 from huggingface_models import (
     GPT2S,
     change_config,
@@ -32,13 +33,6 @@ def hf():
 def folder(tmp_path, hf):
     hf.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
-
-
-def refused(folder):
-    with pytest.raises(ValueError, match="model") as error:
-        load_model(folder)
-    assert str(folder) in str(error.value)
-    return str(error.value)
 
 
 def rewrite(folder, change):

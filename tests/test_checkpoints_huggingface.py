@@ -7,6 +7,7 @@ import struct
 
 import pytest
 import torch
+from checkpoint_checks import listing, refused, same_weights
 from huggingface_models import (
     LLAMA,
     LLAMAS,
@@ -42,25 +43,6 @@ def folder(tmp_path, hf):
     """A folder as transformers writes it, that can be damaged."""
     hf.save_pretrained(tmp_path / "model")
     return tmp_path / "model"
-
-
-def same_weights(model, other):
-    state, expected = model.state_dict(), other.state_dict()
-    assert list(state) == list(expected)
-    for name, tensor in expected.items():
-        assert state[name].dtype == tensor.dtype
-        assert torch.equal(state[name], tensor), name
-
-
-def listing(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def refused(folder, kind=ValueError):
-    with pytest.raises(kind) as error:
-        load_model(folder)
-    assert str(folder) in str(error.value)
-    return str(error.value)
 
 
 # From transformers

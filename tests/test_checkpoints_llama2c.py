@@ -9,6 +9,7 @@ import struct
 import numpy as np
 import pytest
 import torch
+from checkpoint_checks import same_weights
 from small_models import LLAMA, NAMED, random_model, random_tokens
 from torch.testing import assert_close
 
@@ -18,14 +19,6 @@ from llama_tutorial.checkpoints import llama2c
 HOLDABLE = ["llama", "llama-gqa", "llama-mqa", "llama-tied", "llama-odd-sizes", "llama-one-head"]
 FORMATS = {"llama2c": 0, "llama2c-v1": 1, "llama2c-int8": 2}
 BOS = 1
-
-
-def same_weights(model, other):
-    state, expected = model.state_dict(), other.state_dict()
-    assert list(state) == list(expected)
-    for name, tensor in expected.items():
-        assert state[name].dtype == tensor.dtype
-        assert torch.equal(state[name], tensor), name
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 import torch
+from checkpoint_checks import listing, refused, same_weights
 from oracles import decoder
 from small_models import LLAMA, NAMED, float64_weights, random_model, random_tokens
 from torch.testing import assert_close
@@ -60,25 +61,6 @@ def write_as_meta(model, folder, shards=1, change=None, **params):
             change(number, tensors)
         torch.save(tensors, folder / f"consolidated.{number:02}.pth")
     return folder
-
-
-def same_weights(model, other):
-    state, expected = model.state_dict(), other.state_dict()
-    assert list(state) == list(expected)
-    for name, tensor in expected.items():
-        assert state[name].dtype == tensor.dtype
-        assert torch.equal(state[name], tensor), name
-
-
-def listing(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def refused(folder, kind=ValueError):
-    with pytest.raises(kind) as error:
-        load_model(folder)
-    assert str(folder) in str(error.value)
-    return str(error.value)
 
 
 # As Meta publishes it

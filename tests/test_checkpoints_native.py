@@ -10,6 +10,7 @@ import sys
 
 import pytest
 import torch
+from checkpoint_checks import listing, refused, same_weights
 from small_models import EVERY, GPT2, LLAMA, NAMED, random_model, random_tokens
 from torch.testing import assert_close
 
@@ -25,18 +26,6 @@ def saved(tmp_path):
     folder = tmp_path / "model"
     save_model(random_model(LLAMA), folder)
     return folder
-
-
-def same_weights(model, other):
-    state, expected = model.state_dict(), other.state_dict()
-    assert list(state) == list(expected)
-    for name, tensor in expected.items():
-        assert state[name].dtype == tensor.dtype
-        assert torch.equal(state[name], tensor), name
-
-
-def listing(folder):
-    return sorted(path.name for path in folder.iterdir())
 
 
 # There and back
@@ -283,13 +272,6 @@ def test_a_model_that_is_not_as_its_config_says_is_not_saved(tmp_path):
 
 
 # Damaged and foreign
-
-
-def refused(folder, kind=ValueError):
-    with pytest.raises(kind) as error:
-        load_model(folder)
-    assert str(folder) in str(error.value)
-    return str(error.value)
 
 
 def rewrite_tensors(folder, change):
