@@ -59,8 +59,8 @@ def cuts(places: Mapping[str, Sequence[float] | Tensor], pieces: Sequence[str]) 
         ],
         render=render,
         numbers=numbers,
-        readout="{kept} tokens can be drawn; {cut} % of the probability was cut away. It is like "
-        "choosing among {choices} equally likely tokens. Drawn: “{drawn}”.",
+        readout="Tokens left: {kept}; {cut} % of the probability is cut away. As uncertain as "
+        "{choices} equal choices. Drawn: “{drawn}”.",
         alt="Bars for the likeliest tokens after “{place}”, at temperature {temperature}, top-k "
         "{k}, top-p {p}: {tokens}, now drawn with probabilities {shares}. Below them the unit "
         "interval, divided among the tokens that are left; the random number {u} falls to {drawn}.",
@@ -182,8 +182,8 @@ def attention(
         ],
         render=render,
         numbers=numbers,
-        readout="Layer {layer}, head {head}. Position {query}, “{token}”, looks at {looks}; "
-        "{start} % on the first token, {back} tokens back on average.",
+        readout="Position {query} looks at {looks}; {start} % at the first token, {back} tokens "
+        "back on average.",
         alt="A map of the weights of layer {layer}, head {head}: queries downward, keys to the "
         "right. Position {query}, “{token}”, looks at {looks}.",
         caption="The text, and under each token a bar as thick as the weight that the framed "

@@ -44,7 +44,7 @@ def network_map(n_layers: int) -> Figure:
     for height, words, shape, marks in _MAP:
         inside = 3 < height < 8
         _part(axes, 4.6 if inside else 2.6, height, words, marks)
-        axes.text(8.6, height, shape, ha="left", va="center", fontsize=8)
+        axes.text(8.45, height, shape, ha="left", va="center")
     for read, write in ((7.1, 6.2), (4.5, 3.6)):
         _arrow(axes, (1.1, read), (2.85, read))
         _arrow(axes, (4.6, read - 0.3), (4.6, write + 0.32))
@@ -56,7 +56,7 @@ def network_map(n_layers: int) -> Figure:
         _arrow(axes, (x, start), (x, end))
     box = {"fill": False, "edgecolor": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
     axes.add_patch(plt.Rectangle((1.75, 2.75), 6.45, 5.15, **box))
-    axes.text(8.05, 2.9, f"one block, {n_layers} of them", ha="right", fontsize=8)
+    axes.text(8.05, 2.88, f"one block, {n_layers} of them", ha="right")
     axes.set(xlim=(0.2, 10.4), ylim=(-0.1, 10.4))
     axes.axis("off")
     return figure
@@ -72,8 +72,8 @@ def _part(axes: Any, x: float, height: float, words: str, marks: str) -> None:
     for number, mark in enumerate(marks):
         place = left + width + 0.45 + 0.62 * number
         look = {"markerfacecolor": "none", "markeredgecolor": ORANGE, "markeredgewidth": 1.8}
-        axes.plot([place], [height], "o", markersize=12, **look)
-        axes.text(place, height - 0.03, mark, ha="center", va="center", fontsize=8.5)
+        axes.plot([place], [height], "o", markersize=13, **look)
+        axes.text(place, height - 0.03, mark, ha="center", va="center")
 
 
 def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:

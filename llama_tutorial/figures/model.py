@@ -17,6 +17,7 @@ from llama_tutorial.config import PRESETS
 from llama_tutorial.figures import model_plots as plots
 from llama_tutorial.figures.controls import Select, Slider, Stops
 from llama_tutorial.figures.live import LiveFigure
+from llama_tutorial.figures.model_plots import IN_A_LAYER, additions_before
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.gqa import attention_weights
 from llama_tutorial.model import Transformer
@@ -26,7 +27,6 @@ from llama_tutorial.swiglu import SwiGLU
 FEATURES = 32  # columns of a picture: the first features of a vector
 GUESSES = 3
 _HEATS = ("stream", "normed", "added", "hidden")
-IN_A_LAYER = ("norm", "attention", "attention added", "second norm", "SwiGLU", "SwiGLU added")
 
 
 @torch.no_grad()
@@ -201,14 +201,6 @@ def walk_numbers(data: dict[str, Any], stop: int, token: int, head: int) -> dict
     }
 
 
-def additions_before(stop: int, n_layers: int) -> int:
-    """How many sub-layers have been added to the stream at a station, that one included."""
-    if stop == 0:
-        return 0
-    layer, place = divmod(stop - 1, len(IN_A_LAYER))
-    return min(2 * layer + (place >= 2) + (place >= 5), 2 * n_layers)
-
-
 GB = 10**9
 MODELS = ("gpt2", "llama-2-7b", "llama-2-13b", "llama-2-70b")
 CARDS = {"16 GB card": 16, "24 GB card": 24, "80 GB card": 80}
@@ -258,7 +250,7 @@ def memory() -> LiveFigure:
         ],
         render=lambda **given: plots.memory(memory_numbers(**given), CARDS),
         numbers=memory_numbers,
-        readout="{total} GB: weights {weights}, cache {cache}, gradients and AdamW {training}. "
+        readout="{total} GB: weights {weights}, cache {cache}, training {training}. "
         "Smallest card: {fits}.",
         alt="A bar of {total} gigabytes beside the sizes of three graphics cards: weights "
         "{weights}, cache {cache}, gradients and optimiser {training}. Smallest card: {fits}.",

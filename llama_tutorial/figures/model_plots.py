@@ -15,7 +15,10 @@ from llama_tutorial.config import ModelConfig
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, GREEN, INK, ORANGE, PALETTE, ROSE, VIOLET
 
-_LINES = ("-", "--", (0, (1, 1.2)), "-.", (0, (5, 1, 1, 1)))
+# The stations of the walk in one layer.
+IN_A_LAYER = ("norm", "attention", "attention added", "second norm", "SwiGLU", "SwiGLU added")
+
+_HATCHES = ("", "//", "..", "\\\\", "xx")
 
 
 def forward_map(config: ModelConfig) -> Figure:
@@ -77,7 +80,7 @@ def stream_growth(sizes: Mapping[str, Sequence[float]]) -> Figure:
         sizes: Root mean squares, from the embedding on.
     """
     figure, axes = plt.subplots()
-    looks = zip((ORANGE, BLUE, ROSE, GREEN), _LINES[1:2] + _LINES[:1] + _LINES[2:], strict=False)
+    looks = ((ORANGE, "--"), (BLUE, "-"), (ROSE, (0, (1, 1.2))), (GREEN, "-."))
     for (name, size), (color, linestyle) in zip(sizes.items(), looks, strict=False):
         axes.plot(rounded(size), color=color, linestyle=linestyle, label=name)
     axes.set(xlabel="layers passed", ylabel="size of the stream (rms)", ylim=(0, None))
@@ -115,7 +118,7 @@ def budget(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     parts = list(next(iter(shares.values())))
     for y, one in enumerate(shares.values()):
         left = 0.0
-        for part, color, hatch in zip(parts, PALETTE, ("", "//", "..", "\\\\", "xx"), strict=False):
+        for part, color, hatch in zip(parts, PALETTE, _HATCHES, strict=False):
             width = rounded(one[part])
             style = {"facecolor": "none", "edgecolor": color, "linewidth": 1.2}
             axes.barh(y, width, left=left, height=0.62, hatch=hatch, **style)
@@ -125,7 +128,7 @@ def budget(shares: Mapping[str, Mapping[str, float]]) -> Figure:
             left = round(left + width, 6)
     handles = [
         plt.Rectangle((0, 0), 1, 1, facecolor="none", edgecolor=color, hatch=hatch, lw=1.2)
-        for _, color, hatch in zip(parts, PALETTE, ("", "//", "..", "\\\\", "xx"), strict=False)
+        for _, color, hatch in zip(parts, PALETTE, _HATCHES, strict=False)
     ]
     axes.legend(handles, parts, loc="lower left", bbox_to_anchor=(-0.2, 1), ncols=2)
     axes.set(yticks=range(len(shares)), yticklabels=list(shares), xlim=(0, 100))
@@ -136,10 +139,7 @@ def budget(shares: Mapping[str, Mapping[str, float]]) -> Figure:
 
 def walk(data: Mapping[str, Any], stop: int, station: str, token: int, head: int) -> Figure:
     """A station of the walk: what goes in, what comes out, and the guesses read out there."""
-    from llama_tutorial.figures.model import additions_before
-
-    n_layers = data["layers"]
-    additions = additions_before(stop, n_layers)
+    additions = additions_before(stop, data["layers"])
     figure, axes = plt.subplot_mosaic("ab;cc", figsize=(4.6, 4.1), height_ratios=[3, 1.2])
     for name, panel in zip("ab", panels(data, stop, head), strict=True):
         if panel is None:
@@ -154,13 +154,21 @@ def walk(data: Mapping[str, Any], stop: int, station: str, token: int, head: int
     return figure
 
 
+def additions_before(stop: int, n_layers: int) -> int:
+    """How many sub-layers have been added to the stream at a station, that one included."""
+    if stop == 0:
+        return 0
+    layer, place = divmod(stop - 1, len(IN_A_LAYER))
+    return min(2 * layer + (place >= 2) + (place >= 5), 2 * n_layers)
+
+
 def panels(data: Mapping[str, Any], stop: int, head: int) -> list[tuple[str, Any, int] | None]:
     """What goes into a station and what comes out: title, rows of numbers, and range of colour.
 
     None where words stand instead: the ids that go in, the guesses that come out.
     """
     L = data["layers"]
-    layer, place = divmod(max(stop - 1, 0), 6)
+    layer, place = divmod(max(stop - 1, 0), len(IN_A_LAYER))
     sublayer = 2 * layer + place // 3
 
     def panel(title: str, kind: str, place: int) -> tuple[str, Any, int]:

@@ -49,9 +49,8 @@ def shift() -> LiveFigure:
         ],
         render=_draw_shift,
         numbers=shift_numbers,
-        readout="In: mean {mean}, RMS {size}. Out of LayerNorm: mean {layer_mean}, RMS "
-        "{layer_size}. Out of RMSNorm: mean {rms_mean}, RMS {rms_size}. The two differ by up to "
-        "{apart}.",
+        readout="In: mean {mean}, RMS {size}. LayerNorm: mean {layer_mean}, RMS {layer_size}. "
+        "RMSNorm: mean {rms_mean}, RMS {rms_size}. Apart by up to {apart}.",
         alt="Three rows of eight bars: the activation with mean {mean} and RMS {size}; what "
         "LayerNorm makes of it, {layer}; what RMSNorm makes of it, {rms}.",
         caption="One activation of eight features, and what each norm makes of it. The hollow "
@@ -142,7 +141,7 @@ def axis() -> LiveFigure:
         numbers=axis_numbers,
         readout="Of the {earlier} positions before the changed one, {told} have another output "
         "now; of the {later} after it, {told_later}. Largest change before it: {leak}.",
-        alt="A grid of positions and features, darker where the output has changed. Token {token} "
+        alt="A grid of positions and features, filled where the output has changed. Token {token} "
         "was changed; {told} of the {earlier} positions before it and {told_later} of the {later} "
         "after it have another output.",
         caption="Eight positions of six features under RMSNorm. A square is filled where the "

@@ -92,8 +92,8 @@ def two_dimensions(step: float, query: Sequence[float], key: Sequence[float]) ->
         _corner(right, query, key, m * step, n * step)
     right.set_title("at 1 and 0, then 6 and 5")
     for axes in (left, right):
-        axes.axhline(0, color=INK, linewidth=0.6)
-        axes.axvline(0, color=INK, linewidth=0.6)
+        axes.axhline(0, 0.11, 0.89, color=INK, linewidth=0.6)
+        axes.axvline(0, 0.11, 0.89, color=INK, linewidth=0.6)
         axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), aspect="equal", xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     return figure

@@ -63,8 +63,7 @@ def gate() -> LiveFigure:
         ],
         render=_draw_gate,
         numbers=gate_numbers,
-        readout="Gate {gate}, so the factor is {factor}: an up value of {up} leaves as {passes}. "
-        "The gate is {state}.",
+        readout="Factor {factor}: an up value of {up} leaves as {passes}. The gate is {state}.",
         alt="Left, the factor over the gate: at {gate} it is {factor}. Right, what leaves over "
         "what arrives, a line of slope {factor}: {up} becomes {passes}. The gate is {state}.",
         caption="One hidden unit. Left: the gate function turns the gate's value into a factor. "
@@ -120,7 +119,7 @@ def plane() -> LiveFigure:
         ],
         render=_draw_plane,
         numbers=plane_numbers,
-        readout="At x = ({first}, {second}): w1·x = {gate}, w3·x = {up}, output {output}.",
+        readout="w1·x = {gate}, w3·x = {up}, output {output}.",
         alt="The output of one unit over two features, blue where positive, orange where negative; "
         "w3 is {angle} from w1. At x = ({first}, {second}) the output is {output}.",
         caption="Two features, one unit; blue is a positive output, orange a negative one, and the "
@@ -195,8 +194,8 @@ def words_gates(
         ],
         render=render,
         numbers=numbers,
-        readout="At position {place}, “{word}”: factor SiLU({gate}) = {factor}, up {up}, out "
-        "{passes}. The gate is {state} here, and opens widest at “{widest}” ({most}).",
+        readout="At “{word}”: factor {factor}, up {up}, out {passes}. The gate is {state} here; "
+        "it opens widest at “{widest}” ({most}).",
         alt="Three rows of bars over the pieces of a text: the factor, the up value, and their "
         "product. At “{word}” they are {factor}, {up} and {passes}. The factor is largest at "
         "“{widest}”, {most}.",

@@ -18,6 +18,8 @@ const htmlElement = (parent, tag, kind, text = "") => {
 const showPieces = (figure, boxes, label, notes = []) => {
   const style = figure.stage.querySelector("style");  // came with the first picture
   if (style) figure.root.append(style);
+  // Stage and row keep the most room that they ever had, so that nothing below them jumps.
+  figure.stage.style.minHeight = `${figure.stage.offsetHeight}px`;
   figure.stage.replaceChildren();
   const row = htmlElement(figure.stage, "div", "lt-pieces");
   row.setAttribute("role", "group");
@@ -27,6 +29,8 @@ const showPieces = (figure, boxes, label, notes = []) => {
     htmlElement(box, "bdi", "", piece);
     if (below !== "") htmlElement(box, "small", "", String(below));
   }
+  figure.room = Math.max(figure.room ?? 0, row.offsetHeight);
+  Object.assign(row.style, { minHeight: `${figure.room}px`, alignContent: "flex-start" });
   for (const note of notes) htmlElement(figure.stage, "p", "lt-note", note);
 };
 

@@ -13,7 +13,7 @@ const setup = (figure) => {
     const total = parts.weights + parts.cache + parts.training;
     const fits = names.find((name) => total <= cards[name]) ?? "no single card of these";
 
-    const svg = figure.svg(460, 220);
+    const svg = figure.svg(460, 226);
     const end = Math.max(90, 1.05 * total);
     const plot = axes(svg, { x: [0, end], y: [0, 4], box: [98, 14, 448, 172], xLabel: "gigabytes", yTicks: [] });
     const row = (words, n) => {

@@ -9,11 +9,11 @@ const setup = (figure) => {
     return { gate: x, up, output: silu(x) * (kind === "plain" ? 1 : up) };
   };
 
-  const arrow = (svg, plot, name, [x, y], i, dash = {}) => {
+  const arrow = (svg, plot, name, [x, y], i, dash = {}, dy = 4) => {
     const from = { x1: plot.x(0), y1: plot.y(0) };
     draw(svg, "line", { ...from, x2: plot.x(2 * x), y2: plot.y(2 * y), stroke: color(i), "stroke-width": 3, ...dash });
     plot.dot([2 * x, 2 * y], i, { r: 5 });
-    plot.label([2.35 * x, 2.35 * y], name, { "text-anchor": "middle", "font-weight": "bold", dy: 4 });
+    plot.label([2.35 * x, 2.35 * y], name, { "text-anchor": "middle", "font-weight": "bold", dy });
   };
 
   return ({ kind, angle, first, second }) => {
@@ -37,7 +37,8 @@ const setup = (figure) => {
     }
     const turn = (angle * Math.PI) / 180;
     arrow(svg, plot, "w1", [1, 0], 2);
-    if (kind === "gated") arrow(svg, plot, "w3", [Math.cos(turn), Math.sin(turn)], 3, { "stroke-dasharray": "7 4" });
+    const below = angle === 0 ? 20 : 4;  // where it lies on w1
+    if (kind === "gated") arrow(svg, plot, "w3", [Math.cos(turn), Math.sin(turn)], 3, { "stroke-dasharray": "7 4" }, below);
     const [px, py] = [plot.x(first), plot.y(second)];
     const cross = { stroke: "var(--lt-ink)", "stroke-width": 3 };
     draw(svg, "line", { x1: px - 7, y1: py - 7, x2: px + 7, y2: py + 7, ...cross });
