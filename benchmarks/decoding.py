@@ -12,9 +12,14 @@ machine, ``--clock cpu`` counts only the time that a process had itself; with on
 ``numpy``: the NumPy engine against three bounds. ``bandwidth`` is one product ``W @ x`` of as many
 bytes as the weights that a token needs; no decoder that reads its weights once can be faster.
 ``no cache`` computes the whole text anew for the last position. ``growth`` is the time of a token
-at the context's end over that at position 16.
+at the context's end over that at position 16. The course of both ways with the length of the text,
+the output head on the last position alone, goes into the file.
 ``eager``: the PyTorch engine against transformers' ``generate``, on the same weights.
 ``compiled``: the same under ``torch.compile``; transformers gets its static cache. Takes minutes.
+
+``--json FILE`` writes what the book shows, in ratios: times mean little on another machine. The
+book's is ``llama_tutorial/data/decoding.json``; ``python scripts/speed_table.py`` then brings the
+README's table up to date.
 """
 
 from __future__ import annotations
@@ -22,12 +27,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +47,7 @@ from llama_tutorial.numpy_llama import Cache, NumpyLlama
 PROMPT = list(range(1, 17))
 MOST_NEW_TOKENS = 240
 WINDOW = 8  # positions over which a token's time is averaged
+LENGTHS = [1, 2, 4, 8, 16, 32, 64, 128, 256]  # of a text, for the course of a token's time
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 BARS = {
     "share of the bandwidth's limit": "at least 0.6",
@@ -72,7 +80,7 @@ def main() -> None:
                     results.append({"shape": shape, "threads": threads, "part": part, **result})
                     show(results[-1])
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments, results)
 
 
 def parse() -> argparse.Namespace:
@@ -84,7 +92,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--new-tokens", type=int, default=MOST_NEW_TOKENS, help="at most")
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
-    parser.add_argument("--json", help="write all times to this file")
+    parser.add_argument("--json", type=Path, help="write the ratios to this file")
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    parser.add_argument("--machine", default=machine, help="what the file says it ran on")
     parser.add_argument("--worker", choices=[*PARTS], help=argparse.SUPPRESS)
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -125,6 +135,35 @@ def show(result: dict[str, Any]) -> None:
         print(f"  {name:38} {median:9.3f} ms  (best {best:.3f})  {1000 / median:8.1f} a second")
     for name, ratios in result["ratios"].items():
         print(f"  {name:38} {statistics.median(ratios):9.2f}     bar: {BARS[name]}", flush=True)
+
+
+def write_json(arguments: argparse.Namespace, results: list[dict[str, Any]]) -> None:
+    """Medians, as ratios, with what it takes to get them again."""
+    from importlib.metadata import version
+
+    words = ["--shape", *arguments.shape, "--threads", *map(str, arguments.threads)]
+    words += ["--parts", *arguments.parts]
+    words += ["--clock", "cpu"] if arguments.clock == "cpu" else []
+    about = {
+        "command": " ".join(["python benchmarks/decoding.py", *words]),
+        "machine": arguments.machine,
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {name: version(name) for name in ("numpy", "torch", "transformers")},
+    }
+    kept = []
+    for result in results:
+        times = result.pop("milliseconds")
+        first = next(iter(times.values()))
+        medians = {name: median(ratios(values, first)) for name, values in times.items()}
+        result["ratios"] = {name: median(values) for name, values in result["ratios"].items()}
+        kept.append({**result, "relative": medians})
+    text = json.dumps({**about, "results": kept}, indent=1)
+    arguments.json.write_text(text + "\n", encoding="utf-8")
+
+
+def median(values: list[float]) -> float:
+    """To three significant digits."""
+    return float(f"{statistics.median(values):.3g}")
 
 
 def rounds_of(contenders: dict[str, Callable[[], float]], n_rounds: int) -> Rounds:
@@ -192,12 +231,42 @@ def numpy_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     )
     limit, token, early, late, without = times.values()
     return {
+        "positions": course(model, arguments.rounds),
         "milliseconds": times,
         "ratios": {
             "share of the bandwidth's limit": ratios(limit, token),
             "times as fast as without a cache": ratios(without, late),
             "growth from position 16 to the end": ratios(late, early),
         },
+    }
+
+
+def course(model: NumpyLlama, n_rounds: int) -> dict[str, list[float]]:
+    """The time of a token by the length of the text, with and without a cache.
+
+    In units of a token with the cache in the shortest text.
+    """
+    lengths = [n for n in LENGTHS if n <= model.config.max_seq_len]
+    cache, ids = Cache(model.config, lengths[-1]), [1] * lengths[-1]
+    model.hidden_states(ids, cache)
+
+    def cached(n: int) -> float:
+        def step() -> None:
+            cache.length = n - 1
+            model.logits(model.hidden_states([1], cache)[-1])
+
+        return seconds(step, WINDOW)
+
+    def anew(n: int) -> float:
+        return seconds(lambda: model.logits(model.hidden_states(ids[:n])[-1]))
+
+    ways = {"anew": anew, "cached": cached}
+    times = rounds_of(
+        {f"{way} {n}": partial(ways[way], n) for n in lengths for way in ways}, n_rounds
+    )
+    unit = times[f"cached {lengths[0]}"]
+    return {"tokens": lengths} | {
+        way: [median(ratios(times[f"{way} {n}"], unit)) for n in lengths] for way in ways
     }
 
 

@@ -20,7 +20,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from llama_tutorial.generation_settings import check_prompts, check_sampling, row_seeds
+from llama_tutorial.generation_settings import (
+    check_prompts,
+    check_sampling,
+    check_start,
+    row_seeds,
+)
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer
 from llama_tutorial.progress import progress as progress_bar
@@ -95,13 +100,23 @@ def stream(
     top_p: float | int = 0.9,
     seed: int | None = None,
     stop_ids: Collection[int] = (),
+    cache: KVCache | None = None,
+    start: int = 0,
 ) -> Iterator[int]:
     """Continue one prompt, and yield each id as soon as it is there.
 
     Arguments, errors and ids are :func:`generate`'s; errors come at the call, not at the first
     id. To show text, put the ids through ``tokenizer.stream_decoder()``.
+
+    With a ``cache`` of one row, the keys and values are kept there, for a prompt that begins like
+    this one: ``start`` ids at its beginning are in the cache and need not be computed again. Ids
+    are in it up to its ``length``, so one that has been yielded last may be missing.
+
+    Raises:
+        ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute.
     """
-    steps = _steps(model, [prompt], max_new_tokens, temperature, top_k, top_p, seed)
+    check_start(prompt, start, 0 if cache is None else int(cache.length[0]))
+    steps = _steps(model, [prompt], max_new_tokens, temperature, top_k, top_p, seed, cache, start)
     return _until(steps, stop_ids)
 
 
@@ -120,6 +135,8 @@ def _steps(
     top_k: int | None,
     top_p: float | int,
     seed: int | None,
+    cache: KVCache | None = None,
+    start: int = 0,
 ) -> Iterator[tuple[Int[Tensor, " B"], Float[Tensor, "B V"]]]:
     """Check everything at once, then hand out the steps: new ids and the logits behind them."""
     check_sampling(temperature, top_k, top_p)
@@ -136,11 +153,14 @@ def _steps(
             uniform = torch.cat([torch.rand(1, generator=row, **on_cpu) for row in generators])
             return draw(next_probabilities(logits, temperature, top_k, top_p), uniform)
 
-    return _decode(model, prompts, max_new_tokens, choose)
+    return _decode(model, prompts, max_new_tokens, choose, cache, start)
 
 
-def _decode(model, prompts, max_new_tokens, choose):
-    logits, cache = _prefill(model, prompts, max_new_tokens)
+def _decode(model, prompts, max_new_tokens, choose, cache, start):
+    if cache is None:
+        logits, cache = _prefill(model, prompts, max_new_tokens)
+    else:
+        logits = _go_on(model, prompts[0], cache, start)
     for step in range(max_new_tokens):
         new_ids = choose(logits)  # (B,)
         yield new_ids, logits
@@ -156,13 +176,20 @@ def _prefill(
     longest = int(lengths.max())
     padded = [[*prompt, *[0] * (longest - len(prompt))] for prompt in prompts]
     tokens = torch.tensor(padded, device=model.device)  # (B, T)
-    slots = longest + max_new_tokens
-    cache = KVCache(model.config, len(prompts), slots, dtype=model.dtype, device=model.device)
+    cache = model.make_cache(len(prompts), longest + max_new_tokens)
 
     hidden = model.hidden_states(tokens, cache)  # (B, T, D)
     cache.length = lengths  # the padding behind it does not count
     rows = torch.arange(len(prompts), device="cpu")
     return model.logits(hidden[rows, lengths - 1]), cache  # (B, V): the last position's alone
+
+
+@torch.inference_mode()
+def _go_on(
+    model: Transformer, prompt: Sequence[int], cache: KVCache, start: int
+) -> Float[Tensor, "1 V"]:
+    tokens = torch.tensor([prompt[start:]], device=model.device)  # (1, T)
+    return model.logits(model.hidden_states(tokens, cache, start)[:, -1])  # (1, V)
 
 
 @torch.inference_mode()

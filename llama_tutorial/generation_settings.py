@@ -54,6 +54,15 @@ def check_prompts(
                 )
 
 
+def check_start(prompt: Sequence[int], start: int, length: int) -> None:
+    """Raise a ValueError unless a prompt can go on at ``start``, with a cache of this length."""
+    if start and not 0 <= start <= min(length, len(prompt) - 1):
+        raise ValueError(
+            f"start={start}: must be between 0 and {min(length, len(prompt) - 1)}, for the cache "
+            f"holds {length} positions, and of the prompt's {len(prompt)} ids the last is computed"
+        )
+
+
 def row_seeds(prompts: Sequence[Sequence[int]], seed: int | None) -> list[int]:
     """A seed of 64 bits for every row, so that no row disturbs another.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_tutorial.linear import Linear
 from llama_tutorial.shapes import Float, Int
 
 
@@ -61,8 +62,8 @@ class GeluFeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, bias: bool = True) -> None:
         super().__init__()
-        self.w1 = nn.Linear(dim, hidden_dim, bias=bias)
-        self.w2 = nn.Linear(hidden_dim, dim, bias=bias)
+        self.w1 = Linear(dim, hidden_dim, bias=bias)
+        self.w2 = Linear(hidden_dim, dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Apply the layer to each vector of ``x``, in ``x``'s dtype."""

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial.kv_cache import LayerCache
+from llama_tutorial.linear import Linear
 from llama_tutorial.rope import apply_rope
 from llama_tutorial.shapes import Bool, Float, Int
 
@@ -56,10 +57,10 @@ class GroupedQueryAttention(nn.Module):
                 "and n_kv_heads must divide n_heads"
             )
         self.head_dim = dim // n_heads
-        self.wq = nn.Linear(dim, n_heads * self.head_dim, bias=bias)
-        self.wk = nn.Linear(dim, n_kv_heads * self.head_dim, bias=bias)
-        self.wv = nn.Linear(dim, n_kv_heads * self.head_dim, bias=bias)
-        self.wo = nn.Linear(n_heads * self.head_dim, dim, bias=bias)
+        self.wq = Linear(dim, n_heads * self.head_dim, bias=bias)
+        self.wk = Linear(dim, n_kv_heads * self.head_dim, bias=bias)
+        self.wv = Linear(dim, n_kv_heads * self.head_dim, bias=bias)
+        self.wo = Linear(n_heads * self.head_dim, dim, bias=bias)
 
     def forward(
         self,

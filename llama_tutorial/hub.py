@@ -13,11 +13,18 @@ Read next: :mod:`llama_tutorial.checkpoints` for what is read,
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama_tutorial.gpt2_tokenizer import GPT2Tokenizer
-from llama_tutorial.hub_download import download_file, download_model, is_hub_id
+from llama_tutorial.hub_download import (
+    SHORT_NAMES,
+    download_file,
+    download_model,
+    is_hub_id,
+)
 from llama_tutorial.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -30,9 +37,6 @@ if TYPE_CHECKING:
     from llama_tutorial.tokenizer import Tokenizer
 
 _TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "vocab.json", "tokenizer.json")
-# Repositories that are known by a name without an owner.
-_SHORT = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium")}
-_SHORT |= {name: f"openai-community/{name}" for name in ("gpt2-large", "gpt2-xl")}
 # Where a file's tokenizer is, if it is not called so; or where to get it.
 _COMPANIONS = {("karpathy/tinyllamas", "stories260K/stories260K.bin"): "stories260K/tok512.bin"}
 _ELSEWHERE = {
@@ -71,9 +75,32 @@ def load(
     """
     from llama_tutorial.checkpoints import load_model
 
+    read = partial(load_model, dtype=dtype, device=device)
+    return load_with(read, source, filename, tokenizer=tokenizer)
+
+
+def load_with(
+    read_model: Callable[[Path], Transformer],
+    source: str | os.PathLike[str],
+    filename: str | None = None,
+    *,
+    tokenizer: str | os.PathLike[str] | None = None,
+) -> tuple[Transformer, Tokenizer | BPETokenizer | GPT2Tokenizer]:
+    """The same where the model is to be read in another way.
+
+    Args:
+        read_model: Gives the model of a checkpoint's path, in place of
+            :func:`llama_tutorial.checkpoints.load_model`.
+        source: As in `load`.
+        filename: As in `load`.
+        tokenizer: As in `load`.
+
+    Raises:
+        FileNotFoundError, PermissionError, ValueError: As in `load`.
+    """
     path, pieces_path = find(source, filename, tokenizer)
     pieces = _checked(path, pieces_path)
-    model = load_model(path, dtype=dtype, device=device)
+    model = read_model(path)
     _check_company(pieces, model.config)
     return model, pieces
 
@@ -108,10 +135,13 @@ def find(
     source: str | os.PathLike[str],
     filename: str | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
+    *,
+    needs_tokenizer: bool = True,
 ) -> tuple[Path, Path | None]:
     """Where a checkpoint lies, and its tokenizer, if one was given or comes with it.
 
-    What is on the hub is downloaded. Arguments and errors as in `load`.
+    What is on the hub is downloaded. Arguments and errors as in `load`; without ``needs_tokenizer``
+    a file of the hub may be had that comes without one.
     """
     name = os.fspath(source)
     if name in SHIPPED:
@@ -121,8 +151,9 @@ def find(
     elif Path(name).exists():
         path = Path(name) if filename is None else Path(name) / filename
         beside = _beside(path)
-    elif is_hub_id(_SHORT.get(name, name)):
-        path, beside = _fetch(_SHORT.get(name, name), filename, tokenizer is not None)
+    elif is_hub_id(SHORT_NAMES.get(name, name)):
+        has_one = tokenizer is not None
+        path, beside = _fetch(SHORT_NAMES.get(name, name), filename, has_one, needs_tokenizer)
     else:
         shipped = ", ".join(map(repr, SHIPPED))
         raise FileNotFoundError(
@@ -160,28 +191,38 @@ def _check_company(pieces: Tokenizer | BPETokenizer | GPT2Tokenizer, config: Mod
 
 
 def _beside(path: Path) -> Path | None:
-    """The tokenizer in a checkpoint's folder. Meta's download has one for all, a folder above."""
+    """The tokenizer of a checkpoint's folder. Meta's download has one for all, a folder above."""
     if not path.is_dir():
         return None
     folders = [path, path.absolute().parent] if (path / "params.json").is_file() else [path]
     places = (folder / name for folder in folders for name in _TOKENIZERS)
-    return next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None and (path / "adapter.json").is_file():  # a LoRA adapter: its base's
+        from llama_tutorial.checkpoints.adapter import find_base
+
+        return find(find_base(path))[1]
+    return found
 
 
-def _fetch(repository: str, filename: str | None, has_tokenizer: bool) -> tuple[Path, Path | None]:
+def _fetch(
+    repository: str, filename: str | None, has_tokenizer: bool, needs_tokenizer: bool
+) -> tuple[Path, Path | None]:
     """Download a model, and its tokenizer unless one was given."""
     if filename is None:
         path = download_model(repository)
         return path, _beside(path)
     companion = _COMPANIONS.get((repository, filename))
-    if companion is None and not has_tokenizer:  # said before a download that would be for nothing
+    if companion is None and needs_tokenizer and not has_tokenizer:
+        # said before a download that would be for nothing
         raise ValueError(
             f"{filename} of {repository} comes without a tokenizer: "
             f"{_ELSEWHERE.get(repository, '')}give its path with tokenizer= (on the command line, "
             "--tokenizer)"
         )
     path = download_file(repository, filename)
-    return path, None if has_tokenizer else download_file(repository, companion)
+    if has_tokenizer or companion is None:
+        return path, None
+    return path, download_file(repository, companion)
 
 
 def _given(tokenizer: str) -> Path:

@@ -31,6 +31,9 @@ _TOKENIZERS = (
     (r"vocab\.json", r"merges\.txt"),
     (r"tokenizer\.json",),
 )
+_GPT2 = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+SHORT_NAMES = {name: f"openai-community/{name}" for name in _GPT2}
+"""Repositories that are known by a name without an owner."""
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -80,7 +83,7 @@ def needed(repository: str, names: Sequence[str]) -> list[str]:
         if files:
             raise ValueError(
                 f"{repository} holds several files, and no model's folder: name one of them with "
-                f"filename=; there are {', '.join(files)}"
+                f"filename= (on the command line, --filename); there are {', '.join(files)}"
             )
         raise ValueError(f"{repository} holds no model that this package reads")
     tokenizers = (_matching(form, names) for form in _TOKENIZERS)

@@ -62,7 +62,7 @@ class LayerCache(NamedTuple):
         else:
             rows = torch.arange(new.shape[0], device=new.device)[:, None]  # (B, 1)
             places = self.start[:, None] + torch.arange(new.shape[2], device=new.device)  # (B, T)
-            filled[rows, :, places] = new.transpose(1, 2)  # (B, T, K, h)
+            filled[rows, :, places] = new.transpose(1, 2).type_as(filled)  # (B, T, K, h)
 
 
 class KVCache:
@@ -74,6 +74,8 @@ class KVCache:
         max_seq_len: Slots per row; the model's context if None.
         dtype: Of the entries; torch's default if None. Give the model's.
         device: Of the entries. Give the model's.
+        n_kv_heads: Key and value heads to hold; None for all of the model's. Processes that share
+            a model hold some each.
 
     Attributes:
         k: Keys, ``(B, K, S_max, h)`` for each layer.
@@ -92,6 +94,7 @@ class KVCache:
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        n_kv_heads: int | None = None,
     ) -> None:
         self.max_seq_len = config.max_seq_len if max_seq_len is None else max_seq_len
         if batch_size < 1:
@@ -101,7 +104,8 @@ class KVCache:
                 f"max_seq_len={self.max_seq_len}: must be between 1 and the model's "
                 f"context of {config.max_seq_len}"
             )
-        slots = (batch_size, config.n_kv_heads, self.max_seq_len, config.head_dim)
+        n_kv_heads = config.n_kv_heads if n_kv_heads is None else n_kv_heads
+        slots = (batch_size, n_kv_heads, self.max_seq_len, config.head_dim)
         # A tensor for each layer: of one for all, the compiler would copy the whole at every write.
         self.k = [torch.zeros(slots, dtype=dtype, device=device) for _ in range(config.n_layers)]
         self.v = [torch.zeros_like(k) for k in self.k]

@@ -11,7 +11,7 @@ kernel of its own that does not ask who made the processor: there, one vector go
 The result is the same up to rounding. Everywhere else, in training, and for several rows, this is
 :func:`torch.nn.functional.linear` and nothing more.
 
-Read next: :mod:`llama_tutorial.model`, which builds on it.
+Read next: :mod:`llama_tutorial.swiglu`, which builds on it.
 """
 
 from __future__ import annotations
@@ -65,10 +65,3 @@ class Linear(nn.Linear):
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """Apply the layer to each vector of ``x``."""
         return linear(x, self.weight, self.bias)
-
-
-def quicken(model: nn.Module) -> None:
-    """Turn every :class:`torch.nn.Linear` inside ``model`` into a `Linear`; weights stay as is."""
-    for module in model.modules():
-        if type(module) is nn.Linear:
-            module.__class__ = Linear

@@ -27,7 +27,7 @@ from llama_tutorial.config import ModelConfig
 from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions
 from llama_tutorial.gqa import GroupedQueryAttention, visible
 from llama_tutorial.kv_cache import KVCache, LayerCache
-from llama_tutorial.linear import linear, quicken
+from llama_tutorial.linear import Linear, linear
 from llama_tutorial.rmsnorm import RMSNorm
 from llama_tutorial.rope import RotaryPositions
 from llama_tutorial.shapes import Bool, Float, Int
@@ -76,12 +76,15 @@ class Transformer(nn.Module):
         config: The same.
         checkpoint_layers: Gradient checkpointing: in training, keep each layer's input alone and
             compute the rest again in the backward pass. Off by default.
+        n_shares: Processes that share the heads of every layer; 1, or what
+            :mod:`llama_tutorial.tensor_parallel` has made of it.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.checkpoint_layers = False
+        self.n_shares = 1
         self.tok_embeddings = nn.Embedding(config.vocab_size, config.dim)
         if config.positions == "learned":
             self.pos_embeddings = LearnedPositions(config.max_seq_len, config.dim)
@@ -90,9 +93,8 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.norm = make_norm(config)
         if not config.tie_embeddings:
-            self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
+            self.output = Linear(config.dim, config.vocab_size, bias=False)
         self.reset_parameters()
-        quicken(self)  # the same layers, and the fastest kernel where one token is decoded
         self.register_load_state_dict_post_hook(_rebuild_rope)
 
     @property
@@ -104,6 +106,12 @@ class Transformer(nn.Module):
     def dtype(self) -> torch.dtype:
         """The weights' floating type."""
         return self.tok_embeddings.weight.dtype
+
+    def make_cache(self, batch_size: int = 1, max_seq_len: int | None = None) -> KVCache:
+        """An empty cache for this model: its dtype, its device, and the heads that it has here."""
+        n_kv_heads = self.config.n_kv_heads // self.n_shares
+        like = {"dtype": self.dtype, "device": self.device, "n_kv_heads": n_kv_heads}
+        return KVCache(self.config, batch_size, max_seq_len, **like)
 
     def reset_parameters(self) -> None:
         """Draw all weights anew, from torch's generator.

@@ -22,7 +22,12 @@ import numpy as np
 
 from llama_tutorial import llama2c_file
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.generation_settings import check_prompts, check_sampling, row_seeds
+from llama_tutorial.generation_settings import (
+    check_prompts,
+    check_sampling,
+    check_start,
+    row_seeds,
+)
 from llama_tutorial.llama2c_header import ForeignFileError
 from llama_tutorial.numpy_layers import Layer, attention, feed_forward, rms_norm, rotations
 from llama_tutorial.numpy_sampling import draw, next_probabilities, uniforms
@@ -148,6 +153,8 @@ class NumpyLlama:
         top_p: float | int = 0.9,
         seed: int | None = None,
         stop_ids: Collection[int] = (),
+        cache: Cache | None = None,
+        start: int = 0,
     ) -> Iterator[int]:
         """Continue one prompt, and yield each id as soon as it is there.
 
@@ -155,11 +162,13 @@ class NumpyLlama:
         ones as well: the same seed gives the same text in both engines. Errors come at the call.
 
         Raises:
-            ValueError: No such setting, an empty prompt, an id outside the vocabulary, or a prompt
-                that together with ``max_new_tokens`` is longer than the context.
+            ValueError: No such setting, an empty prompt, an id outside the vocabulary, a prompt
+                that together with ``max_new_tokens`` is longer than the context, or ``start`` is
+                not in the cache.
         """
         check_sampling(temperature, top_k, top_p)
         check_prompts(self.config, [prompt], max_new_tokens)
+        check_start(prompt, start, 0 if cache is None else cache.length)
         numbers = uniforms(*row_seeds([prompt], seed))
 
         def choose(logits: Float[np.ndarray, " V"]) -> int:
@@ -167,7 +176,7 @@ class NumpyLlama:
                 return int(logits.argmax())
             return draw(next_probabilities(logits, temperature, top_k, top_p), next(numbers))
 
-        return self._decode(prompt, max_new_tokens, choose, stop_ids)
+        return self._decode(prompt, max_new_tokens, choose, stop_ids, cache, start)
 
     def _decode(
         self,
@@ -175,8 +184,11 @@ class NumpyLlama:
         max_new_tokens: int,
         choose: Callable[[np.ndarray], int],
         stop_ids: Collection[int],
+        cache: Cache | None,
+        start: int,
     ) -> Iterator[int]:
-        cache, ids = Cache(self.config, len(prompt) + max_new_tokens), prompt
+        cache = cache or Cache(self.config, len(prompt) + max_new_tokens)
+        cache.length, ids = start, prompt[start:]
         for _ in range(max_new_tokens):
             hidden = self.hidden_states(ids, cache)  # (T, D): the prompt, then one token at a time
             token = choose(self.logits(hidden[-1]))

@@ -1,10 +1,12 @@
 """A progress bar for long work: tqdm's where it is installed, else none.
 
-It shows on a terminal only, so that notebooks, logs and pipes stay clean.
+It shows on a terminal only, so that notebooks, logs and pipes stay clean; and where torchrun has
+started several processes, the first alone draws.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +17,8 @@ def progress(items: Iterable[Any] | None, description: str, **options: Any) -> A
     What is returned has tqdm's ``set_postfix`` too, for figures beside the bar, and ``update``, for
     work that counts itself (``items`` is None then, and ``total`` an option).
     """
+    if os.environ.get("RANK", "0") != "0":
+        return _Silent(items)
     try:
         from tqdm import tqdm
     except ImportError:

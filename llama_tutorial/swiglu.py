@@ -19,6 +19,7 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_tutorial.linear import Linear
 from llama_tutorial.shapes import Float
 
 
@@ -33,9 +34,9 @@ class SwiGLU(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, bias: bool = False) -> None:
         super().__init__()
-        self.w1 = nn.Linear(dim, hidden_dim, bias=bias)  # gate
-        self.w2 = nn.Linear(hidden_dim, dim, bias=bias)  # down
-        self.w3 = nn.Linear(dim, hidden_dim, bias=bias)  # up
+        self.w1 = Linear(dim, hidden_dim, bias=bias)  # gate
+        self.w2 = Linear(hidden_dim, dim, bias=bias)  # down
+        self.w3 = Linear(dim, hidden_dim, bias=bias)  # up
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Apply the layer to each vector of ``x``, in ``x``'s dtype."""

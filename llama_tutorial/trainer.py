@@ -4,6 +4,9 @@ What the loop is given is a function from a step's number to its batch. So the p
 data *is* the step, and a run that was killed goes on with the very batch that it would have seen
 next: its losses are those of a run that was never killed.
 
+The loop is the same for one process and for several, which share each batch's rows. One may begin a
+run and four go on with it.
+
 Read next: :mod:`llama_tutorial.run_folder`, where everything is written, and
 :mod:`llama_tutorial.pretraining`.
 """
@@ -11,20 +14,29 @@ Read next: :mod:`llama_tutorial.run_folder`, where everything is written, and
 from __future__ import annotations
 
 import dataclasses
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from llama_tutorial.checkpoints import save_model
+from llama_tutorial.distributed import (
+    anywhere,
+    first_goes_first,
+    is_first,
+    n_processes,
+    total,
+    wait,
+)
+from llama_tutorial.interrupts import interruptible
 from llama_tutorial.model import Transformer
 from llama_tutorial.progress import progress
 from llama_tutorial.run_folder import RunFolder
+from llama_tutorial.sharding import gather, shard
 from llama_tutorial.training import (
     Batch,
     autocast_to,
@@ -49,7 +61,7 @@ class TrainConfig:
         beta2: AdamW's memory of its square.
         eps: AdamW's.
         clip: Largest norm of the gradient.
-        micro_batches: Parts that a batch is split into, to save memory.
+        micro_batches: Parts that each process's rows are split into, to save memory.
         autocast: ``"bfloat16"`` to compute in; None for the weights' own dtype. float16
             would need its loss scaled, or small gradients vanish.
         compile: Compile the model (seconds to a minute at the start, faster steps after).
@@ -128,20 +140,29 @@ def train(
     tokenizer: Any = None,
     data: dict[str, Any] | None = None,
     on_evaluation: Callable[[int, Transformer], None] | None = None,
+    write_model: Callable[[Transformer, Path], None] | None = None,
 ) -> bool:
     """Train ``model`` in place, or go on with the run that lies in ``out``.
 
-    Ctrl-C ends the step that is running, writes a checkpoint, and returns.
+    Ctrl-C (or SIGTERM) ends the step that is running, writes a checkpoint, and returns.
+
+    Within :func:`llama_tutorial.distributed.joined` every process calls it with the same arguments.
+    The model is sharded, and stays so; the first process writes what is written.
 
     Args:
-        model: The model. Where ``out`` holds a checkpoint, its weights are replaced.
+        model: The model. Where ``out`` holds a checkpoint, its trainable weights are replaced.
         batch_at: The batch of a step, counted from 1: a pure function, or the run cannot resume.
+            Always the whole batch: a process takes its rows itself.
         config: The settings. A run goes on only under those that it began with.
         out: The folder for everything that is written.
-        validation: Batches for the validation loss.
+        validation: Batches for the validation loss; every process takes its rows of each.
         tokenizer: Stored beside the finished model.
         data: What the batches are made from, as plain values; a run goes on with the same only.
-        on_evaluation: Called after each validation with the step and the model.
+        on_evaluation: Called after each validation with the step and the model; in every process,
+            and each has to use the model alike.
+        write_model: Writes the finished model into the folder that it is given, ``out``'s
+            ``model``; by default :func:`llama_tutorial.checkpoints.save_model`, with ``tokenizer``.
+            Called in the first process only, with the whole model.
 
     Returns:
         Whether the run is finished; False after Ctrl-C.
@@ -151,12 +172,11 @@ def train(
     """
     settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
     settings["data"] = data or {}
-    folder = RunFolder(out, settings)
+    with first_goes_first():
+        folder = RunFolder(out, settings)
+    whole = _prepare(model, config)
     optimizer = config.make_optimizer(model)
     done = folder.resume(model, optimizer)
-    model.checkpoint_layers = config.gradient_checkpointing
-    if config.compile:
-        model.compile()
     steps = progress(
         range(done + 1, config.total_steps + 1),
         "training",
@@ -164,24 +184,40 @@ def train(
         total=config.total_steps,
         unit="step",
     )
-    with _interruptible() as interrupts:
+    with interruptible() as interrupts:
         for done in steps:
             figures = _step(model, optimizer, config, done, batch_at(done))
             last = done == config.total_steps
             if validation and _due(done, config.evaluate_every, last):
                 figures["validation_loss"] = evaluate(model, validation, config.autocast_dtype)
                 if on_evaluation is not None:
-                    on_evaluation(done, model)
+                    with autocast_to(model.device, config.autocast_dtype):
+                        on_evaluation(done, model)
             folder.note(figures)
             steps.set_postfix(loss=f"{figures['loss']:.3f}", tokens_s=figures["tokens_per_s"])
-            if _due(done, config.checkpoint_every, last or bool(interrupts)):
+            interrupted = anywhere(bool(interrupts))  # no process may leave alone
+            if _due(done, config.checkpoint_every, last or interrupted):
                 folder.save(done, model, optimizer)
-            if interrupts:
+            if interrupted:
                 break
     finished = done == config.total_steps
     if finished:
-        save_model(model, folder.path / "model", tokenizer=tokenizer)
+        whole = model if whole is model else gather(model, whole)
+        if is_first():
+            write_model = write_model or partial(save_model, tokenizer=tokenizer)
+            write_model(whole, folder.path / "model")
+        wait()
     return finished
+
+
+def _prepare(model: Transformer, config: TrainConfig) -> Transformer:
+    """Make ``model`` as the settings want it; returns what the finished weights go into."""
+    model.checkpoint_layers = config.gradient_checkpointing
+    if n_processes() > 1:
+        return shard(model, config.autocast_dtype, config.compile)
+    if config.compile:
+        model.compile()
+    return model
 
 
 def _step(
@@ -214,36 +250,21 @@ def _step(
 def evaluate(
     model: Transformer, batches: Iterable[Batch], autocast: torch.dtype | None = None
 ) -> float:
-    """The mean loss over all tokens of ``batches`` that have a target, in nats."""
-    total, n_tokens = 0.0, 0
+    """The mean loss over all tokens of ``batches`` that have a target, in nats.
+
+    Among several processes each takes its rows of every batch, and all get the mean of all.
+    """
+    loss, n_tokens = 0.0, 0
     for batch in batches:
+        (part,) = batch.own_parts()
         with autocast_to(model.device, autocast):
-            loss, n = token_loss(model, *batch.to(model.device))
-        total, n_tokens = total + float(loss), n_tokens + n
+            summed, n = token_loss(model, *part.to(model.device))
+        loss, n_tokens = loss + float(summed), n_tokens + n
+    n_tokens = total(n_tokens)
     if n_tokens == 0:
         raise ValueError("no token has a target: there is nothing to evaluate")
-    return total / n_tokens
+    return total(loss) / n_tokens
 
 
 def _due(step: int, every: int, last: bool) -> bool:
     return last or (every > 0 and step % every == 0)
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Collect Ctrl-C instead of dying of it; a second one interrupts at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not the main thread: whoever started the thread handles signals
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -9,6 +9,9 @@ gradients clipped to norm 1, a linear warm-up and a cosine down to a tenth of th
 Source: Touvron et al. (2023), "Llama 2", section 2.2. The paper does not say which tensors decay;
 leaving out the vectors (norms and biases) is the custom of GPT-3 and after.
 
+Several processes (:mod:`llama_tutorial.distributed`) share a step: each is given the whole batch
+and takes its rows, and losses and gradients are those of the whole.
+
 Read next: :mod:`llama_tutorial.trainer`, the loop around the step.
 """
 
@@ -22,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_tutorial.distributed import n_processes, rank, total
 from llama_tutorial.model import Transformer
 from llama_tutorial.shapes import Float, Int
 
@@ -45,6 +49,21 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``."""
         return Batch(*(None if part is None else part.to(device) for part in self))
+
+    def own_parts(self, n_parts: int = 1) -> list[Batch]:
+        """The rows of this process, in ``n_parts``; those of all processes are the whole batch.
+
+        Where the parts are more than the rows, some are one row without targets. It adds nothing to
+        loss or gradient, but no process may stay away while the others compute.
+        """
+        n, first = n_processes() * n_parts, rank() * n_parts
+        fields = ([None] * n if field is None else field.tensor_split(n) for field in self)
+        parts = [Batch(*part) for part in zip(*fields, strict=True)][first : first + n_parts]
+        return [part if len(part.inputs) else self._idle() for part in parts]
+
+    def _idle(self) -> Batch:
+        inputs, targets, documents = (None if field is None else field[:1] for field in self)
+        return Batch(inputs, torch.full_like(targets, IGNORE), documents)
 
 
 def cosine_schedule(
@@ -127,10 +146,10 @@ def token_loss(
             :meth:`llama_tutorial.model.Transformer.forward`.
     """
     logits = model(inputs, documents=documents)  # (B, T, V)
-    total = F.cross_entropy(
+    summed = F.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum"
     )
-    return total, int((targets != IGNORE).sum())
+    return summed, int((targets != IGNORE).sum())
 
 
 def train_step(
@@ -147,6 +166,8 @@ def train_step(
 ) -> float:
     """One update of the weights; returns the loss before it, the mean over tokens.
 
+    Among several processes, ``model`` is one that has been sharded, and all give the same batch.
+
     Args:
         model: The model, changed in place.
         optimizer: From :func:`make_optimizer`.
@@ -155,8 +176,9 @@ def train_step(
         lr: Learning rate of this step.
         clip: The gradient's largest norm; longer ones are scaled down to it.
         documents: Which packed document each token belongs to.
-        micro_batches: Parts that the rows are split into, one after the other, to save memory.
-            The gradient is that of the whole batch, whatever the parts' token counts.
+        micro_batches: Parts that the rows (each process's rows) are split into, one after the
+            other, to save memory. The gradient is that of the whole batch, whatever the parts'
+            token counts.
         autocast: Compute in this dtype where it is safe, such as ``torch.bfloat16``, with the
             weights kept as they are.
 
@@ -170,17 +192,17 @@ def train_step(
         raise ValueError(f"micro_batches={micro_batches}: must be between 1 and {len(inputs)} rows")
     loss = 0.0
     optimizer.zero_grad(set_to_none=True)
-    for rows in torch.arange(len(inputs), device=inputs.device).tensor_split(micro_batches):
-        rows_documents = None if documents is None else documents[rows]
+    for part in Batch(inputs, targets, documents).own_parts(micro_batches):
         with autocast_to(inputs.device, autocast):
-            total, _ = token_loss(model, inputs[rows], targets[rows], rows_documents)
-        (total / n_targets).backward()
-        loss += float(total.detach()) / n_targets
+            summed, _ = token_loss(model, *part)
+        # Sharded gradients are the mean over the processes; this makes them the sum.
+        (summed * n_processes() / n_targets).backward()
+        loss += float(summed.detach()) / n_targets
     nn.utils.clip_grad_norm_(model.parameters(), clip)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return loss
+    return total(loss)
 
 
 def autocast_to(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:

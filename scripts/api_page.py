@@ -22,13 +22,19 @@ SECTIONS = {
     ),
     "Generation": (
         "generation",
-        "sampling generation_settings generation numpy_llama numpy_layers numpy_sampling",
+        "sampling generation_settings generation chat_session tensor_parallel numpy_llama "
+        "numpy_layers "
+        "numpy_sampling",
     ),
     "Weights": (
         "weights",
         "hub hub_download shipped checkpoints llama2c_file llama2c_header quantization",
     ),
-    "Training": ("training", "training trainer run_folder pretraining finetuning lora"),
+    "Training": (
+        "training",
+        "training trainer run_folder interrupts distributed sharding pretraining finetuning packing "
+        "dialog_file lora lora_linear evaluation",
+    ),
     "The story world": ("tales", "tales corpus"),
     "Figures": ("figures", "figures"),
     "Tools": ("tools", "cli"),

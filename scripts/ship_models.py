@@ -2,7 +2,8 @@
 
     bash llama_tutorial/shipped/train.sh runs && python scripts/ship_models.py runs
 
-It writes the models, their tokenizers, and for each a log, the losses and their curve.
+It writes the models, their tokenizers, and for each a log, the losses and their curve. Names behind
+the folder ship those alone.
 """
 
 from __future__ import annotations
@@ -20,44 +21,64 @@ from llama_tutorial.figures import style
 from llama_tutorial.shipped import SHIPPED
 
 EVERY = 20  # steps in a row of the table
+PARTS = {"tales-chat": ["tales-chat-first", "tales-chat"]}  # runs, one after the other
 
 
-def main(runs: Path) -> None:
-    """Ship both."""
-    tales, small = SHIPPED["tales"], SHIPPED["tales-small"]
-    tokenizer = load_tokenizer(runs / "tales" / "tokenizer.model")
-    model = load_model(runs / "tales" / "model")
-    # The int8 file is made from the weights that were trained, not from their bfloat16 rounding.
-    save_model(model, tales.llama2c, "llama2c-int8")
-    save_model(model.to(torch.bfloat16), tales.model, tokenizer=tokenizer)
-    save_model(load_model(runs / "tales-small" / "model"), small.llama2c, "llama2c-int8")
-    tokenizer.save_tokenizer_bin(small.tokenizer)
-    for name in SHIPPED:
-        folder = tales.model.parent / "training"
+def main(runs: Path, names: list[str]) -> None:
+    """Ship the models of these names, whose runs lie in ``runs``."""
+    for name in names or list(SHIPPED):
+        {"tales": ship_tales, "tales-small": ship_small, "tales-chat": ship_chat}[name](runs)
+        folder = SHIPPED["tales"].model.parent / "training"
         folder.mkdir(exist_ok=True)
-        log = (runs / f"{name}.log").read_text(encoding="utf-8").splitlines(keepends=True)
-        # The last line says where the run lay.
-        kept = [line for line in log if not line.startswith("finished")]
+        parts = PARTS.get(name, [name])
+        logs = [(runs / f"{part}.log").read_text(encoding="utf-8") for part in parts]
+        # The last line of a run says where it lay.
+        lines = "".join(logs).splitlines(keepends=True)
+        kept = [line for line in lines if not line.startswith("finished")]
         (folder / f"{name}.log").write_text("".join(kept), encoding="utf-8")
-        rows = thinned(runs / name / "metrics.jsonl")
+        rows = thinned([runs / part / "metrics.jsonl" for part in parts])
         write_table(rows, folder / f"{name}.csv")
         draw(rows, name, folder / f"{name}.svg")
 
 
-def thinned(metrics: Path) -> list[dict[str, float | str]]:
+def ship_tales(runs: Path) -> None:
+    """In bfloat16, and in int8 for the engine that needs no torch."""
+    model = load_model(runs / "tales" / "model")
+    # The int8 file is made from the weights that were trained, not from their bfloat16 rounding.
+    save_model(model, SHIPPED["tales"].llama2c, "llama2c-int8")
+    tokenizer = load_tokenizer(runs / "tales" / "tokenizer.model")
+    save_model(model.to(torch.bfloat16), SHIPPED["tales"].model, tokenizer=tokenizer)
+
+
+def ship_small(runs: Path) -> None:
+    """In int8 alone, with the tokenizer in llama2.c's form."""
+    small = SHIPPED["tales-small"]
+    save_model(load_model(runs / "tales-small" / "model"), small.llama2c, "llama2c-int8")
+    load_tokenizer(runs / "tales" / "tokenizer.model").save_tokenizer_bin(small.tokenizer)
+
+
+def ship_chat(runs: Path) -> None:
+    """In int8 alone, with the tokenizer of its base."""
+    model = load_model(runs / "tales-chat" / "model")
+    save_model(model, SHIPPED["tales-chat"].llama2c, "llama2c-int8")
+
+
+def thinned(metrics: list[Path]) -> list[dict[str, float | str]]:
     """The mean loss of every :data:`EVERY` steps, and the validation loss where there is one."""
-    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
-    rows = []
-    for last in range(EVERY, len(lines) + 1, EVERY):
-        part = lines[last - EVERY : last]
+    texts = [path.read_text(encoding="utf-8") for path in metrics]
+    lines = [json.loads(line) for text in texts for line in text.splitlines()]
+    rows: list[dict[str, float | str]] = []
+    tokens = 0
+    for first in range(0, len(lines), EVERY):
+        part = lines[first : first + EVERY]
+        judged = [line["validation_loss"] for line in part if "validation_loss" in line]
+        tokens += sum(line["tokens"] for line in part)
         rows.append(
             {
                 "step": part[-1]["step"],
-                "tokens": sum(line["tokens"] for line in lines[:last]),
-                "loss": round(sum(line["loss"] for line in part) / EVERY, 4),
-                "validation_loss": round(part[-1]["validation_loss"], 4)
-                if "validation_loss" in part[-1]
-                else "",
+                "tokens": tokens,
+                "loss": round(sum(line["loss"] for line in part) / len(part), 4),
+                "validation_loss": round(judged[-1], 4) if judged else "",
             }
         )
     return rows
@@ -91,6 +112,6 @@ def draw(rows: list[dict[str, float | str]], name: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

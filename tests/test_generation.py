@@ -312,7 +312,7 @@ def test_the_cache_is_made_once_and_no_larger_than_needed(model, monkeypatch):
         made.append(KVCache(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr(generation, "KVCache", spy)
+    monkeypatch.setattr("llama_tutorial.model.KVCache", spy)
     model.layers[0].register_forward_pre_hook(
         lambda _layer, arguments: places.add(arguments[3].k.data_ptr())
     )
@@ -376,6 +376,42 @@ def test_no_gradients_are_kept(model, monkeypatch):
     monkeypatch.setattr(generation, "draw", lambda p, _: seen.append(p) or p.argmax(-1))
     generate(model, PROMPTS, 3, temperature=1.0)
     assert [p.requires_grad for p in seen] == [False] * 3
+
+
+# A cache that is kept
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 2}])
+def test_a_stream_goes_on_where_a_kept_cache_ends(model, settings):
+    cache = KVCache(CONFIG, dtype=torch.float64)
+    prompt = [1, 2, 3, 4, 5]
+    ids = list(stream(model, prompt, 6, cache=cache, **settings))
+    assert ids == list(stream(model, prompt, 6, **settings))
+    assert int(cache.length) == 10  # the last one yielded was not fed
+    longer = [*prompt, *ids, 7, 8]
+    shapes = count_calls(model)
+    again = list(stream(model, longer, 6, cache=cache, start=10, **settings))
+    assert shapes == [(1, 3), *[(1, 1)] * 5]
+    assert again == list(stream(model, longer, 6, **settings))
+    other = [*prompt[:3], 9, 9]  # the cache goes back: it holds more, and other ids
+    back = list(stream(model, other, 6, cache=cache, start=3, **settings))
+    assert back == list(stream(model, other, 6, **settings))
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (3, "start=3: must be between 0 and 2, for the cache holds 9 positions, and of the prompt"),
+        (-1, "start=-1: must be between 0 and 2"),
+    ],
+)
+def test_a_start_that_is_not_there_is_refused(model, start, message):
+    cache = KVCache(CONFIG, dtype=torch.float64)
+    list(stream(model, [1, 2, 3, 4, 5], 5, cache=cache))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        stream(model, [1, 2, 3], 5, cache=cache, start=start)
+    with pytest.raises(ValueError, match="start=1: must be between 0 and 0, for the cache holds 0"):
+        stream(model, [1, 2, 3], 5, start=1)
 
 
 # The bar

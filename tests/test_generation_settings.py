@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from llama_tutorial import ModelConfig
-from llama_tutorial.generation_settings import check_prompts, check_sampling, row_seeds
+from llama_tutorial.generation_settings import (
+    check_prompts,
+    check_sampling,
+    check_start,
+    row_seeds,
+)
 
 CONFIG = ModelConfig(24, 2, 4, 2, 40, vocab_size=37, max_seq_len=64)
 
@@ -41,6 +46,17 @@ def test_prompts_that_do_not_fit(prompts, n, message, unchecked):
     with pytest.raises(ValueError, match=re.escape(message)):
         check_prompts(CONFIG, prompts, n)
     check_prompts(CONFIG, [[0, 36], [5] * 59], 5)
+
+
+def test_where_a_prompt_can_go_on():
+    for start in (0, 1, 3):
+        check_start([5, 6, 7, 8], start, 9)
+    check_start([], 0, 0)  # an empty prompt has a message of its own
+    for prompt, start, length, most in (([5, 6], 2, 9, 1), ([5, 6, 7], 2, 1, 1), ([5], -1, 0, 0)):
+        with pytest.raises(
+            ValueError, match=f"start={start}: must be between 0 and {most}, for the cache holds"
+        ):
+            check_start(prompt, start, length)
 
 
 def test_seeds_depend_on_seed_prompt_and_copies_alone(unchecked):

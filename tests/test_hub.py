@@ -68,7 +68,7 @@ def test_what_is_not_there():
         load("tails")
     assert str(error.value) == (
         "tails: no such file or folder, and no model of this package; those are 'tales', "
-        "'tales-small'"
+        "'tales-small', 'tales-chat'"
     )
 
 

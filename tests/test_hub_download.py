@@ -175,8 +175,8 @@ def test_a_file_that_is_not_there(hub, ask):
 def test_a_collection_wants_a_file_name(ask):
     assert ask("find('karpathy/tinyllamas')") == (
         "ValueError karpathy/tinyllamas holds several files, and no model's folder: name one of "
-        "them with filename=; there are stories15M.bin, stories260K/stories260K.bin, "
-        "stories260K/tok512.bin"
+        "them with filename= (on the command line, --filename); there are stories15M.bin, "
+        "stories260K/stories260K.bin, stories260K/tok512.bin"
     )
 
 

@@ -23,6 +23,7 @@ TORCH_FREE = (
     "bpe",
     "bpe_training",
     "chat",
+    "chat_session",
     "cli",
     "config",
     "files",

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from llama_tutorial import PRESETS, Transformer
-from llama_tutorial.figures.journey import STEPS, journey_table
+from llama_tutorial.figures.journey import STEPS, journey_table, recorded_losses
+from llama_tutorial.figures.recorded import recorded
 
 CHANGES = [
     {"norm"},
@@ -56,7 +57,7 @@ def test_parameters_are_those_of_a_model_that_is_built():
 
 
 def test_table_holds_the_packages_arithmetic():
-    rows = {row[0]: row[1:] for row in journey_table("rope").rows}
+    rows = {row[0]: row[1:4] for row in journey_table("rope").rows}
     assert rows["GPT-2"] == [124_439_808, pytest.approx(0.2848128), 36]
     assert rows["the sizes of Llama 2 7B"] == [6_738_415_616, pytest.approx(15.3616384), 512]
     assert rows["more layers: Llama 2 70B"][::2] == [68_976_648_192, 320]
@@ -73,11 +74,36 @@ def test_chapter_finds_its_rows_marked_for_eye_and_ear(step):
     assert len(text) == len(wanted)
 
 
-def test_loss_column_comes_with_the_losses():
-    assert "loss" not in repr(journey_table("rope"))
+def test_loss_column_shows_what_was_recorded_and_a_dash_where_only_sizes_change():
+    chain = {entry["name"]: entry["mean"] for entry in recorded("swaps")["chain"]}
+    shown = journey_table("rope")
+    assert shown.header[-1] == "loss of a small run"
+    column = {row[0]: row[-1] for row in shown.rows}
+    dashes = [name for name, loss in column.items() if loss == "–"]
+    assert dashes == [STEPS[5].name, STEPS[6].name, STEPS[8].name]
+    assert [loss for loss in column.values() if loss != "–"] == list(chain.values())
+
+
+def test_each_recorded_loss_stands_beside_the_change_that_its_run_made():
+    losses = recorded_losses()
+    changes = {"GPT-2": set(), **{s.name: c for s, c in zip(STEPS[1:], CHANGES, strict=True)}}
+    chain = recorded("swaps")["chain"]
+    for before, after in itertools.pairwise(chain):
+        (name,) = [n for n, loss in losses.items() if loss == after["mean"]]
+        switched = {k for k, v in after["model"].items() if v != before["model"][k]}
+        assert switched - {"hidden_dim"} <= changes[name]
+
+
+def test_losses_may_be_given():
     shown = journey_table("rope", losses={"GPT-2": 1.25, "SwiGLU for GELU": 1.125})
-    assert shown.header[-1] == "validation loss"
     assert [row[-1] for row in shown.rows[:4]] == [1.25, "–", "–", 1.125]
+
+
+def test_no_mark_marks_no_row():
+    shown = journey_table()
+    assert "lt-marked" not in shown._repr_html_().split("<table")[1]
+    assert "arrow" not in shown.caption
+    assert "The arrow marks this chapter." in journey_table("gpt").caption
 
 
 def test_unknown_mark_and_unknown_loss_say_what_there_is():

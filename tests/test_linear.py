@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import small_models
 import torch
@@ -75,23 +73,12 @@ def test_all_else_is_torchs_own(one_dnn, monkeypatch):
 def test_the_layer_is_torchs_linear(one_dnn):
     torch.manual_seed(0)
     theirs = nn.Linear(6, 3)
-    ours = copy.deepcopy(theirs)
-    linear.quicken(nn.ModuleList([nn.ModuleList([ours])]))
-    assert type(ours) is linear.Linear
+    ours = linear.Linear(6, 3)
+    ours.load_state_dict(theirs.state_dict())
     assert isinstance(ours, nn.Linear)
-    assert ours.state_dict().keys() == theirs.state_dict().keys()
     with torch.no_grad():
         for x in (torch.randn(6), torch.randn(4, 6), torch.randn(2, 3, 6)):
             torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-6)
-
-
-def test_only_plain_linear_layers_are_turned():
-    class Other(nn.Linear):
-        pass
-
-    layers = nn.Sequential(Other(2, 2), nn.Linear(2, 2), nn.LayerNorm(2))
-    linear.quicken(layers)
-    assert [type(layer) for layer in layers] == [Other, linear.Linear, nn.LayerNorm]
 
 
 def test_every_linear_layer_of_a_model_is_quick():

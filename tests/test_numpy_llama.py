@@ -306,6 +306,22 @@ def test_it_may_fill_the_whole_context(engines):
     assert list(engine.generate([1], 0)) == []
 
 
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 2}])
+def test_it_goes_on_where_a_kept_cache_ends(engines, settings):
+    _, engine = engines
+    cache = Cache(CONFIG, CONFIG.max_seq_len)
+    prompt = [1, 2, 3, 4, 5]
+    ids = list(engine.generate(prompt, 6, cache=cache, **settings))
+    assert ids == list(engine.generate(prompt, 6, **settings))
+    assert cache.length == 10  # the last one yielded was not fed
+    for longer, start in (([*prompt, *ids, 7, 8], 10), ([*prompt[:3], 9, 9], 3)):
+        again = list(engine.generate(longer, 6, cache=cache, start=start, **settings))
+        assert again == list(engine.generate(longer, 6, **settings))
+        assert cache.length == len(longer) + 5
+    with pytest.raises(ValueError, match="start=3: must be between 0 and 2, for the cache holds"):
+        engine.generate([1, 2, 3], 6, cache=cache, start=3)
+
+
 # Refusals
 
 

@@ -169,6 +169,19 @@ def test_a_trade_a_wish_a_hiding_place_and_a_skill():
     assert answers(found, "helped") == {"Dad."}
 
 
+def test_who_has_what_was_lent_is_not_asked():
+    """It is mended, and no tale says whether it was given back."""
+    beginning = "Ben and Zoe were good friends. Zoe had a long white flute. "
+    lent = "Zoe let Ben play with the flute. "
+    rest = (
+        "Crack! Ben dropped the flute, and it broke. He stared at the pieces and felt hot and cold."
+    )
+    found = by_hand(beginning + lent + rest)
+    assert answers(found, "has") == set()
+    assert answers(found, "broke") == {"Ben."}
+    assert answers(by_hand(beginning), "has") == {"Zoe."}
+
+
 # -- as data ------------------------------------------------------------------------------------
 
 

@@ -95,7 +95,7 @@ def test_killed_at_ten_moments_the_losses_go_on_as_if_it_had_not_been(tmp_path):
     assert run(whole, LONG)
     context = multiprocessing.get_context("fork")  # torch is imported already: quick to start
     resumed_from = []
-    for moment in random.Random(7).sample(range(1, 80), 10):
+    for moment in random.Random(7).sample(range(1, 600), 10):
         process = context.Process(target=dying_run, args=(killed, moment))
         process.start()
         process.join()
@@ -121,19 +121,32 @@ def test_a_checkpoint_that_was_being_written_is_not_taken(whole_run, tmp_path):
     assert losses(out) == losses(whole_run)
 
 
-def test_ctrl_c_ends_the_step_and_saves(tmp_path, whole_run):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_step_and_saves(tmp_path, whole_run, number):
     def interrupt_at_17(step: int) -> Batch:
         if step == 17:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         return batch_at(step)
 
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(number)
     assert not run(tmp_path, batches=interrupt_at_17)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(number) is handler
     assert metrics(tmp_path)[-1]["step"] == 17
     assert not (tmp_path / "model").exists()
     assert run(tmp_path)
     assert losses(tmp_path) == losses(whole_run)
+
+
+def test_what_is_written_at_the_end_can_be_chosen(tmp_path):
+    written = []
+
+    def write(model: Transformer, path: Path) -> None:
+        written.append((model, path))
+
+    model, short = Transformer(CONFIG), TrainConfig(total_steps=2, warmup_steps=0)
+    assert train(model, batch_at, short, tmp_path, write_model=write)
+    assert written == [(model, tmp_path / "model")]
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path):

@@ -9,6 +9,9 @@
   a GPT-2;
 - :mod:`~llama_tutorial.checkpoints.llama2c`: one ``.bin`` file, in float32 or int8.
 
+The folder of a LoRA adapter (:mod:`~llama_tutorial.checkpoints.adapter`) counts as a model too: its
+base, with the adapter merged into the weights.
+
 What they call the weights, and how they lay them out, is one table:
 :mod:`~llama_tutorial.checkpoints.names`.
 """
@@ -22,24 +25,36 @@ from pathlib import Path
 
 import torch
 
-from llama_tutorial.checkpoints import huggingface, llama2c, meta, native
+from llama_tutorial.checkpoints import adapter, adapter_file, huggingface, llama2c, meta, native
+from llama_tutorial.checkpoints.adapter import load_adapter
+from llama_tutorial.checkpoints.adapter_file import save_adapter
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.checkpoints.weights import Checkpoint, fill
 from llama_tutorial.llama2c_header import ForeignFileError
+from llama_tutorial.lora import lora_layers
 from llama_tutorial.model import Transformer
 from llama_tutorial.tensor_check import listed
 
-__all__ = ["FORMATS", "load_model", "open_checkpoint", "save_model"]
+__all__ = [
+    "FORMATS",
+    "load_adapter",
+    "load_model",
+    "open_checkpoint",
+    "save_adapter",
+    "save_model",
+]
 
 _KNOWN = (
     "load_model knows this package's own folders (config.json and model.safetensors), Meta's "
     "(params.json and consolidated.00.pth), Hugging Face's of a Llama or a GPT-2 (config.json and "
-    "safetensors or pytorch_model.bin), and llama2.c's files (.bin, version 0, 1 or 2)"
+    "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), and adapters' "
+    "folders (adapter.json)"
 )
 _FOLDERS = {
     "this package's own format": native,
     "Meta's": meta,
     "Hugging Face's": huggingface,
+    "an adapter's": adapter_file,
 }
 _LLAMA2C_VERSIONS = {"llama2c": 0, "llama2c-v1": 1, "llama2c-int8": 2}
 FORMATS = ("native", "huggingface", "meta", *_LLAMA2C_VERSIONS)
@@ -59,8 +74,8 @@ def load_model(
 
     Args:
         path: A native folder; Meta's folder, of any number of shards; Hugging Face's, of a Llama or
-            a GPT-2, in safetensors or pickles, sharded or not; or a llama2.c file of version 0, 1
-            or 2.
+            a GPT-2, in safetensors or pickles, sharded or not; a llama2.c file of version 0, 1 or
+            2; or what `save_adapter` has written, which gives the base with the adapter merged.
         dtype: Of the model. None keeps the file's; int8 becomes float32.
         device: Where the weights shall lie.
 
@@ -87,7 +102,12 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder")
     if path.is_dir():
-        with _folder_format(path).opened(path) as checkpoint:
+        format = _folder_format(path)
+        if format is adapter_file:
+            with open_checkpoint(adapter.base_path(path)) as base:
+                yield adapter.merged(base, path)
+            return
+        with format.opened(path) as checkpoint:
             yield checkpoint
         return
     try:
@@ -125,11 +145,16 @@ def save_model(
 
     Raises:
         FileNotFoundError: The folder that ``path`` shall lie in does not exist.
-        ValueError: There is no such format, it cannot hold this model, a tokenizer or shards, or
-            ``path`` is something that must not be replaced.
+        ValueError: There is no such format, it cannot hold this model, a tokenizer or shards,
+            ``path`` is something that must not be replaced, or the model has LoRA adapters.
     """
     if format not in FORMATS:
         raise ValueError(f"format={format!r}: must be one of {', '.join(map(repr, FORMATS))}")
+    if lora_layers(model):
+        raise ValueError(
+            "the model has LoRA adapters: save_adapter(model, path) writes them alone, and after "
+            "merge_lora(model, keep_base=False) they are part of the weights"
+        )
     if shards != 1 and format != "meta":
         raise ValueError(f"shards={shards}: format={format!r} is not cut; only 'meta' is")
     if format == "native":

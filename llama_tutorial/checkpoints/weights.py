@@ -58,6 +58,8 @@ class Checkpoint:
         config: The model's configuration.
         tensors: Begins to give name and tensor, one after another. A tensor may be given back to
             the system when the next one is asked for: it can still be read, from the disk.
+        finish: Makes of a name and its tensor, in the type and on the device that the model shall
+            have, the model's own.
     """
 
     source: Path
@@ -65,13 +67,14 @@ class Checkpoint:
     dtype: str
     config: ModelConfig
     tensors: Callable[[], Iterable[tuple[str, Tensor]]]
+    finish: Callable[[str, Tensor], Tensor] = lambda _name, tensor: tensor
 
 
 def check_state(model: Transformer) -> dict[str, Tensor]:
     """The state dictionary, after a check that it is what ``model.config`` says.
 
     Raises:
-        ValueError: It is not: adapters were added, for instance.
+        ValueError: It is not: a layer was replaced, for instance.
     """
     state = model.state_dict()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -99,7 +102,7 @@ def fill(
     bar = {"total": len(model.state_dict()), "delay": 1, "leave": False}
     for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
         check_floating(name, tensor, source)
-        weights[name] = tensor.to(device, dtype or tensor.dtype)
+        weights[name] = checkpoint.finish(name, tensor.to(device, dtype or tensor.dtype))
     if len(found := sorted({dtype_name(tensor) for tensor in weights.values()})) > 1:
         raise ValueError(f"{source}: the weights are {' and '.join(found)}; choose one with dtype=")
     model.load_state_dict(weights, strict=True, assign=True)

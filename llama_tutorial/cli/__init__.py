@@ -11,9 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from llama_tutorial.cli import convert, generate, info, pretrain
+from llama_tutorial.cli import chat, convert, finetune, generate, info, pretrain
 
-COMMANDS = (generate, convert, info, pretrain)
+COMMANDS = (generate, chat, convert, info, pretrain, finetune)
 USER_ERRORS = (ValueError, OSError, ImportError)
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial.cli.options import add_filename
+
 # As in llama_tutorial.checkpoints, which would import torch before --help can be printed.
 FORMATS = ("native", "huggingface", "meta", "llama2c", "llama2c-v1", "llama2c-int8")
 
@@ -20,9 +22,12 @@ def add(commands: Any) -> None:
         "llama2c-v1, llama2c-int8 (for its runq).",
     )
     command.set_defaults(run=run)
-    command.add_argument("input", help="a model that comes with the package, or a file or folder")
+    command.add_argument(
+        "input", help="a model that comes with the package, a file or folder, or a hub repository"
+    )
     command.add_argument("output", help="the folder to write; for llama2.c's formats the file")
     command.add_argument("--format", choices=FORMATS, default="native", help="default: native")
+    add_filename(command)
     command.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="of the model")
     command.add_argument("--tokenizer", help="to store in OUTPUT; by default the one beside INPUT")
     command.add_argument("--shards", type=int, default=1, help="files that meta is cut into")
@@ -43,7 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"--tokenizer: format {arguments.format} holds none; it is a file of its own there"
         )
-    path, pieces = find(arguments.input, tokenizer=arguments.tokenizer)
+    path, pieces = find(
+        arguments.input, arguments.filename, arguments.tokenizer, needs_tokenizer=False
+    )
     tokenizer = read_tokenizer(pieces) if pieces and holds_tokenizer else None
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     save_model(

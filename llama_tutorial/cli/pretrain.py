@@ -1,7 +1,9 @@
 """``llama-tutorial pretrain``: train a model from nothing, on the story world or any text.
 
 The defaults train the small Llama that this package ships. A run that was stopped, by Ctrl-C or by
-anything else, goes on when the same command is given again.
+anything else, goes on when the same command is given again. On several GPUs, `torchrun
+--nproc-per-node N -m llama_tutorial pretrain --device cuda ...` is the same run, and may go on with
+another N.
 """
 
 from __future__ import annotations
@@ -79,18 +81,31 @@ def _add_training(group: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepare tokens, train, and print what the run is and what the model writes."""
+    from llama_tutorial.distributed import joined, loading_device
+
+    with joined(parse_device(arguments.device)) as device:
+        _run(arguments, loading_device(device))
+
+
+def _run(arguments: argparse.Namespace, device: Any) -> None:
     import torch
 
     from llama_tutorial.corpus import load_corpus
+    from llama_tutorial.distributed import first_goes_first, n_processes
     from llama_tutorial.model import Transformer
     from llama_tutorial.trainer import train
 
-    settings, device = _settings(arguments), parse_device(arguments.device)
-    out = Path(arguments.out)
-    out.mkdir(parents=True, exist_ok=True)
-    corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
-    tokenizer = _tokenizer(arguments, corpus, out)
-    training, validation = _streams(arguments, corpus, tokenizer, out)
+    settings, out = _settings(arguments), Path(arguments.out)
+    if arguments.batch_size < n_processes():
+        raise ValueError(
+            f"--batch-size {arguments.batch_size}: {n_processes()} processes share the rows of a "
+            "batch, so that there must be one for each"
+        )
+    with first_goes_first():  # which tokenises; the others find it done
+        out.mkdir(parents=True, exist_ok=True)
+        corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
+        tokenizer = _tokenizer(arguments, corpus, out)
+        training, validation = _streams(arguments, corpus, tokenizer, out)
     torch.manual_seed(arguments.seed)
     model = Transformer(_config(arguments, tokenizer.vocab_size)).to(device)
     tokens = arguments.steps * arguments.batch_size * arguments.context

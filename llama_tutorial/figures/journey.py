@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llama_tutorial.config import PRESETS, ModelConfig
+from llama_tutorial.figures.recorded import recorded
 from llama_tutorial.figures.table import Table, table
 from llama_tutorial.swiglu import hidden_dim
 
@@ -61,37 +62,59 @@ STEPS = _path()
 """The path from GPT-2 to Llama 2 70B, each step one ``replace()`` away from the last."""
 
 
-def journey_table(mark: str, losses: Mapping[str, float] | None = None) -> Table:
+_SWAPS = {
+    "GPT": "GPT-2",
+    "RMSNorm": "RMSNorm for LayerNorm",
+    "RoPE": "RoPE for learned positions",
+    "SwiGLU": "SwiGLU for GELU",
+    "no biases, untied": "no biases, untied output head",
+    "GQA": "grouped heads: Llama 2 34B",
+}
+
+
+def recorded_losses() -> dict[str, float]:
+    """What ``benchmarks/swaps.py`` recorded: the mean validation loss after a step, by its name.
+
+    The two steps that change sizes and vocabulary alone have no run of their own: the small model
+    keeps its own sizes. That of the grouped heads stands in the row where they come in.
+    """
+    return {_SWAPS[entry["name"]]: entry["mean"] for entry in recorded("swaps")["chain"]}
+
+
+def journey_table(mark: str | None = None, losses: Mapping[str, float] | None = None) -> Table:
     """The table of all steps, with the rows of one chapter marked.
 
     Args:
-        mark: The chapter's file name without its ending, such as ``"rope"``.
+        mark: The chapter's file name without its ending, such as ``"rope"``; None marks no row.
         losses: Validation loss, in nats a token, of the same small run after a step, by the
-            step's name. The column is there only when this is given; steps without a run of
-            their own show a dash.
+            step's name; by default :func:`recorded_losses`. Steps without a run of their own show
+            a dash.
 
     Raises:
         ValueError: No step belongs to ``mark``, or a loss is given for a step that is not there.
     """
+    losses = recorded_losses() if losses is None else losses
     chapters = list(dict.fromkeys(step.chapter for step in STEPS))
     names = [step.name for step in STEPS]
-    if mark not in chapters:
+    if mark is not None and mark not in chapters:
         raise ValueError(f"mark={mark!r}: no step of that chapter; there are {chapters}")
-    if unknown := sorted(set(losses or {}) - set(names)):
+    if unknown := sorted(set(losses) - set(names)):
         raise ValueError(f"losses for {unknown}: no such step; there are {names}")
-    rows = [_row(step) for step in STEPS]
+    rows = [[*_row(step), losses.get(step.name, "–")] for step in STEPS]
     header = ["model after this step", "parameters", "GFLOPs a token", "cache, KiB a token"]
-    if losses is not None:
-        rows = [[*row, losses.get(row[0], "–")] for row in rows]
-        header.append("validation loss")
+    header.append("loss of a small run")
     marked = [number for number, step in enumerate(STEPS) if step.chapter == mark]
-    return table(rows, header, _CAPTION, marked=marked)
+    caption = _CAPTION if mark is None else f"{_CAPTION} The arrow marks this chapter."
+    return table(rows, header, caption, marked=marked)
 
 
 _CAPTION = (
     "From GPT-2 to Llama 2, one change at a time. Floating-point operations are those of one "
     "token's forward pass at the end of the context (1,024 positions in the first six rows, 4,096 "
-    "in the others); the cache holds keys and values in 16 bit. The arrow marks this chapter."
+    "in the others); the cache holds keys and values in 16 bit. The last column is a small model "
+    "of a million parameters that took the same steps at a constant size (validation loss in nats "
+    "a token, mean of three seeds; the chapter on pre-training has the details); a dash stands "
+    "where only vocabulary or sizes change."
 )
 
 

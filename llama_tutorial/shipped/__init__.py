@@ -39,6 +39,11 @@ SHIPPED = {
         tokenizer=_FOLDER / "tales-small.tokenizer.bin",
         llama2c=_FOLDER / "tales-small-int8.bin",
     ),
+    "tales-chat": Shipped(
+        model=_FOLDER / "tales-chat-int8.bin",
+        tokenizer=_FOLDER / "tales" / "tokenizer.model",
+        llama2c=_FOLDER / "tales-chat-int8.bin",
+    ),
 }
 """By name: ``tales``, 1.3 million parameters; ``tales-small``, a fifth of that, for places where
-size counts."""
+size counts; ``tales-chat``, the first one fine-tuned to answer, in Llama 2's dialog format."""

@@ -29,8 +29,13 @@ def sentence(words: str) -> str:
 def _has(facts: Facts) -> Found:
     for noun in facts.things:
         holder = facts.get("holder", noun)
-        if holder:
+        if holder and not _borrowed(facts, holder):
             yield {"x": noun}, sentence(name_of(holder))
+
+
+def _borrowed(facts: Facts, holder: str) -> bool:
+    """Whether somebody has got something that was lent: the tale need not tell of its return."""
+    return any(fact[0] == "lent" and fact[2] == holder for fact in facts.final)
 
 
 def _color(facts: Facts) -> Found:

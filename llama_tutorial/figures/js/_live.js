@@ -136,7 +136,11 @@ class Figure {
       picture.setAttribute("role", "img");
       picture.setAttribute("aria-label", fill(this.alt, { ...texts, ...numbers }));
     }
-    if (this.readout) this.readout.textContent = fill(this.template, { ...texts, ...numbers });
+    if (this.readout) {
+      this.readout.textContent = fill(this.template, { ...texts, ...numbers });
+      // It keeps the most room that it ever had, so that nothing below jumps.
+      this.readout.style.minHeight = `${this.readout.offsetHeight}px`;
+    }
     this.root.numbers = numbers;  // for the tests
   }
 

@@ -1,0 +1,85 @@
+"""The pre-training chapter's live figures in a browser, at many more settings than they carry."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
+
+from browser.live import SET
+
+from llama_tutorial.figures import pretraining
+
+PIECES = [
+    *("<s>", "▁The", "▁fox", "▁ran", ".", "</s>"),
+    *("<s>", "▁Anna", "▁slept", ".", "</s>"),
+    *("<s>", "▁“<b>”", "▁was", "▁late", ".", "</s>"),
+]
+CONTEXT = 8
+
+
+def same(shown, expected):
+    assert shown.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, float):
+            assert shown[name] == pytest.approx(value, rel=1e-9), name
+        else:
+            assert shown[name] == value, name
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_window_at_every_start_and_place(show, apart):
+    made = pretraining.window(PIECES, CONTEXT)
+    figure = show(made)
+    figure.evaluate(SET, {"apart": apart})
+    for start in made.controls[0].values:
+        figure.evaluate(SET, {"start": start})
+        for place in range(CONTEXT):
+            shown = figure.evaluate(SET, {"place": place})
+            same(shown, made.numbers(start=start, place=place, apart=apart))
+            boxes = figure.locator(".lt-piece").evaluate_all(
+                "all => all.map((one) => [one.querySelector('bdi').textContent, "
+                "one.querySelector('small').textContent, one.classList[1]])"
+            )
+            expected = pretraining.window_boxes(PIECES, CONTEXT, "<s>", start, place, apart)
+            assert boxes == [list(box) for box in expected]
+
+
+@pytest.mark.parametrize("card", pretraining.CARDS)
+def test_plan_at_many_settings(show, card):
+    made = pretraining.plan()
+    figure = show(made)
+    figure.evaluate(SET, {"card": card})
+    settings = itertools.product(pretraining.MODELS, (10, 140, 15000), (1, 8, 2048), (10, 45, 70))
+    for model, tokens, cards, utilisation in settings:
+        values = {"model": model, "tokens": tokens, "cards": cards, "utilisation": utilisation}
+        shown = figure.evaluate(SET, values)
+        same(shown, made.numbers(card=card, **values))
+
+
+def test_bar_of_the_time_shrinks_with_more_cards_and_its_text_changes(show):
+    figure = show(pretraining.plan())
+
+    def width():
+        return float(figure.locator(".lt-stage rect").first.get_attribute("width"))
+
+    said, wide = [], []
+    for cards in (1, 8, 1024):
+        figure.evaluate(SET, {"cards": cards})
+        said.append(figure.locator(".lt-readout").text_content().split(";")[0])
+        wide.append(width())
+    assert said == ["6.48 years", "296 days", "2.31 days"]
+    assert wide == sorted(wide, reverse=True)
+
+
+def test_memory_changes_its_colour_where_it_is_too_much(show):
+    figure = show(pretraining.plan())
+
+    def colour():
+        return figure.locator(".lt-stage rect").nth(1).get_attribute("fill")
+
+    assert colour() == "var(--lt-c2)"
+    figure.evaluate(SET, {"card": "A100, 80 GB"})
+    assert colour() == "var(--lt-c1)"
