@@ -38,6 +38,7 @@ from llama_tutorial.packing import PackedExamples
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import mean_consistency, questions, tales
 from llama_tutorial.tales.dialogs import dialogs
+from llama_tutorial.tales.words import GENDER, PLACES, THINGS
 from llama_tutorial.trainer import TrainConfig, evaluate, train
 from llama_tutorial.training import IGNORE
 
@@ -45,6 +46,7 @@ CONTEXT, BATCH_SIZE = 512, 4
 FIRST_DIALOG = 1_000_000
 TELLINGS = 60
 TALE_TOKENS = 220
+WORDS = {*GENDER, *THINGS, *PLACES}  # whom and what and where a tale can be asked to be about
 
 
 @dataclass(frozen=True)
@@ -244,14 +246,12 @@ def telling(model: Transformer, tokenizer: Any) -> dict[str, Any]:
     prompts = [[{"role": "user", "content": one.text}] for one in asked]
     told = answer(model, tokenizer, prompts, TALE_TOKENS, temperature=0.7, top_p=1.0, seed=0)
     consistent, parsed = mean_consistency([one.text for one in told])
-    wanted = [re.findall(r"about (?:the )?(\w+)|with (?:the )?(\w+)", one.text)[0] for one in asked]
-    names = [first or second for first, second in wanted]
+    wanted = [WORDS & set(re.findall(r"\w+", one.text)) for one in asked]
+    there = [name in one.text for names, one in zip(wanted, told, strict=True) for name in names]
     return {
         "consistency": consistent and round(consistent, 4),
         "parsed": round(parsed, 4),
-        "named": round(
-            sum(n in one.text for n, one in zip(names, told, strict=True)) / TELLINGS, 4
-        ),
+        "named": round(sum(there) / len(there), 4),
         "example": {"request": asked[0].text, "tale": told[0].text},
     }
 

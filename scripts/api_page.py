@@ -23,8 +23,7 @@ SECTIONS = {
     "Generation": (
         "generation",
         "sampling generation_settings generation chat_session tensor_parallel numpy_llama "
-        "numpy_layers "
-        "numpy_sampling",
+        "numpy_layers numpy_sampling",
     ),
     "Weights": (
         "weights",
@@ -32,8 +31,8 @@ SECTIONS = {
     ),
     "Training": (
         "training",
-        "training trainer run_folder interrupts distributed sharding pretraining finetuning packing "
-        "dialog_file lora lora_linear evaluation",
+        "training trainer run_folder interrupts distributed sharding pretraining finetuning "
+        "packing dialog_file lora lora_linear evaluation",
     ),
     "The story world": ("tales", "tales corpus"),
     "Figures": ("figures", "figures"),

@@ -159,7 +159,7 @@ def test_plan_picture_has_the_time_on_its_scale_and_the_memory_in_its_frame():
 def test_valley_marks_its_models():
     figure = plots.valley([1e9, 1e10], [2.12345, 2.0], {"7B": (7e9, 2.01), "26B": (2.6e10, 2.02)})
     curve, *marks = figure.axes[0].lines
-    assert curve.get_ydata().tolist() == [2.123, 2.0]
+    assert curve.get_ydata().tolist() == [2.1235, 2.0]
     assert [mark.get_label() for mark in marks] == ["7B", "26B"]
 
 

@@ -224,9 +224,9 @@ def _data(arguments: argparse.Namespace, training: PackedExamples) -> dict[str, 
     names = ["model", "data", "seed", "packing", "lora"]
     names += ["rank", "alpha", "dropout", "targets"] if arguments.lora else []
     names += ["dialogs"] if arguments.data == "tales" else []
-    rows = {"rows": training.n_rows, "tokens": training.n_tokens, "targets": training.n_targets}
+    counts = {"rows": training.n_rows, "tokens": training.n_tokens, "learned": training.n_targets}
     return (
-        rows
+        counts
         | {name: getattr(arguments, name) for name in names}
         | {"batch_size": training.batch_size}
     )

@@ -32,7 +32,7 @@ def valley(
         points: Models to mark, by name: parameters and loss.
     """
     figure, axes = plt.subplots()
-    axes.semilogx(rounded(sizes), rounded(losses, 4), color=BLUE)
+    axes.semilogx(rounded(sizes, 5), rounded(losses, 5), color=BLUE)
     for (name, (size, loss)), mark in zip(points.items(), _MARKS, strict=False):
         axes.plot([size], [rounded(loss, 4)], mark, color=ORANGE, label=name)
     axes.set(xlabel="parameters", ylabel="predicted loss (nats)")
