@@ -118,7 +118,7 @@ def exact_match(asked: Sequence[Asked], answers: Sequence[Answer]) -> dict[str, 
     """Scores by kind, and for ``"said"``, ``"not said"`` and ``"all"``.
 
     A question counts as "said" if the tale answers it. The right answer to the others is
-    :data:`llama_tutorial.tales.NOT_SAID`.
+    ``llama_tutorial.tales.asking.NOT_SAID``.
 
     Raises:
         ValueError: There are not as many answers as questions.

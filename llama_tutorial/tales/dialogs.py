@@ -67,7 +67,8 @@ def dialogs(
         length: Measures a question with its answer; for a model, in tokens.
 
     Raises:
-        ValueError: As :func:`llama_tutorial.tales.tales`, or there is not even room for one turn.
+        ValueError: As :func:`llama_tutorial.tales.tale.tales`, or there is not even room for one
+            turn.
     """
     told = tales(2 * n, split, 2 * seed)
     for number, (tale, other) in enumerate(zip(told, told, strict=True), seed):
