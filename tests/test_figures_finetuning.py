@@ -1,0 +1,166 @@
+"""The fine-tuning chapter's figures: numbers against the package's packing and mask, pictures."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("ipywidgets")
+
+import matplotlib
+import matplotlib.pyplot as plt
+import torch
+from live_figures import check_page, check_widgets
+
+from llama_tutorial import figures
+from llama_tutorial.figures import finetuning as live
+from llama_tutorial.figures import finetuning_plots as plots
+from llama_tutorial.finetuning import Example
+from llama_tutorial.gqa import visible
+from llama_tutorial.packing import PackedExamples
+from llama_tutorial.training import IGNORE
+
+EOS = 2
+PIECES = ["<s>", "▁[", "INST", "]", "▁Hi", "▁", "</s>", "<s>", "▁[", "]", "▁Yes", "</s>"]
+IDS = [1, 10, 11, 12, 13, 14, EOS, 1, 10, 12, 15, EOS]
+LABELS = [*[IGNORE] * 4, 13, 14, EOS, *[IGNORE] * 3, 15, EOS]
+LENGTHS = [5, 9, 3, 12, 7, 4]
+CONTEXTS = [12, 16, 20]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _look():
+    with matplotlib.rc_context():
+        figures.use()
+        yield
+    plt.close("all")
+
+
+def labels_figure():
+    return live.labels(PIECES, IDS, LABELS, EOS, 3)
+
+
+def packing_figure():
+    return live.packing(LENGTHS, CONTEXTS, 16)
+
+
+FIGURES = {"labels": labels_figure, "packing": packing_figure}
+MOVES = {"labels": {"rule": "no EOS", "place": 5}, "packing": {"how": "concatenate", "row": 2}}
+
+
+def test_labels_under_the_three_rules():
+    assert live.labels_by("answers", IDS, LABELS, EOS) == LABELS
+    assert live.labels_by("everything", IDS, LABELS, EOS) == [IGNORE, *IDS[1:]]
+    without = live.labels_by("no EOS", IDS, LABELS, EOS)
+    assert without[6] == without[11] == IGNORE
+    assert [a for a, b in zip(LABELS, without, strict=True) if a != b] == [EOS, EOS]
+
+
+def test_labels_say_what_comes_and_whether_it_is_learned():
+    figure = labels_figure()
+    shown = figure.numbers(rule="answers", place=5)
+    assert shown == {"input": "▁", "target": "</s>", "counts": True, "learned": 5, "total": 12}
+    assert not figure.numbers(rule="no EOS", place=5)["counts"]
+    assert not figure.numbers(rule="answers", place=6)["counts"]  # BOS behind EOS
+    assert figure.numbers(rule="everything", place=6)["learned"] == 11
+
+
+def test_labels_fill_the_boxes_that_are_learned():
+    boxes = live.label_boxes(PIECES, LABELS, 3)
+    assert [box[0] for box in boxes] == PIECES
+    assert [box[1] for box in boxes[3:7]] == ["−100", "13", "14", "2"]
+    looks = [box[2] for box in boxes]
+    assert looks[3:8] == ["lt-next", *["lt-merged"] * 3, "lt-character"]
+
+
+@pytest.mark.parametrize("how", live.PACKINGS.values())
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_packing_sees_what_the_packages_mask_lets_see(how, context):
+    marked = [Example([n + 1] * length, [n + 1] * length) for n, length in enumerate(LENGTHS)]
+    packed = PackedExamples(marked, len(LENGTHS), context, seed=1, packing=how)
+    (batch,) = packed.every_row()
+    owners = batch.inputs - 1
+    mask = visible(0, context, context, batch.documents, owners.device)
+    causal = torch.ones(context, context).tril().bool()
+    figure = packing_figure()
+    for row in range(packed.n_rows):
+        seen_by = causal if mask is None else mask[row, 0]
+        for query in range(context):
+            shown = figure.numbers(how=how, context=context, row=row + 1, query=query)
+            seen = owners[row][seen_by[query]]
+            assert shown["sees"] == len(seen)
+            assert shown["foreign"] == int((seen != owners[row, query]).sum())
+            assert shown["rows"] == packed.n_rows
+            empty = 1 - packed.n_tokens / owners.numel()
+            assert shown["padding"] == pytest.approx(100 * empty)
+
+
+def test_packing_whole_examples_are_never_cut_and_end_to_end_leaves_one_gap():
+    whole = packing_figure().numbers(how="documents", context=12, row=1, query=5)
+    assert whole["split"] == whole["foreign"] == 0
+    laid = packing_figure().numbers(how="concatenate", context=12, row=1, query=11)
+    assert laid["rows"] == 4
+    assert laid["padding"] == pytest.approx(100 * 8 / 48)
+    assert laid["split"] > 0
+    assert laid["foreign"] > 0
+
+
+def test_packing_stays_within_its_rows():
+    beyond = packing_figure().numbers(how="documents", context=12, row=99, query=99)
+    assert beyond["number"] == beyond["rows"]
+    assert beyond["position"] == 11
+
+
+def test_packing_refuses_an_example_longer_than_a_row():
+    with pytest.raises(ValueError, match="an example of 12 tokens does not fit into rows of 8"):
+        live.packing(LENGTHS, [8, 16], 16)
+
+
+def test_runs_are_the_stretches_of_one_example():
+    assert live.runs([0, 0, 2, 2, 2, -1]) == [(0, 0, 2), (2, 2, 5), (-1, 5, 6)]
+
+
+def test_packing_page_has_the_numbers_to_compare_and_says_them():
+    check_page(packing_figure(), n_checks=12)
+
+
+def test_labels_stand_in_the_page_as_real_text():
+    page = labels_figure().to_html()
+    payload = json.loads(re.search(r'application/json">(.*?)</script>', page, re.DOTALL)[1])
+    assert len(payload["checks"]) >= 6
+    assert "{" not in re.search(r"<output[^>]*>(.*?)</output>", page)[1]
+    assert page.count('class="lt-piece lt-') == len(PIECES)
+    assert len(page) < 40_000
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_widgets_of_a_running_kernel_draw_and_say_the_same(name):
+    check_widgets(FIGURES[name](), MOVES[name])
+
+
+def test_packing_picture_has_the_mask_of_its_row():
+    rows = live.packed_rows(LENGTHS, 12, "documents")
+    above, below = live._draw_packing(rows, "documents", 1, 3).axes
+    cells = sum(bar.get_width() for bar in below.patches[:-1])  # the last is the query's frame
+    lengths = [end - start for _, start, end in live.runs(rows[0])]
+    assert cells == sum(n * (n + 1) / 2 for n in lengths)
+    numbers = {text.get_text() for text in above.texts}
+    assert numbers == {str(n + 1) for n in range(len(LENGTHS))}
+
+
+def test_accuracy_bars_are_the_shares():
+    shares = {"before": {"all": 0.0, "said": 0.0}, "after": {"all": 0.5, "said": 0.25}}
+    axes = plots.accuracy(shares).axes[0]
+    widths = {bar.get_width() for bar in axes.patches}
+    assert widths == {0.0, 50.0, 25.0}
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["all", "said"]
+
+
+def test_best_of_draws_rewards_and_lengths_against_n():
+    left, right = plots.best_of([1, 2, 4], [0.5, 0.6, 0.65], {"a": [9, 8, 7], "b": [9, 9, 9]}).axes
+    assert left.lines[0].get_ydata().tolist() == [0.5, 0.6, 0.65]
+    assert [line.get_ydata().tolist() for line in right.lines] == [[9, 8, 7], [9, 9, 9]]
+    assert [line.get_linestyle() for line in right.lines] == ["-", "--"]
