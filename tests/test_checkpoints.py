@@ -19,7 +19,8 @@ FORMATS = FOLDERS + LLAMA2C
 KNOWN = (
     "load_model knows this package's own folders (config.json and model.safetensors), Meta's "
     "(params.json and consolidated.00.pth), Hugging Face's of a Llama or a GPT-2 (config.json and "
-    "safetensors or pytorch_model.bin), and llama2.c's files (.bin, version 0, 1 or 2)"
+    "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), and adapters' "
+    "folders (adapter.json)"
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -248,7 +249,8 @@ sys.exit(main(["chat", "--model", {str(folder)!r}, "--temperature", "0"]))
         nonlocal seen
         end = time.monotonic() + 120
         while text not in seen and time.monotonic() < end:
-            seen += os.read(ours, 1000).decode(errors="replace")
+            if select.select([ours], [], [], 1)[0]:  # reading alone would wait for ever
+                seen += os.read(ours, 1000).decode(errors="replace")
         assert text in seen, seen
         seen = seen.partition(text)[2]
 
