@@ -26,8 +26,8 @@ from pathlib import Path
 import torch
 
 from llama_tutorial.checkpoints import adapter, adapter_file, huggingface, llama2c, meta, native
-from llama_tutorial.checkpoints.adapter import load_adapter
-from llama_tutorial.checkpoints.adapter_file import save_adapter
+from llama_tutorial.checkpoints.adapter import load_adapter as load_adapter
+from llama_tutorial.checkpoints.adapter_file import save_adapter as save_adapter
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.checkpoints.weights import Checkpoint, fill
 from llama_tutorial.llama2c_header import ForeignFileError
@@ -37,10 +37,8 @@ from llama_tutorial.tensor_check import listed
 
 __all__ = [
     "FORMATS",
-    "load_adapter",
     "load_model",
     "open_checkpoint",
-    "save_adapter",
     "save_model",
 ]
 
@@ -75,7 +73,8 @@ def load_model(
     Args:
         path: A native folder; Meta's folder, of any number of shards; Hugging Face's, of a Llama or
             a GPT-2, in safetensors or pickles, sharded or not; a llama2.c file of version 0, 1 or
-            2; or what `save_adapter` has written, which gives the base with the adapter merged.
+            2; or what :func:`~llama_tutorial.checkpoints.adapter_file.save_adapter` has written,
+            which gives the base with the adapter merged.
         dtype: Of the model. None keeps the file's; int8 becomes float32.
         device: Where the weights shall lie.
 
