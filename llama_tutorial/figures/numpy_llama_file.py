@@ -46,7 +46,7 @@ def file_walk(files: Mapping[str, str | os.PathLike[str]]) -> LiveFigure:
         data=data,
         controls=[
             Select("file", options=list(data), label="file"),
-            Slider("part", 0, max(map(len, kinds.values())), 0, label="part of the file"),
+            Slider("part", 0, max(map(len, kinds.values())), 3, label="part of the file"),
             Slider("layer", 0, layers - 1, 0, label="layer"),
         ],
         render=render,
