@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,8 @@ def test_ctrl_c_in_a_real_terminal(folder):
     """A process of its own on a pseudo-terminal, and a model that takes its time."""
     pty = pytest.importorskip("pty")
     program = f"""
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 from llama_tutorial.cli import chat, main
 from llama_tutorial.model import Transformer
 plain = Transformer.hidden_states
@@ -245,21 +247,24 @@ sys.exit(main(["chat", "--model", {str(folder)!r}, "--temperature", "0"]))
     os.close(theirs)
     seen = ""
 
-    def read_until(text: str) -> None:
+    def read(enough: Callable[[], object]) -> None:
         nonlocal seen
         end = time.monotonic() + 120
-        while text not in seen and time.monotonic() < end:
+        while not enough() and time.monotonic() < end:
             if select.select([ours], [], [], 1)[0]:  # reading alone would wait for ever
                 seen += os.read(ours, 1000).decode(errors="replace")
-        assert text in seen, seen
+        assert enough(), seen
+
+    def read_until(text: str) -> None:
+        nonlocal seen
+        read(lambda: text in seen)
         seen = seen.partition(text)[2]
 
     try:
         read_until("> ")
         os.write(ours, b"Who was it?\n")
         read_until("was it?\r\n")
-        while not seen.strip():  # the answer has begun
-            seen += os.read(ours, 1000).decode(errors="replace")
+        read(lambda: seen.strip())  # the answer has begun
         process.send_signal(signal.SIGINT)
         read_until("[stopped]")
         read_until("> ")
