@@ -180,33 +180,6 @@ def test_requirements_hold_every_extra_of_the_package() -> None:
     assert {name for name in names if f"\n{name}==" not in text} == set()
 
 
-def test_ci_runs_the_readmes_test_command() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^pip install -r requirements\.txt && .+$", readme, re.MULTILINE)
-    assert len(commands) == 2
-    build, test = commands
-    assert "jupyter-book build . -W -n --keep-going" in build
-    assert "pytest" in test
-    workflow = (ROOT / ".github" / "workflows" / "book.yml").read_text(encoding="utf-8")
-    assert build in workflow
-    assert test in workflow
-
-
-def test_readmes_python_runs(assets: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    monkeypatch.chdir(assets)
-    exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.startswith("Once upon a time, ")
-
-
-def test_readme_lists_the_chapters_that_there_are() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    states = dict(re.findall(r"^\| `(\w+)` \|.*\| (\w+) \|$", readme, re.MULTILINE))
-    done = {path.stem for path in (ROOT / "book").glob("*.ipynb")}
-    assert {name for name, state in states.items() if state == "done"} == done
-
-
 @pytest.mark.parametrize("arguments", [["check", "--output-format=concise"], ["format", "--check"]])
 def test_ruff_is_content(arguments: list[str]) -> None:
     ruff = Path(sys.executable).with_name("ruff")
