@@ -36,6 +36,20 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+@pytest.fixture(scope="module")
+def figure_look() -> Iterator[None]:
+    """The book's look while a module's figures are drawn, and nothing left of it afterwards."""
+    matplotlib = pytest.importorskip("matplotlib")
+    from matplotlib import pyplot as plt
+
+    from llama_tutorial import figures
+
+    with matplotlib.rc_context():
+        figures.use()
+        yield
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """The folder of real test data; without it the test is skipped, or fails in CI."""

@@ -10,6 +10,11 @@ from typing import Any
 from llama_tutorial.figures import LiveFigure
 
 
+def texts(svg: str) -> list[str]:
+    """What can be read in a picture."""
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
 def check_page(figure: LiveFigure, n_checks: int = 7, size: int = 120_000) -> None:
     """The page carries numbers to compare, its texts are filled in, and it is not heavy."""
     page = figure.to_html()

@@ -11,6 +11,7 @@ from itertools import product
 import torch
 
 from llama_tutorial import ModelConfig, Transformer
+from llama_tutorial.lora import add_lora, lora_layers
 
 LLAMA = ModelConfig(
     dim=24, n_layers=2, n_heads=4, hidden_dim=40, vocab_size=37, max_seq_len=32, norm_eps=1e-5
@@ -90,3 +91,14 @@ def random_tokens(config: ModelConfig, *shape: int, seed: int = 0) -> torch.Tens
 def float64_weights(model: Transformer) -> dict:
     """The weights as NumPy arrays, for :mod:`oracles`."""
     return {name: p.detach().cpu().double().numpy() for name, p in model.named_parameters()}
+
+
+def with_lora(model: Transformer, **settings) -> Transformer:
+    """The model with adapters that have learned something."""
+    add_lora(model, **settings)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for layer in lora_layers(model).values():
+            noise = torch.randn(layer.lora_b.shape, generator=generator, dtype=torch.float64)
+            layer.lora_b.copy_(0.3 * noise)
+    return model

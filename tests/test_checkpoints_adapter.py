@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from small_models import GPT2, LLAMA, NAMED, random_model, random_tokens
+from small_models import GPT2, LLAMA, NAMED, random_model, random_tokens, with_lora
 from torch.testing import assert_close
 
 pytest.importorskip("safetensors")
@@ -36,22 +36,11 @@ from llama_tutorial.shipped import SHIPPED
 TOKENS = random_tokens(LLAMA, 2, 9)
 
 
-def adapted(model: Transformer, **settings) -> Transformer:
-    """With adapters that have learned something."""
-    add_lora(model, **settings)
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for layer in lora_layers(model).values():
-            noise = torch.randn(layer.lora_b.shape, generator=generator, dtype=torch.float64)
-            layer.lora_b.copy_(0.3 * noise)
-    return model
-
-
 def trained(tmp_path, config=LLAMA, dtype=torch.float32, **settings) -> Transformer:
     """A base in ``tmp_path / "base"``, its adapter in ``tmp_path / "adapter"``, and both."""
     model = random_model(config, dtype=dtype)
     save_model(model, tmp_path / "base")
-    adapted(model, **settings)
+    with_lora(model, **settings)
     save_adapter(model, tmp_path / "adapter", base=tmp_path / "base")
     return model
 
@@ -186,7 +175,7 @@ def test_the_base_may_be_of_any_format(tmp_path, format):
 def test_an_adapter_may_stand_on_an_adapter(tmp_path):
     model = trained(tmp_path, rank=2)
     merge_lora(model, keep_base=False)
-    adapted(model, rank=1, targets=("w2",))
+    with_lora(model, rank=1, targets=("w2",))
     save_adapter(model, tmp_path / "second", base=tmp_path / "adapter")
     merge_lora(model)
     assert_close(load_model(tmp_path / "second")(TOKENS), model(TOKENS), rtol=1e-5, atol=1e-5)
@@ -197,7 +186,7 @@ def test_base_and_adapter_can_be_moved_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "runs")
     model = random_model(LLAMA)
     save_model(model, "base")
-    save_adapter(adapted(model), "adapter", base="base")  # as seen from here
+    save_adapter(with_lora(model), "adapter", base="base")  # as seen from here
     shutil.move(tmp_path / "runs", tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
     assert load_model("elsewhere/adapter").config == LLAMA
@@ -211,7 +200,7 @@ def test_base_and_adapter_can_be_moved_together(tmp_path, monkeypatch):
 @torch.no_grad()
 def test_load_finds_the_bases_tokenizer_or_its_own(tmp_path, capsys):
     model, tokenizer = load("tales", dtype=torch.float32)
-    adapted(model, rank=2)
+    with_lora(model, rank=2)
     save_adapter(model, tmp_path / "adapter", base="tales")
     again, found = load(tmp_path / "adapter", dtype=torch.float32)
     assert found.vocabulary.pieces == tokenizer.vocabulary.pieces
@@ -237,7 +226,7 @@ def test_load_finds_the_bases_tokenizer_or_its_own(tmp_path, capsys):
 def test_a_base_on_the_hub_is_downloaded(tmp_path, monkeypatch):
     model = random_model(LLAMA)
     save_model(model, tmp_path / "downloaded")
-    save_adapter(adapted(model), tmp_path / "adapter", base="meta-llama/Llama-2-7b")
+    save_adapter(with_lora(model), tmp_path / "adapter", base="meta-llama/Llama-2-7b")
     contents = json.loads((tmp_path / "adapter" / "adapter.json").read_text())
     assert contents["base"] == "meta-llama/Llama-2-7b"
     save_adapter(model, tmp_path / "short", base="gpt2-xl")
@@ -418,7 +407,7 @@ def test_what_is_no_adapter_is_said(tmp_path):
 
 
 def test_an_adapter_without_a_base_is_no_model(tmp_path):
-    save_adapter(adapted(random_model(LLAMA)), tmp_path / "adapter")
+    save_adapter(with_lora(random_model(LLAMA)), tmp_path / "adapter")
     for opens in (load_model, load):
         with pytest.raises(ValueError, match=r"names no base: load the base, then load_adapter"):
             opens(tmp_path / "adapter")

@@ -27,6 +27,8 @@ from llama_tutorial.figures.source import without_docstrings
 from llama_tutorial.figures.svg import data_uri
 from llama_tutorial.rope import apply_rope
 
+pytestmark = pytest.mark.usefixtures("figure_look")
+
 # Machado, Oliveira and Fernandes (2009): what is left of linear RGB without one kind of cone.
 CONES = {
     "all": np.eye(3),
@@ -45,13 +47,6 @@ LMS = np.array([[0.4122214708, 0.5363325363, 0.0514459929],
 LAB = np.array([[0.2104542553, 0.7936177850, -0.0040720468],
                 [1.9779984951, -2.4285922050, 0.4505937099],
                 [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
 
 
 def _linear(color) -> np.ndarray:

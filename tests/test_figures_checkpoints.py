@@ -9,8 +9,6 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import torch
 from live_figures import check_page, check_widgets
 from torch.nn import functional as F
@@ -18,6 +16,8 @@ from torch.nn import functional as F
 from llama_tutorial import PRESETS, Transformer, figures
 from llama_tutorial.figures import checkpoints as live
 from llama_tutorial.figures import checkpoints_plots as plots
+
+pytestmark = pytest.mark.usefixtures("figure_look")
 
 IDS = [1, 7, 3, 30, 12, 7]
 CONFIG = PRESETS["llama-2-7b"].replace(
@@ -32,14 +32,6 @@ class Pieces:
 
     def id_to_piece(self, i):
         return f"▁w{i}"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,9 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import torch
 from live_figures import check_page, check_widgets
 
-from llama_tutorial import figures
 from llama_tutorial.figures import finetuning as live
 from llama_tutorial.figures import finetuning_plots as plots
 from llama_tutorial.finetuning import Example
@@ -23,20 +20,14 @@ from llama_tutorial.gqa import visible
 from llama_tutorial.packing import PackedExamples
 from llama_tutorial.training import IGNORE
 
+pytestmark = pytest.mark.usefixtures("figure_look")
+
 EOS = 2
 PIECES = ["<s>", "▁[", "INST", "]", "▁Hi", "▁", "</s>", "<s>", "▁[", "]", "▁Yes", "</s>"]
 IDS = [1, 10, 11, 12, 13, 14, EOS, 1, 10, 12, 15, EOS]
 LABELS = [*[IGNORE] * 4, 13, 14, EOS, *[IGNORE] * 3, 15, EOS]
 LENGTHS = [5, 9, 3, 12, 7, 4]
 CONTEXTS = [12, 16, 20]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 def labels_figure():

@@ -11,8 +11,6 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import oracles
 import torch
@@ -22,20 +20,14 @@ from llama_tutorial import figures
 from llama_tutorial.figures import generation as live
 from llama_tutorial.gqa import attention_weights
 
+pytestmark = pytest.mark.usefixtures("figure_look")
+
 PIECES = [f"▁t{i}" for i in range(40)]
 LOGITS = {
     "an open place": torch.linspace(3, -3, 40, dtype=torch.float64).roll(7),
     "a sure place": torch.cat((torch.full((39,), -4.0), torch.tensor([5.0]))).double(),
 }
 TEXT = ["<s>", "▁Once", "▁upon", "▁a", "▁ti", "me", ",", "▁<b>", "."]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 def some_weights(layers=2, heads=3):

@@ -10,29 +10,21 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from live_figures import check_page, check_widgets
+from live_figures import check_page, check_widgets, texts
 
 from llama_tutorial import PRESETS, Transformer, figures
 from llama_tutorial.figures import gpt as live
 from llama_tutorial.figures import gpt_plots as plots
+
+pytestmark = pytest.mark.usefixtures("figure_look")
 
 WORDS = ["Ann", "saw", "her", "cat", "it"]
 NAMES = ["Ann", "cat"]
 Q = torch.tensor([[0, 0], [1, 0], [1, 0], [0.5, 0.5], [0, 1]], dtype=torch.float64)
 K = torch.tensor([[3, 0], [0, 0], [0, -1], [0, 3], [0, 0]], dtype=torch.float64)
 V = torch.tensor([[1, 0], [0, 0], [0, 0], [0, 1], [0, 0]], dtype=torch.float64)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 def oracle(at, strength, causal):
@@ -43,10 +35,6 @@ def oracle(at, strength, causal):
     weights = np.exp(seen) / np.exp(seen).sum()
     weights = np.pad(weights, (0, len(k) - len(weights)))
     return scores, weights, weights @ v
-
-
-def texts(svg):
-    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
 def head():

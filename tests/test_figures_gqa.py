@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import math
-import re
 
 import pytest
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import torch
-from live_figures import check_page, check_widgets
+from live_figures import check_page, check_widgets, texts
 
 from llama_tutorial import PRESETS, ModelConfig, Transformer, figures, generate
 from llama_tutorial.figures import gqa as live
 from llama_tutorial.figures import gqa_plots as plots
 from llama_tutorial.gqa import attention_weights
 
+pytestmark = pytest.mark.usefixtures("figure_look")
+
 LETTERS = "abcdefgh"
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 0]]
 N_NEW = 4
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +37,6 @@ def model() -> Transformer:
 @pytest.fixture(scope="module")
 def data(model) -> dict:
     return live.decode_trace(model, PROMPTS, N_NEW) | {"letters": LETTERS}
-
-
-def texts(svg):
-    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
 # A decode through its cache

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 
 import pytest
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import torch
-from live_figures import check_page, check_widgets
+from live_figures import check_page, check_widgets, texts
 
 from llama_tutorial import PRESETS, Transformer, figures
 from llama_tutorial.figures import model as live
 from llama_tutorial.figures import model_plots as plots
+
+pytestmark = pytest.mark.usefixtures("figure_look")
 
 IDS = [1, 7, 3, 30, 12, 7]
 LAYERS, HEADS = 3, 4
@@ -37,14 +36,6 @@ class Pieces:
         return f"▁w{i}" if i > 2 else ["<unk>", "<s>", "</s>"][i]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(3)
@@ -57,10 +48,6 @@ def model():
 @pytest.fixture(scope="module")
 def data(model):
     return live.walk_data(model, Pieces(), IDS)
-
-
-def texts(svg):
-    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
 # The trace

@@ -9,8 +9,6 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import speed_table
 from live_figures import check_page, check_widgets
@@ -21,6 +19,8 @@ from llama_tutorial.figures import numpy_llama_file as file_figure
 from llama_tutorial.figures import numpy_llama_plots as plots
 from llama_tutorial.llama2c_header import ROPE_TABLES, Header
 
+pytestmark = pytest.mark.usefixtures("figure_look")
+
 SIZES = {"dim": 16, "n_layers": 3, "n_heads": 4, "n_kv_heads": 2, "hidden_dim": 24}
 TIED = ModelConfig(**SIZES, vocab_size=11, max_seq_len=8, tie_embeddings=True)
 UNTIED = TIED.replace(tie_embeddings=False)
@@ -30,14 +30,6 @@ FORMS = {
     "version 1": (UNTIED, 1),
     "int8": (TIED, 2),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 def tensors_of(config: ModelConfig) -> dict[str, np.ndarray]:

@@ -10,18 +10,18 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from live_figures import check_page, check_widgets
 
-from llama_tutorial import PRESETS, figures
+from llama_tutorial import PRESETS
 from llama_tutorial.figures import pretraining as live
 from llama_tutorial.figures import pretraining_plots as plots
 from llama_tutorial.gqa import visible
 from llama_tutorial.pretraining import TokenStream
 from llama_tutorial.training import IGNORE
+
+pytestmark = pytest.mark.usefixtures("figure_look")
 
 PIECES = [
     *("<s>", "▁The", "▁fox", "▁ran", ".", "</s>"),
@@ -36,14 +36,6 @@ PLAN = {
     "cards": 8,
     "utilisation": 40,
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 def window_figure():

@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
 
 import pytest
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import oracles
 import torch
-from live_figures import check_page, check_widgets
+from live_figures import check_page, check_widgets, texts
 
 from llama_tutorial import figures
 from llama_tutorial.figures import rmsnorm as live
 from llama_tutorial.figures import rmsnorm_plots as plots
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
-
-
-def texts(svg):
-    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+pytestmark = pytest.mark.usefixtures("figure_look")
 
 
 # One activation, shifted and scaled

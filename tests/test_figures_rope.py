@@ -10,37 +10,25 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import oracles
 import torch
-from live_figures import check_page, check_widgets
+from live_figures import check_page, check_widgets, texts
 
 from llama_tutorial import figures
 from llama_tutorial.figures import rope as live
 from llama_tutorial.figures import rope_plots as plots
 from llama_tutorial.rope import to_half_split
 
+pytestmark = pytest.mark.usefixtures("figure_look")
+
 QUERY = [1.5, -0.5, 2.0, 0.25, -1.0, 0.75, 0.5, 1.25]
 KEY = [0.5, 1.0, -1.5, 0.75, 1.25, -0.25, -0.5, 2.0]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 def oracle_score(m, n):
     q, k = (oracles.rope_interleaved(np.array(x), p) for x, p in ((QUERY, m), (KEY, n)))
     return float(q @ k) / math.sqrt(8)
-
-
-def texts(svg):
-    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
 @pytest.mark.parametrize("base", [10000, 1000000])

@@ -9,8 +9,6 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import oracles
 import torch
@@ -21,20 +19,14 @@ from llama_tutorial.figures import swiglu as live
 from llama_tutorial.figures import swiglu_plots as plots
 from llama_tutorial.figures.live import LiveFigure
 
+pytestmark = pytest.mark.usefixtures("figure_look")
+
 WORDS = ["Once", "a", "fox", "a", "ball"]
 GATES = {
     "layer 1": torch.tensor([[0.5, -3.0], [-1.0, 0.25], [2.5, 0.0], [-0.2, 4.0], [0.0, 1.0]]),
     "layer 2": torch.tensor([[3.0, 1.0], [0.0, 2.0], [0.1, 0.2], [-9.0, 0.3], [-1.278, 0.4]]),
 }
 UPS = {name: gate.flip(0) - 0.5 for name, gate in GATES.items()}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _look():
-    with matplotlib.rc_context():
-        figures.use()
-        yield
-    plt.close("all")
 
 
 def words_figure() -> LiveFigure:

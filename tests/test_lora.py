@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_models import EVERY, GPT2, LLAMA, NAMED, random_model, random_tokens
+from small_models import EVERY, GPT2, LLAMA, NAMED, random_model, random_tokens, with_lora
 from torch import nn
 from torch.testing import assert_close
 
@@ -32,17 +32,6 @@ from llama_tutorial.lora_linear import plain_linear
 from llama_tutorial.training import make_optimizer, train_step
 
 GELU_TARGETS = TARGETS[:-1]
-
-
-def adapted(model: Transformer, **settings) -> Transformer:
-    """With adapters that have learned something."""
-    add_lora(model, **settings)
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for layer in lora_layers(model).values():
-            noise = torch.randn(layer.lora_b.shape, generator=generator, dtype=torch.float64)
-            layer.lora_b.copy_(0.3 * noise)
-    return model
 
 
 def snapshot(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -101,7 +90,7 @@ def test_training_moves_the_adapters_alone_and_learns(base, checkpointing):
 
 
 def test_gradient_checkpointing_draws_the_same_dropout_again():
-    model = adapted(random_model(LLAMA, dtype=torch.float64), dropout=0.4).train()
+    model = with_lora(random_model(LLAMA, dtype=torch.float64), dropout=0.4).train()
     tokens, gradients = random_tokens(LLAMA, 2, 9), []
     for checkpointing in (False, True):
         model.checkpoint_layers = checkpointing
@@ -114,7 +103,7 @@ def test_gradient_checkpointing_draws_the_same_dropout_again():
 
 @torch.no_grad()
 def test_dropout_is_active_in_training_only():
-    model, tokens = adapted(random_model(LLAMA), dropout=0.4), random_tokens(LLAMA, 2, 9)
+    model, tokens = with_lora(random_model(LLAMA), dropout=0.4), random_tokens(LLAMA, 2, 9)
     assert torch.equal(model(tokens), model(tokens))
     model.train()
     assert not torch.equal(model(tokens), model(tokens))
@@ -148,7 +137,7 @@ def test_the_size_of_7bs_adapters_is_known_without_its_weights():
 
 
 def test_a_model_without_storage_gets_base_and_adapters_by_assignment():
-    source, tokens = adapted(random_model(LLAMA)), random_tokens(LLAMA, 2, 9)
+    source, tokens = with_lora(random_model(LLAMA)), random_tokens(LLAMA, 2, 9)
     with torch.device("meta"):
         model = Transformer(LLAMA)
     add_lora(model)
@@ -168,7 +157,7 @@ def test_merged_equals_unmerged_and_the_base_comes_back(name, dtype, atol):
     config = NAMED[name]
     model, tokens = random_model(config, dtype=dtype), random_tokens(config, 2, 9)
     base, base_logits = snapshot(model), model(tokens)
-    adapted(model, targets=TARGETS if config.feed_forward == "swiglu" else GELU_TARGETS)
+    with_lora(model, targets=TARGETS if config.feed_forward == "swiglu" else GELU_TARGETS)
     state, logits = snapshot(model), model(tokens)
     assert (logits - base_logits).abs().max() > 1
 
@@ -188,7 +177,7 @@ def test_merged_equals_unmerged_and_the_base_comes_back(name, dtype, atol):
 
 @torch.no_grad()
 def test_merged_for_good_is_an_ordinary_model():
-    model, tokens = adapted(random_model(LLAMA)), random_tokens(LLAMA, 2, 9)
+    model, tokens = with_lora(random_model(LLAMA)), random_tokens(LLAMA, 2, 9)
     for merged_before in (False, True):
         other = copy.deepcopy(model)
         if merged_before:
@@ -206,7 +195,7 @@ def test_merged_for_good_is_an_ordinary_model():
 
 
 def test_removing_leaves_a_model_that_trains():
-    model = adapted(random_model(LLAMA)).train()
+    model = with_lora(random_model(LLAMA)).train()
     remove_lora(model)
     tokens = random_tokens(LLAMA, 2, 9)
     before = snapshot(model)
@@ -217,7 +206,7 @@ def test_removing_leaves_a_model_that_trains():
 
 
 def test_merging_for_good_frees_each_matrix_before_the_next(monkeypatch):
-    model = adapted(random_model(LLAMA))
+    model = with_lora(random_model(LLAMA))
     weights = [weakref.ref(layer.weight) for layer in lora_layers(model).values()]
     alive = []
 
@@ -240,7 +229,7 @@ def test_merging_for_good_frees_each_matrix_before_the_next(monkeypatch):
 @torch.no_grad()
 def test_cached_decoding_equals_the_full_pass(merged):
     config = NAMED["llama-gqa"]
-    model = adapted(random_model(config, dtype=torch.float64))
+    model = with_lora(random_model(config, dtype=torch.float64))
     if merged:
         merge_lora(model)
     tokens = random_tokens(config, 2, 12)
@@ -264,7 +253,7 @@ def test_compiled_is_the_same_model():
 
 
 def test_generation_is_the_merged_models():
-    model = adapted(random_model(LLAMA, dtype=torch.float64))
+    model = with_lora(random_model(LLAMA, dtype=torch.float64))
     prompts = [[1, 2, 3], [4]]
     expected = generate(model, prompts, 9, seed=0)
     merge_lora(model)
@@ -321,7 +310,7 @@ def test_a_second_adapter_is_refused():
 def test_a_model_without_adapters_is_refused(function):
     with pytest.raises(ValueError, match=r"no LoRA adapters: add_lora\(model\) gives it some"):
         function(random_model(LLAMA))
-    merged = adapted(random_model(LLAMA))
+    merged = with_lora(random_model(LLAMA))
     merge_lora(merged, keep_base=False)
     with pytest.raises(ValueError, match="no LoRA adapters"):
         function(merged)

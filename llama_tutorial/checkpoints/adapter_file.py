@@ -29,6 +29,7 @@ from llama_tutorial.checkpoints.folders import (
     check_replaceable,
     check_tokenizer,
     read_json,
+    read_versioned,
     save_tokenizer,
     write_json,
 )
@@ -164,14 +165,7 @@ def read_config(path: Path) -> tuple[str | None, LoraConfig, ModelConfig]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the folder of an adapter has one")
-    contents = read_json(path)
-    if contents.get("format") != FORMAT:
-        raise ValueError(f'{path} is of another format: it does not say "format": "{FORMAT}"')
-    if (version := contents.get("version")) != VERSION:
-        raise ValueError(
-            f"{path} is of version {version!r}, and this package reads version {VERSION}; "
-            "update the package"
-        )
+    contents = read_versioned(path, FORMAT, VERSION)
     check_names(contents, _FIELDS, f"{path} is damaged")
     base = contents["base"]
     try:

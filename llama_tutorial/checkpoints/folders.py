@@ -34,6 +34,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return contents if isinstance(contents, dict) else {}
 
 
+def read_versioned(path: Path, name: str, version: int) -> dict[str, Any]:
+    """The object of a JSON file that says which format and version it is of.
+
+    Raises:
+        ValueError: It is not JSON, or of another format or version.
+    """
+    contents = read_json(path)
+    if contents.get("format") != name:
+        raise ValueError(f'{path} is of another format: it does not say "format": "{name}"')
+    if (found := contents.get("version")) != version:
+        raise ValueError(
+            f"{path} is of version {found!r}, and this package reads version {version}; "
+            "update the package"
+        )
+    return contents
+
+
 def write_json(contents: dict[str, Any], path: Path) -> None:
     """Write an object for people to read."""
     path.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")

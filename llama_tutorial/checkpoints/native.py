@@ -29,6 +29,7 @@ from llama_tutorial.checkpoints.folders import (
     check_replaceable,
     check_tokenizer,
     read_json,
+    read_versioned,
     save_tokenizer,
     write_json,
 )
@@ -109,14 +110,7 @@ def _read_config(folder: Path) -> ModelConfig:
     path = folder / CONFIG
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    contents = read_json(path)
-    if contents.get("format") != FORMAT:
-        raise ValueError(f'{path} is of another format: it does not say "format": "{FORMAT}"')
-    if (version := contents.get("version")) != VERSION:
-        raise ValueError(
-            f"{path} is of version {version!r}, and this package reads version {VERSION}; "
-            "update the package"
-        )
+    contents = read_versioned(path, FORMAT, VERSION)
     fields = contents.get("model")
     if not isinstance(fields, dict):
         raise ValueError(f'{path} is damaged: "model" must hold the model\'s configuration')

@@ -86,16 +86,24 @@ def site(book: Path):
 
 
 @pytest.fixture
-def show(browser):
-    """Puts a figure into a page without network; an error in its script fails the test."""
+def offline_page(browser):
+    """A page without any network; an error in its scripts fails the test."""
     context = browser.new_context(offline=True)
     page, errors = context.new_page(), []
     page.on("pageerror", lambda error: errors.append(error.message))
-
-    def put(figure):
-        page.set_content(f"<!doctype html><body>{figure.to_html()}")
-        return page.locator("figure.lt-figure")
-
-    yield put
+    yield page
     context.close()
     assert errors == []
+
+
+@pytest.fixture
+def show(offline_page):
+    """Puts a figure into a page without network."""
+
+    def put(figure):
+        offline_page.set_content(
+            f'<!doctype html><html lang="en"><body>{figure.to_html()}</body></html>'
+        )
+        return offline_page.locator("figure.lt-figure")
+
+    return put

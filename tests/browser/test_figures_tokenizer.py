@@ -47,24 +47,8 @@ def tokenizer() -> BPETokenizer:
     return BPETokenizer.train([PRINTER] * 20 + [LETTERS], 2000)
 
 
-@pytest.fixture
-def offline_page(browser):
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(error.message))
-    yield page
-    context.close()
-    assert errors == []
-
-
-def _shown(page, figure):
-    page.set_content(f'<!doctype html><html lang="en"><body>{figure.to_html()}</body></html>')
-    return page.locator("figure.lt-figure")
-
-
-def test_ids_of_many_texts_are_the_packages(offline_page, tokenizer):
-    figure = _shown(offline_page, merges_figure(tokenizer, "x"))
+def test_ids_of_many_texts_are_the_packages(show, tokenizer):
+    figure = show(merges_figure(tokenizer, "x"))
     texts = _texts()
     assert len(texts) > 400
     said = figure.evaluate(TYPE, [{"text": text} for text in texts])
@@ -72,16 +56,16 @@ def test_ids_of_many_texts_are_the_packages(offline_page, tokenizer):
         assert numbers["ids"] == tokenizer.encode(text), text
 
 
-def test_every_step_is_pythons(offline_page, tokenizer):
+def test_every_step_is_pythons(show, tokenizer):
     computed = merges_figure(tokenizer, "x")
-    figure = _shown(offline_page, computed)
+    figure = show(computed)
     settings = [{"text": text, "step": step} for text in _texts()[::9] for step in (0, 1, 3, 8, 61)]
     for values, numbers in zip(settings, figure.evaluate(TYPE, settings), strict=True):
         assert numbers == computed.numbers(**values), values
 
 
-def test_boxes_are_the_pieces_and_their_ids(offline_page, tokenizer):
-    figure = _shown(offline_page, merges_figure(tokenizer, "x"))
+def test_boxes_are_the_pieces_and_their_ids(show, tokenizer):
+    figure = show(merges_figure(tokenizer, "x"))
     figure.evaluate(TYPE, [{"text": "the lamplight 🦙", "step": 61}])
     boxes = figure.locator(".lt-piece")
     assert boxes.locator("bdi").all_text_contents() == tokenizer.pieces("the lamplight 🦙")
@@ -90,8 +74,8 @@ def test_boxes_are_the_pieces_and_their_ids(offline_page, tokenizer):
     assert figure.locator(".lt-piece.lt-byte").count() == 4
 
 
-def test_the_marked_pair_is_the_one_that_merges(offline_page, tokenizer):
-    figure = _shown(offline_page, merges_figure(tokenizer, "lantern"))
+def test_the_marked_pair_is_the_one_that_merges(show, tokenizer):
+    figure = show(merges_figure(tokenizer, "lantern"))
     on = figure.get_by_role("button", name="merges done: on")
     merges = len(tokenizer.merge_steps("lantern")) - 1
     for _ in range(merges):
@@ -105,9 +89,9 @@ def test_the_marked_pair_is_the_one_that_merges(offline_page, tokenizer):
     assert figure.locator(".lt-next").count() == 0
 
 
-def test_half_a_character_does_no_harm(offline_page, tokenizer):
+def test_half_a_character_does_no_harm(show, tokenizer):
     computed = merges_figure(tokenizer, "x")
-    figure = _shown(offline_page, computed)
+    figure = show(computed)
     numbers = figure.evaluate(
         "figure => { const i = figure.querySelector('[data-name=text]'); i.value = 'a\\ud83e';"
         " i.dispatchEvent(new Event('input')); return figure.numbers; }"
@@ -115,9 +99,9 @@ def test_half_a_character_does_no_harm(offline_page, tokenizer):
     assert numbers["ids"] == tokenizer.encode(well_formed("a\ud83e"))
 
 
-def test_growth_is_pythons(offline_page, tokenizer):
+def test_growth_is_pythons(show, tokenizer):
     computed = growth_figure(tokenizer, "x")
-    figure = _shown(offline_page, computed)
+    figure = show(computed)
     stops = computed.data["stops"]
     settings = [{"text": text, "merges": stops[i % len(stops)]} for i, text in enumerate(_texts())]
     for values, numbers in zip(settings, figure.evaluate(TYPE, settings), strict=True):

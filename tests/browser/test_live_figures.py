@@ -92,18 +92,6 @@ def _move(figure, control, back: bool) -> str | None:
     return control.get_attribute("data-name") if seen else None
 
 
-@pytest.fixture
-def offline_page(browser):
-    """A page without any network, whose errors count."""
-    context = browser.new_context(offline=True)
-    page = context.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(error.message))
-    yield page
-    context.close()
-    assert errors == []
-
-
 @pytest.fixture(scope="module")
 def demo() -> str:
     """A page with both kinds of figure, and one of them twice."""
