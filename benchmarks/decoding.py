@@ -17,7 +17,8 @@ the output head on the last position alone, goes into the file.
 ``eager``: the PyTorch engine against transformers' ``generate``, on the same weights.
 ``compiled``: the same under ``torch.compile``; transformers gets its static cache. Takes minutes.
 
-``--json FILE`` writes what the book shows, in ratios: times mean little on another machine. The
+``--json FILE`` writes what the book shows, in ratios: times mean little on another machine. What
+the file has already of other shapes, threads and parts, from the same machine, stays there. The
 book's is ``llama_tutorial/data/decoding.json``; ``python scripts/speed_table.py`` then brings the
 README's table up to date.
 """
@@ -141,24 +142,36 @@ def write_json(arguments: argparse.Namespace, results: list[dict[str, Any]]) -> 
     """Medians, as ratios, with what it takes to get them again."""
     from importlib.metadata import version
 
-    words = ["--shape", *arguments.shape, "--threads", *map(str, arguments.threads)]
-    words += ["--parts", *arguments.parts]
-    words += ["--clock", "cpu"] if arguments.clock == "cpu" else []
     about = {
-        "command": " ".join(["python benchmarks/decoding.py", *words]),
         "machine": arguments.machine,
-        "date": time.strftime("%Y-%m-%d"),
         "versions": {name: version(name) for name in ("numpy", "torch", "transformers")},
     }
-    kept = []
+    kept = {place(result): result for result in earlier_results(arguments.json, about)}
     for result in results:
         times = result.pop("milliseconds")
         first = next(iter(times.values()))
         medians = {name: median(ratios(values, first)) for name, values in times.items()}
         result["ratios"] = {name: median(values) for name, values in result["ratios"].items()}
-        kept.append({**result, "relative": medians})
-    text = json.dumps({**about, "results": kept}, indent=1)
-    arguments.json.write_text(text + "\n", encoding="utf-8")
+        kept[place(result)] = {**result, "relative": medians}
+    shapes, threads, parts = (list(dict.fromkeys(column)) for column in zip(*kept, strict=True))
+    words = ["--shape", *shapes, "--threads", *map(str, threads), "--parts", *parts]
+    words += ["--clock", "cpu"] if arguments.clock == "cpu" else []
+    command = {"command": " ".join(["python benchmarks/decoding.py", *words])}
+    record = {**command, **about, "date": time.strftime("%Y-%m-%d"), "results": [*kept.values()]}
+    arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def place(result: dict[str, Any]) -> tuple[str, int, str]:
+    """What was measured."""
+    return result["shape"], result["threads"], result["part"]
+
+
+def earlier_results(path: Path, about: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the file has from the same machine and libraries."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found["results"] if {key: found[key] for key in about} == about else []
 
 
 def median(values: list[float]) -> float:
@@ -191,6 +204,8 @@ def seconds(call: Callable[[], object], repeat: int = 1) -> float:
 
 
 # The NumPy engine
+
+MORE = 3  # times as many rounds: they are short, and two threads on small matrices vary
 
 
 def numpy_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -227,7 +242,7 @@ def numpy_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             f"a token at position {last}": token_at(last),
             f"no cache, position {last}": lambda: seconds(lambda: model.forward(tokens)),
         },
-        arguments.rounds,
+        MORE * arguments.rounds,
     )
     limit, token, early, late, without = times.values()
     return {
