@@ -151,7 +151,7 @@ def test_accuracy_bars_are_the_shares():
 
 
 def test_best_of_draws_rewards_and_lengths_against_n():
-    left, right = plots.best_of([1, 2, 4], [0.5, 0.6, 0.65], {"a": [9, 8, 7], "b": [9, 9, 9]}).axes
-    assert left.lines[0].get_ydata().tolist() == [0.5, 0.6, 0.65]
-    assert [line.get_ydata().tolist() for line in right.lines] == [[9, 8, 7], [9, 9, 9]]
-    assert [line.get_linestyle() for line in right.lines] == ["-", "--"]
+    upper, lower = plots.best_of([1, 2, 4], [0.5, 0.6, 0.65], {"a": [9, 8, 7], "b": [9, 9, 9]}).axes
+    assert upper.lines[0].get_ydata().tolist() == [0.5, 0.6, 0.65]
+    assert [line.get_ydata().tolist() for line in lower.lines] == [[9, 8, 7], [9, 9, 9]]
+    assert [line.get_linestyle() for line in lower.lines] == ["-", "--"]

@@ -54,18 +54,17 @@ def best_of(
         rewards: The chosen sample's mean reward for each N.
         lengths: By what was chosen by, the mean length of the chosen samples for each N.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(5.6, 2.7))
-    left.plot(counts, rounded(rewards), color=BLUE, marker="o", ms=4)
-    left.set(title="reward", ylim=(None, 1))
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(4.6, 4.4), sharex=True)
+    upper.plot(counts, rounded(rewards), color=BLUE, marker="o", ms=4)
+    upper.set(ylabel="mean reward", ylim=(None, 1))
     looks = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"))
     for (name, words), (color, line, mark) in zip(lengths.items(), looks, strict=False):
         look = {"color": color, "linestyle": line, "marker": mark, "ms": 4}
-        right.plot(counts, rounded(words), label=name, **look)
-    right.set(title="words", ylim=(0, None))
-    right.legend(loc="lower left")
-    for axes in (left, right):
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(counts, [str(n) for n in counts])
-        axes.minorticks_off()
-        axes.set(xlabel="samples to choose from, N")
+        lower.plot(counts, rounded(words), label=name, **look)
+    lower.set(ylabel="words of the tale", ylim=(0, None))
+    lower.legend(loc="lower left")
+    lower.set_xscale("log", base=2)
+    lower.set_xticks(counts, [str(n) for n in counts])
+    lower.minorticks_off()
+    lower.set(xlabel="samples to choose from, N")
     return figure
