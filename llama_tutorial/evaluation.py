@@ -98,17 +98,20 @@ def answer(
     return [found[i] for i in range(len(prompts))]
 
 
-def asked_of_tales(n_tales: int, split: str = "test", how: str = GIVEN) -> list[Asked]:
+def asked_of_tales(
+    n_tales: int, split: str = "test", how: str = GIVEN, seed: int = 0
+) -> list[Asked]:
     """All questions on ``n_tales`` tales, but for the request to tell one.
 
     Args:
         n_tales: How many tales.
         split: Of the tales; those of "test" have combinations that no training tale has.
         how: ``"given"``: the user gives the tale; ``"told"``: the assistant has told it.
+        seed: The first tale's.
     """
     return [
         Asked(ask(tale, question, how), question.answer, question.kind)
-        for tale in tales(n_tales, split)
+        for tale in tales(n_tales, split, seed)
         for question in questions(tale)
         if question.kind != "tell"
     ]

@@ -73,6 +73,11 @@ def test_what_does_not_fit_is_an_error(model, tokenizer):
         answer(model, tokenizer, [say("Tom " * 300)])
 
 
+def test_later_tales_are_asked_about_by_their_seed():
+    assert asked_of_tales(2, seed=3) == asked_of_tales(5)[-len(asked_of_tales(2, seed=3)) :]
+    assert asked_of_tales(2, seed=3) != asked_of_tales(2)
+
+
 def test_all_questions_of_the_tales_but_the_request():
     asked = asked_of_tales(5, "test")
     expected = [

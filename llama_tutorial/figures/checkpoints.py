@@ -174,10 +174,10 @@ def how_many_tokens(
         ],
         render=lambda mistake, tokens: plots.how_many_tokens(data, mistake, tokens),
         numbers=lambda mistake, tokens: token_numbers(data, mistake, tokens),
-        readout="Test of {tokens} tokens: max |difference| of the logits {worst}, {verdict}. After "
-        "{token} the right model says {right}, this one says {said}.",
+        readout="Tokens in the test: {tokens}; max |difference| of the logits: {worst}; {verdict}. "
+        "After {token} the right model says {right}, this one says {said}.",
         alt="Dots over the positions of a text: how far the logits are off with this mistake: "
-        "{mistake}. A test of {tokens} tokens sees a difference of {worst} at most: {verdict}.",
+        "{mistake}. A test of length {tokens} sees a difference of {worst} at most: {verdict}.",
         caption="The largest difference between the logits of the right model and of the wrong "
         "one, at each position of a story. Full dots are what the test looks at, hollow ones what "
         "it does not. <b>Choose a mistake, and make the test longer until it fails.</b>",

@@ -52,13 +52,14 @@ def file_walk(files: Mapping[str, str | os.PathLike[str]]) -> LiveFigure:
         render=render,
         numbers=numbers,
         readout="{name}: bytes {first} to {last} of {whole}, {share} % of the file. "
-        "{shape} numbers; the first of them: {values}.",
+        "{shape} numbers; the boxes hold {values}.",
         alt="A strip for the {whole} bytes of the file, {name} marked at bytes {first} to {last}. "
         "Below, the first bytes, {hexes}, and what they mean: {values}.",
         caption="Above, the whole file to scale, every kind of tensor in a colour of its own, and "
         "the chosen part in a frame. Below, its first bytes as they lie in the file, and the "
-        "numbers that they are. <b>Walk through the parts</b>, then choose a layer; <b>change the "
-        "file</b> and see what moves.",
+        "numbers that they are; of an int8 matrix three weights and the scale of their group. "
+        "<b>Walk through the parts</b>, then choose a layer; <b>change the file</b> and see what "
+        "moves.",
         checks=[
             {"file": name, "part": part, "layer": layer}
             for name in data

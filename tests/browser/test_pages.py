@@ -83,6 +83,19 @@ def test_page_fits_a_phone(visit: Visit) -> None:
     assert wide == []
 
 
+def test_formulas_fit_a_phone(visit: Visit) -> None:
+    """A box that scrolls hides the end of a formula, and whether a reader looks there is luck."""
+    visit.page.set_viewport_size(PHONE)
+    wide = visit.page.evaluate(
+        """() => [...document.querySelectorAll("article div.math")].filter(formula =>
+            [formula, ...formula.querySelectorAll("*")].some(element =>
+              element.scrollWidth > element.clientWidth + 1
+              && getComputedStyle(element).overflowX !== "visible")
+        ).map(formula => formula.id || formula.textContent.slice(0, 60))"""
+    )
+    assert wide == []
+
+
 def test_pages_of_the_source_name_no_foreign_host(book: Path) -> None:
     foreign = re.compile(r"<(?:script|link|img|iframe)[^>]+(?:src|href)=.(?:https?:)?//[^>]+>")
     paths = sorted(book.glob("_modules/**/*.html"))
