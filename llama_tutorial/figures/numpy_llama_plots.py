@@ -21,9 +21,9 @@ from llama_tutorial.shapes import Float
 
 #: What the columns show: a name, and which part of the benchmark gives it as which ratio.
 COLUMNS = {
-    "of the limit": ("numpy", "share of the bandwidth's limit"),
+    "of memory's limit": ("numpy", "share of the bandwidth's limit"),
     "over no cache": ("numpy", "times as fast as without a cache"),
-    "growth": ("numpy", "growth from position 16 to the end"),
+    "growth to the end": ("numpy", "growth from position 16 to the end"),
     "eager": ("eager", "eager: times transformers' speed"),
     "compiled": ("compiled", "compiled: times transformers' speed"),
 }
