@@ -12,12 +12,13 @@ Notation, the same in every signature, docstring and chapter:
 ``D``  ``dim``, the width of the residual stream
 ``H``  query heads
 ``K``  key and value heads
+``G``  query heads that share a key head, H / K
 ``h``  width of one head, D / H
 ``F``  width of the feed-forward layer
 ``V``  vocabulary
 =====  ==============================================
 
-The names below are loaded when they are first used, so that importing the package needs neither
+The public names are loaded when they are first used, so that importing the package needs neither
 torch nor sentencepiece.
 """
 
