@@ -1,7 +1,8 @@
 r"""Grouped-query attention: several query heads share one key and value head.
 
-.. math:: \mathrm{Attention}(q, k, v) =
-          \mathrm{softmax}\!\left(\frac{q k^\top}{\sqrt h} + M\right) v
+.. math::
+    & \mathrm{Attention}(q, k, v) \\
+    & \quad = \mathrm{softmax}\!\left(\frac{q k^\top}{\sqrt h} + M\right) v
 
 Query head :math:`i` reads key head :math:`\lfloor i / (H/K) \rfloor`::
 

@@ -1,7 +1,8 @@
 r"""One linear layer with a LoRA adapter: a small change of low rank beside the frozen matrix.
 
-.. math:: y = W x + \frac{\alpha}{r}\, B A x, \qquad A \in \mathbb R^{r \times D},\;
-          B \in \mathbb R^{F \times r}
+.. math::
+    y &= W x + \frac{\alpha}{r}\, B A x \\
+    A &\in \mathbb R^{r \times D}, \quad B \in \mathbb R^{F \times r}
 
 ``W`` stays as it is. Only ``A`` and ``B`` learn, ``r (D + F)`` numbers where ``W`` has ``D F``: so
 gradients, the optimiser's two averages and what is saved shrink by the same factor. ``A`` begins

@@ -2,8 +2,8 @@ r"""The layers of Llama 2 in NumPy: the forward pass on one page.
 
 .. math::
     h &= x + \mathrm{Attention}(\mathrm{RMSNorm}(x)) \\
-    y &= h + W_2\,\bigl(\mathrm{SiLU}(W_1 \hat h) \odot W_3 \hat h\bigr),
-         \qquad \hat h = \mathrm{RMSNorm}(h)
+    \hat h &= \mathrm{RMSNorm}(h) \\
+    y &= h + W_2\,\bigl(\mathrm{SiLU}(W_1 \hat h) \odot W_3 \hat h\bigr)
 
 Functions of arrays: T tokens of one row in, T out. All of it is float32, and that takes care. NumPy
 makes float64 arrays unless told otherwise, and one of them turns everything behind it into float64:

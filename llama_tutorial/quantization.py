@@ -1,8 +1,9 @@
 r"""Q8_0: weights as 8-bit integers, in groups that share a scale.
 
 .. math::
-    s = \frac{\max_i |w_i|}{127}, \qquad q_i = \mathrm{round}(w_i / s), \qquad
-    \hat w_i = s\,q_i, \qquad |w_i - \hat w_i| \le s / 2
+    s &= \frac{\max_i |w_i|}{127} \\
+    q_i &= \mathrm{round}(w_i / s) \\
+    \hat w_i &= s\,q_i, \quad |w_i - \hat w_i| \le s / 2
 
 Each row of a matrix is cut into groups of, say, 64 neighbours, so that one outlier coarsens 64
 weights and not the whole matrix. A weight then takes 8 bits and its share of a float32 scale, 8.5

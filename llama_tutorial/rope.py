@@ -3,7 +3,7 @@ r"""RoPE: positions as rotations of queries and keys.
 The features of a head are taken in pairs :math:`(2j, 2j+1)`, and at position :math:`m` each pair is
 turned by its own angle,
 
-.. math:: \phi_{m,j} = m\,\theta^{-2j/h}, \qquad j = 0, \dots, h/2 - 1 .
+.. math:: \phi_{m,j} = m\,\theta^{-2j/h}, \quad 0 \le j < h/2 .
 
 A product of a query turned by :math:`\phi_m` and a key turned by :math:`\phi_n` depends on
 :math:`m - n` alone, so attention sees distances and not places.

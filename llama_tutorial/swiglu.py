@@ -1,7 +1,8 @@
 r"""SwiGLU: a feed-forward layer with a gate.
 
-.. math:: y = W_2\,\bigl(\mathrm{SiLU}(W_1 x) \odot W_3 x\bigr),
-          \qquad \mathrm{SiLU}(z) = z\,\sigma(z)
+.. math::
+    y &= W_2\,\bigl(\mathrm{SiLU}(W_1 x) \odot W_3 x\bigr) \\
+    \mathrm{SiLU}(z) &= z\,\sigma(z)
 
 ``w1`` is the gate, ``w3`` the way up, ``w2`` the way down (Meta's numbering). Three matrices
 where GPT has two, so the hidden width shrinks from 4·D to about two thirds of that, and the layer

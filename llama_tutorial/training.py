@@ -1,10 +1,10 @@
 r"""One training step: the loss, the optimiser, the learning rate.
 
-.. math:: \mathcal L = -\frac{1}{N} \sum_{i} \log p(\text{target}_i \mid \text{tokens up to } i)
+.. math:: \mathcal L = -\frac{1}{N} \sum_{i} \log p(y_i \mid x_1, \dots, x_i)
 
-The mean runs over the :math:`N` tokens that have a target; a label of -100 has none. Llama 2's
-settings are the defaults: AdamW with betas 0.9 and 0.95, weight decay 0.1 on the matrices only,
-gradients clipped to norm 1, a linear warm-up and a cosine down to a tenth of the peak.
+The mean runs over the :math:`N` tokens that have a target :math:`y_i`; a label of -100 is none.
+Llama 2's settings are the defaults: AdamW with betas 0.9 and 0.95, weight decay 0.1 on the matrices
+only, gradients clipped to norm 1, a linear warm-up and a cosine down to a tenth of the peak.
 
 Source: Touvron et al. (2023), "Llama 2", section 2.2. The paper does not say which tensors decay;
 leaving out the vectors (norms and biases) is the custom of GPT-3 and after.
