@@ -224,5 +224,5 @@ def test_the_mean_weighs_tokens_not_examples():
     ]
     of_tokens = sum(loss for loss, _ in sums) / sum(n for _, n in sums)
     of_examples = sum(loss / n for loss, n in sums) / 2
-    assert float(total / n) == pytest.approx(float(of_tokens), abs=1e-9)
-    assert abs(float(of_tokens - of_examples)) > 1e-4
+    assert total.item() / n == pytest.approx(of_tokens.item(), abs=1e-9)
+    assert abs(of_tokens.item() - of_examples.item()) > 1e-4
