@@ -67,6 +67,7 @@ def test_page_is_accessible(visit: Visit) -> None:
 
 def test_page_fits_a_phone(visit: Visit) -> None:
     visit.page.set_viewport_size(PHONE)
+    visit.unfold()
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     wide = visit.page.evaluate(
         """width => [...document.querySelectorAll("article *")].filter(element => {
@@ -86,6 +87,7 @@ def test_page_fits_a_phone(visit: Visit) -> None:
 def test_formulas_fit_a_phone(visit: Visit) -> None:
     """A box that scrolls hides the end of a formula, and whether a reader looks there is luck."""
     visit.page.set_viewport_size(PHONE)
+    visit.unfold()
     wide = visit.page.evaluate(
         """() => [...document.querySelectorAll("article div.math")].filter(formula =>
             [formula, ...formula.querySelectorAll("*")].some(element =>

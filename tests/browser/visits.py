@@ -67,6 +67,16 @@ class Visit:
             self.page.locator(".theme-switch-button").first.click()
         raise AssertionError(f"the switch of {self.path} does not reach {theme}")
 
+    def unfold(self) -> None:
+        """Open what is folded: solutions, and cells whose source is hidden."""
+        self.page.evaluate(
+            """() => {
+              for (const one of document.querySelectorAll(".toggle-hidden"))
+                one.classList.remove("toggle-hidden");
+              for (const one of document.querySelectorAll("details")) one.open = true;
+            }"""
+        )
+
     def accessibility(self, left_out: list[str], options: dict = RULES) -> list[str]:
         """The rules of WCAG 2.1 A and AA that the page breaks, and where."""
         context = {"exclude": [[selector] for selector in [*NOT_OURS, *left_out]]}
