@@ -41,9 +41,9 @@ from typing import Any
 
 import numpy as np
 
-from llama_tutorial import PRESETS, ModelConfig, llama2c_file
-from llama_tutorial.llama2c_header import ROPE_TABLES, Header
-from llama_tutorial.numpy_llama import Cache, NumpyLlama
+from llama_tutorial import PRESETS, ModelConfig
+from llama_tutorial.numpy_llama import Cache, NumpyLlama, llama2c_file
+from llama_tutorial.numpy_llama.llama2c_header import ROPE_TABLES, Header
 
 PROMPT = list(range(1, 17))
 MOST_NEW_TOKENS = 240

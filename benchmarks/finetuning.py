@@ -28,19 +28,19 @@ import torch
 from recorded_runs import record
 
 from llama_tutorial import Transformer, load
+from llama_tutorial._util.files import replace_file
 from llama_tutorial.chat import Dialog, encode_dialog
 from llama_tutorial.checkpoints import save_adapter
-from llama_tutorial.evaluation import answer, asked_of_tales, exact_match
-from llama_tutorial.files import replace_file
 from llama_tutorial.finetuning import Example, encode_example, with_context
+from llama_tutorial.finetuning.evaluation import answer, asked_of_tales, exact_match
+from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.lora import add_lora
-from llama_tutorial.packing import PackedExamples
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import mean_consistency, questions, tales
 from llama_tutorial.tales.dialogs import dialogs
 from llama_tutorial.tales.words import GENDER, PLACES, THINGS
-from llama_tutorial.trainer import TrainConfig, evaluate, train
 from llama_tutorial.training import IGNORE
+from llama_tutorial.training.loop import TrainConfig, evaluate, train
 
 CONTEXT, BATCH_SIZE = 512, 4
 FIRST_DIALOG = 1_000_000
@@ -56,7 +56,7 @@ class Way:
     Args:
         what: In words.
         labels: What becomes of an example's labels; None leaves them.
-        packing: As for :class:`~llama_tutorial.packing.PackedExamples`.
+        packing: As for :class:`~llama_tutorial.finetuning.packing.PackedExamples`.
         rank: Of LoRA; 0 trains all weights.
         lr: The peak.
     """

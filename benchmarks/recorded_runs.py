@@ -21,7 +21,7 @@ import torch
 
 from llama_tutorial import ModelConfig, Transformer
 from llama_tutorial.pretraining import TokenStream
-from llama_tutorial.trainer import TrainConfig, evaluate, train
+from llama_tutorial.training.loop import TrainConfig, evaluate, train
 
 CURVE = 20  # steps whose training losses become one point
 

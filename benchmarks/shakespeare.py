@@ -25,10 +25,9 @@ from recorded_runs import Run, record, run_once, summary
 from swaps import fitted
 
 from llama_tutorial import ModelConfig
-from llama_tutorial.bpe import BPETokenizer
-from llama_tutorial.corpus import load_corpus
-from llama_tutorial.pretraining import TokenStream, tokenize
-from llama_tutorial.trainer import TrainConfig
+from llama_tutorial.pretraining import TokenStream, load_corpus, tokenize
+from llama_tutorial.tokenizer.bpe import BPETokenizer
+from llama_tutorial.training.loop import TrainConfig
 
 SETTINGS = TrainConfig(
     total_steps=2000, peak_lr=1e-3, warmup_steps=100, weight_decay=0.1, beta2=0.99, eps=1e-8

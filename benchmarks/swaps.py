@@ -32,7 +32,7 @@ from llama_tutorial.pretraining import TokenStream, tokenize
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import tales
 from llama_tutorial.tokenizer import load_tokenizer
-from llama_tutorial.trainer import TrainConfig
+from llama_tutorial.training.loop import TrainConfig
 
 LRS = (1.5e-3, 3e-3, 6e-3, 1.2e-2)
 SHORT, WHOLE, BUCKET, WINDOWED_TALES = 64, 208, 16, 40

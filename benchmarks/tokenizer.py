@@ -20,8 +20,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from llama_tutorial.bpe import BPETokenizer
 from llama_tutorial.tokenizer import Tokenizer
+from llama_tutorial.tokenizer.bpe import BPETokenizer
 
 # The most frequent words of English, about how often in a thousand; then parts of words.
 COMMON = {

@@ -41,7 +41,7 @@ _HOME = {
     "save_model": "checkpoints",
     "load_tokenizer": "tokenizer",
     "Tokenizer": "tokenizer",
-    "BPETokenizer": "bpe",
+    "BPETokenizer": "tokenizer",
     "generate": "generation",
     "stream": "generation",
     "load": "hub",
@@ -50,7 +50,6 @@ _HOME = {
 __all__ = list(_HOME)
 
 if TYPE_CHECKING:
-    from llama_tutorial.bpe import BPETokenizer
     from llama_tutorial.checkpoints import load_model, save_model
     from llama_tutorial.config import PRESETS, ModelConfig
     from llama_tutorial.generation import generate, stream
@@ -60,7 +59,7 @@ if TYPE_CHECKING:
     from llama_tutorial.model import Transformer
     from llama_tutorial.rmsnorm import RMSNorm
     from llama_tutorial.swiglu import SwiGLU
-    from llama_tutorial.tokenizer import Tokenizer, load_tokenizer
+    from llama_tutorial.tokenizer import BPETokenizer, Tokenizer, load_tokenizer
 
 
 def __getattr__(name: str) -> Any:

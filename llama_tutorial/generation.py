@@ -20,17 +20,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from llama_tutorial.generation_settings import (
+from llama_tutorial._util.generation_settings import (
     check_prompts,
     check_sampling,
     check_start,
     row_seeds,
 )
+from llama_tutorial._util.progress import progress as progress_bar
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer
-from llama_tutorial.progress import progress as progress_bar
 from llama_tutorial.sampling import draw, next_probabilities
-from llama_tutorial.shapes import Float, Int
 
 
 def generate(

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.linear import Linear
-from llama_tutorial.shapes import Float, Int
 
 
 class LayerNorm(nn.Module):

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_tutorial._util.shapes import Bool, Float, Int
 from llama_tutorial.kv_cache import LayerCache
 from llama_tutorial.linear import Linear
 from llama_tutorial.rope import apply_rope
-from llama_tutorial.shapes import Bool, Float, Int
 
 
 class GroupedQueryAttention(nn.Module):

@@ -7,7 +7,7 @@ The name is that of a model that the package carries (:mod:`llama_tutorial.shipp
 repository of the Hugging Face hub: ``meta-llama/Llama-2-7b``, ``gpt2``.
 
 Read next: :mod:`llama_tutorial.checkpoints` for what is read,
-:mod:`llama_tutorial.hub_download` for what is fetched.
+:mod:`llama_tutorial.checkpoints.download` for what is fetched.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama_tutorial.gpt2_tokenizer import GPT2Tokenizer
-from llama_tutorial.hub_download import (
+from llama_tutorial.checkpoints.download import (
     SHORT_NAMES,
     download_file,
     download_model,
     is_hub_id,
 )
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 
 if TYPE_CHECKING:
     import torch
 
-    from llama_tutorial.bpe import BPETokenizer
     from llama_tutorial.config import ModelConfig
     from llama_tutorial.model import Transformer
-    from llama_tutorial.numpy_llama import NumpyLlama
-    from llama_tutorial.tokenizer import Tokenizer
+    from llama_tutorial.numpy_llama.engine import NumpyLlama
+    from llama_tutorial.tokenizer.bpe import BPETokenizer
+    from llama_tutorial.tokenizer.sentencepiece import Tokenizer
 
 _TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "vocab.json", "tokenizer.json")
 # Where a file's tokenizer is, if it is not called so; or where to get it.
@@ -121,7 +121,7 @@ def load_numpy(
     Raises:
         FileNotFoundError, PermissionError, ValueError: As in `load`.
     """
-    from llama_tutorial.numpy_llama import NumpyLlama
+    from llama_tutorial.numpy_llama.engine import NumpyLlama
 
     path, pieces_path = find(source, filename, tokenizer)
     pieces = _checked(path, pieces_path)
@@ -164,7 +164,7 @@ def find(
 
 def read_tokenizer(path: Path) -> Tokenizer | BPETokenizer | GPT2Tokenizer:
     """The tokenizer of a file that `find` has found: GPT-2's is in JSON, and has two files."""
-    from llama_tutorial.tokenizer import load_tokenizer
+    from llama_tutorial.tokenizer.sentencepiece import load_tokenizer
 
     return (
         GPT2Tokenizer.from_folder(path.parent) if path.suffix == ".json" else load_tokenizer(path)

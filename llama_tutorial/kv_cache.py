@@ -17,8 +17,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.shapes import Float, Int
 
 
 class LayerCache(NamedTuple):

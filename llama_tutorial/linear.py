@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llama_tutorial.shapes import Float
+from llama_tutorial._util.shapes import Float
 
 # A call of oneDNN's costs some 10 microseconds, which smaller matrices do not win back.
 SMALLEST = 2**17

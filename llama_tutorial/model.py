@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from llama_tutorial._util.shapes import Bool, Float, Int
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions
 from llama_tutorial.gqa import GroupedQueryAttention, visible
@@ -30,7 +31,6 @@ from llama_tutorial.kv_cache import KVCache, LayerCache
 from llama_tutorial.linear import Linear, linear
 from llama_tutorial.rmsnorm import RMSNorm
 from llama_tutorial.rope import RotaryPositions
-from llama_tutorial.shapes import Bool, Float, Int
 from llama_tutorial.swiglu import SwiGLU
 
 
@@ -77,7 +77,7 @@ class Transformer(nn.Module):
         checkpoint_layers: Gradient checkpointing: in training, keep each layer's input alone and
             compute the rest again in the backward pass. Off by default.
         n_shares: Processes that share the heads of every layer; 1, or what
-            :mod:`llama_tutorial.tensor_parallel` has made of it.
+            :mod:`llama_tutorial.training.tensor_parallel` has made of it.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llama_tutorial.shapes import Float, Int
+from llama_tutorial._util.shapes import Float, Int
 
 
 @dataclass(frozen=True, eq=False)

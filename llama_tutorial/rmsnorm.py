@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from llama_tutorial.shapes import Float
+from llama_tutorial._util.shapes import Float
 
 
 class RMSNorm(nn.Module):

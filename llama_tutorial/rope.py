@@ -30,7 +30,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from llama_tutorial.shapes import Float, Int
+from llama_tutorial._util.shapes import Float, Int
 
 
 def rope_table(

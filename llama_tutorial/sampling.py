@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llama_tutorial.generation_settings import check_sampling
-from llama_tutorial.shapes import Float, Int
+from llama_tutorial._util.generation_settings import check_sampling
+from llama_tutorial._util.shapes import Float, Int
 
 
 def top_k_filter(logits: Float[Tensor, "*B V"], k: int) -> Float[Tensor, "*B V"]:

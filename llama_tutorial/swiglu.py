@@ -20,8 +20,8 @@ import math
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.linear import Linear
-from llama_tutorial.shapes import Float
 
 
 class SwiGLU(nn.Module):

@@ -14,29 +14,14 @@ from pathlib import Path
 from notebooks import BOOK, ROOT
 
 SECTIONS = {
-    "The model": ("model", "config gpt rmsnorm rope swiglu kv_cache gqa linear model"),
-    "Tokens": (
-        "tokens",
-        "tokenizer tokenizer_base bpe bpe_training merging vocabulary stream_decoder "
-        "sentencepiece_file tokenizer_bin gpt2_tokenizer chat",
-    ),
-    "Generation": (
-        "generation",
-        "sampling generation_settings generation chat_session tensor_parallel numpy_llama "
-        "numpy_layers numpy_sampling",
-    ),
-    "Weights": (
-        "weights",
-        "hub hub_download shipped checkpoints llama2c_file llama2c_header quantization",
-    ),
-    "Training": (
-        "training",
-        "training trainer run_folder interrupts distributed sharding pretraining finetuning "
-        "packing dialog_file lora lora_linear evaluation",
-    ),
-    "The story world": ("tales", "tales corpus"),
+    "The model": ("model", "config gpt rmsnorm rope swiglu kv_cache gqa model"),
+    "Tokens": ("tokens", "tokenizer chat"),
+    "Generation": ("generation", "sampling generation numpy_llama quantization"),
+    "Weights": ("weights", "hub shipped checkpoints"),
+    "Training": ("training", "training pretraining finetuning lora"),
+    "The story world": ("tales", "tales"),
     "Figures": ("figures", "figures"),
-    "Tools": ("tools", "cli"),
+    "Tools": ("tools", "cli _util"),
 }
 """Title to the page's name, and the modules in order."""
 

@@ -16,7 +16,10 @@ import torch
 from small_models import random_model
 
 from llama_tutorial import ModelConfig, Transformer, generate, save_model
-from llama_tutorial.distributed import (
+from llama_tutorial.lora import add_lora
+from llama_tutorial.training import IGNORE, Batch
+from llama_tutorial.training.loop import TrainConfig, train
+from llama_tutorial.training.processes import (
     agreed,
     anywhere,
     first_goes_first,
@@ -27,10 +30,7 @@ from llama_tutorial.distributed import (
     total,
     wait,
 )
-from llama_tutorial.lora import add_lora
-from llama_tutorial.tensor_parallel import load_share
-from llama_tutorial.trainer import TrainConfig, train
-from llama_tutorial.training import IGNORE, Batch
+from llama_tutorial.training.tensor_parallel import load_share
 
 # Nothing divides evenly: neither the rows by the processes nor the matrices.
 LLAMA = ModelConfig(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llama_tutorial.corpus import load_corpus, read_documents, split_documents
+from llama_tutorial.pretraining import load_corpus, read_documents, split_documents
 
 
 def test_tales_are_told_for_training_and_validation():

@@ -16,8 +16,8 @@ from live_figures import check_page, check_widgets
 from llama_tutorial.figures import finetuning as live
 from llama_tutorial.figures import finetuning_plots as plots
 from llama_tutorial.finetuning import Example
+from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.gqa import visible
-from llama_tutorial.packing import PackedExamples
 from llama_tutorial.training import IGNORE
 
 pytestmark = pytest.mark.usefixtures("figure_look")

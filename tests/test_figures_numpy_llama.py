@@ -13,11 +13,12 @@ import numpy as np
 import speed_table
 from live_figures import check_page, check_widgets
 
-from llama_tutorial import PRESETS, ModelConfig, figures, llama2c_file
+from llama_tutorial import PRESETS, ModelConfig, figures
 from llama_tutorial.figures import numpy_llama as cost_figure
 from llama_tutorial.figures import numpy_llama_file as file_figure
 from llama_tutorial.figures import numpy_llama_plots as plots
-from llama_tutorial.llama2c_header import ROPE_TABLES, Header
+from llama_tutorial.numpy_llama import llama2c_file
+from llama_tutorial.numpy_llama.llama2c_header import ROPE_TABLES, Header
 
 pytestmark = pytest.mark.usefixtures("figure_look")
 

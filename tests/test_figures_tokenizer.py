@@ -16,7 +16,7 @@ pytest.importorskip("sentencepiece")
 from llama_tutorial import BPETokenizer, Tokenizer
 from llama_tutorial.figures.pieces import kind_of, pieces_html, well_formed
 from llama_tutorial.figures.tokenizer import coverage_figure, growth_figure, merges_figure
-from llama_tutorial.tokenizer_base import check_text
+from llama_tutorial.tokenizer.base import check_text
 
 DATA = files("llama_tutorial") / "data"
 PRINTER = (DATA / "printer.txt").read_text(encoding="utf-8")

@@ -18,8 +18,8 @@ import torch
 
 from llama_tutorial import ModelConfig, Transformer, generate, load_model, save_model
 from llama_tutorial.lora import add_lora, merge_lora
-from llama_tutorial.trainer import TrainConfig, evaluate, train
 from llama_tutorial.training import IGNORE, Batch, make_optimizer, train_step
+from llama_tutorial.training.loop import TrainConfig, evaluate, train
 
 pytestmark = pytest.mark.gpu
 
@@ -183,8 +183,8 @@ import torch, torch.distributed as dist
 sys.path.insert(0, sys.argv[1])
 import test_gpu_training as here
 from llama_tutorial import generate, save_model
-from llama_tutorial.sharding import gather, shard
-from llama_tutorial.tensor_parallel import load_share
+from llama_tutorial.training.sharding import gather, shard
+from llama_tutorial.training.tensor_parallel import load_share
 from llama_tutorial.training import make_optimizer, train_step
 
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
@@ -250,8 +250,8 @@ from pathlib import Path
 import torch
 import test_gpu_training as here
 from llama_tutorial import generate
-from llama_tutorial.distributed import is_first, joined, loading_device
-from llama_tutorial.tensor_parallel import load_share
+from llama_tutorial.training.processes import is_first, joined, loading_device
+from llama_tutorial.training.tensor_parallel import load_share
 
 out = Path(sys.argv[1])
 with joined("cuda") as device:

@@ -99,7 +99,7 @@ def test_a_checkpoint_and_its_tokenizer_are_read_without_torch(assets):
         OPTIONAL,
         f"""
 from llama_tutorial import BPETokenizer, load_tokenizer
-from llama_tutorial.llama2c_file import read
+from llama_tutorial.numpy_llama.llama2c_file import read
 file = read({str(assets / "stories260K.bin")!r})
 print(sum(array.size for array in file.tensors.values()), file.config.n_params)
 tokenizer = load_tokenizer({str(assets / "tok512.bin")!r})

@@ -15,8 +15,8 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
 from llama_tutorial import generate, load, load_model, load_tokenizer
-from llama_tutorial.evaluation import answer, asked_of_tales, exact_match
 from llama_tutorial.finetuning import with_context
+from llama_tutorial.finetuning.evaluation import answer, asked_of_tales, exact_match
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import consistency, mean_consistency, tales
 from llama_tutorial.tales.sentences import split_units

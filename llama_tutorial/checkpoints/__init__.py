@@ -25,15 +25,15 @@ from pathlib import Path
 
 import torch
 
+from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.checkpoints import adapter, adapter_file, huggingface, llama2c, meta, native
 from llama_tutorial.checkpoints.adapter import load_adapter as load_adapter
 from llama_tutorial.checkpoints.adapter_file import save_adapter as save_adapter
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.checkpoints.weights import Checkpoint, fill
-from llama_tutorial.llama2c_header import ForeignFileError
-from llama_tutorial.lora import lora_layers
+from llama_tutorial.lora.adapters import lora_layers
 from llama_tutorial.model import Transformer
-from llama_tutorial.tensor_check import listed
+from llama_tutorial.numpy_llama.llama2c_header import ForeignFileError
 
 __all__ = [
     "FORMATS",

@@ -21,11 +21,11 @@ from llama_tutorial.checkpoints.adapter_file import (
     read_adapter,
     read_config,
 )
+from llama_tutorial.checkpoints.download import download_model, is_hub_id
 from llama_tutorial.checkpoints.weights import Checkpoint
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.hub_download import download_model, is_hub_id
-from llama_tutorial.lora import add_lora, lora_config, lora_layers
-from llama_tutorial.lora_linear import add_change
+from llama_tutorial.lora.adapters import add_lora, lora_config, lora_layers
+from llama_tutorial.lora.linear import add_change
 from llama_tutorial.model import Transformer
 from llama_tutorial.shipped import SHIPPED
 

@@ -23,6 +23,9 @@ from typing import Any
 
 from torch import Tensor
 
+from llama_tutorial._util.files import replace_folder
+from llama_tutorial._util.tensor_check import check_names, check_shapes
+from llama_tutorial.checkpoints.download import SHORT_NAMES, is_hub_id
 from llama_tutorial.checkpoints.folders import (
     TOKENIZER_FILES,
     AnyTokenizer,
@@ -37,12 +40,9 @@ from llama_tutorial.checkpoints.safetensors_file import save_safetensors
 from llama_tutorial.checkpoints.weight_files import open_weights
 from llama_tutorial.checkpoints.weights import check_floating, empty_model
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.files import replace_folder
-from llama_tutorial.hub_download import SHORT_NAMES, is_hub_id
-from llama_tutorial.lora import LoraConfig, adapter_state, add_lora, lora_config
+from llama_tutorial.lora.adapters import LoraConfig, adapter_state, add_lora, lora_config
 from llama_tutorial.model import Transformer
 from llama_tutorial.shipped import SHIPPED
-from llama_tutorial.tensor_check import check_names, check_shapes
 
 CONFIG, TENSORS = "adapter.json", "adapter.safetensors"
 FORMAT, VERSION = "llama-tutorial-adapter", 1

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.gpt2_tokenizer import MERGES, VOCABULARY, GPT2Tokenizer
-from llama_tutorial.tensor_check import listed
-from llama_tutorial.tokenizer_base import BaseTokenizer
+from llama_tutorial.tokenizer.base import BaseTokenizer
+from llama_tutorial.tokenizer.gpt2 import MERGES, VOCABULARY, GPT2Tokenizer
 
 CONFIG = "config.json"
 AnyTokenizer = BaseTokenizer | GPT2Tokenizer

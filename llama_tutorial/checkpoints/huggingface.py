@@ -27,6 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.files import replace_folder
+from llama_tutorial._util.tensor_check import check_names, check_shapes
 from llama_tutorial.checkpoints.folders import (
     CONFIG,
     TOKENIZER_FILES,
@@ -43,10 +45,8 @@ from llama_tutorial.checkpoints.safetensors_file import save_safetensors
 from llama_tutorial.checkpoints.weight_files import KINDS, SAFETENSORS, Tensors, open_folder
 from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, check_state, empty_model
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.files import replace_folder
-from llama_tutorial.gpt2_tokenizer import END_OF_TEXT, GPT2Tokenizer
 from llama_tutorial.model import Transformer
-from llama_tutorial.tensor_check import check_names, check_shapes
+from llama_tutorial.tokenizer.gpt2 import END_OF_TEXT, GPT2Tokenizer
 
 # What old files hold beside the weights: tables and masks that follow from the sizes.
 _BUFFERS = re.compile(r"(^|\.)(rotary_emb\.inv_freq|attn\.(masked_)?bias)$")

@@ -4,7 +4,7 @@ A float32 file becomes a model without being read: its parameters are the file's
 training changes goes to memory alone. Do not write into a file that a model was loaded from; to
 replace it, as `save` does, is safe.
 
-Read next: :mod:`llama_tutorial.llama2c_file`, which does the work without torch.
+Read next: :mod:`llama_tutorial.numpy_llama.llama2c_file`, which does the work without torch.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llama_tutorial import llama2c_file
 from llama_tutorial.checkpoints.weights import Checkpoint
 from llama_tutorial.model import Transformer
+from llama_tutorial.numpy_llama import llama2c_file
 from llama_tutorial.quantization import QuantizedTensor
 
 
@@ -29,7 +29,7 @@ def opened(path: Path) -> Iterator[Checkpoint]:
     """The checkpoint in a llama2.c file, version 0, 1 or 2; int8 weights become float32.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`llama_tutorial.llama2c_file.read`.
+        FileNotFoundError, ValueError: See :func:`llama_tutorial.numpy_llama.llama2c_file.read`.
     """
     file = llama2c_file.read(path)
     dtype = "float32" if file.group_size is None else f"int8 in groups of {file.group_size}"
@@ -46,7 +46,7 @@ def save(
     matrices to int8 in groups of ``group_size``.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`llama_tutorial.llama2c_file.write`.
+        FileNotFoundError, ValueError: See :func:`llama_tutorial.numpy_llama.llama2c_file.write`.
     """
     llama2c_file.write(path, model.config, _AsArrays(model.state_dict()), version, group_size)
 

@@ -27,6 +27,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.files import replace_folder
+from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.checkpoints.folders import (
     TOKENIZER_FILES,
     AnyTokenizer,
@@ -46,9 +48,7 @@ from llama_tutorial.checkpoints.torch_file import write_torch_file
 from llama_tutorial.checkpoints.weight_files import Tensors, open_weights
 from llama_tutorial.checkpoints.weights import Checkpoint, check_state, empty_model
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.files import replace_folder
 from llama_tutorial.model import Transformer
-from llama_tutorial.tensor_check import listed
 
 _SHARD = re.compile(r"consolidated\.(\d\d)\.pth")
 _IGNORED = "rope.freqs"

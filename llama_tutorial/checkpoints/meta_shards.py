@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.tensor_check import check_names, check_shapes
 from llama_tutorial.checkpoints.weight_files import Tensors
 from llama_tutorial.checkpoints.weights import empty_model
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.tensor_check import check_names, check_shapes
 
 _COLUMNS = ("tok_embeddings", "wo", "w2")
 

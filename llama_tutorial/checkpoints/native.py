@@ -10,7 +10,7 @@
 A tied output head is stored once, as the embedding. The folder is replaced as a whole, so its parts
 always belong together.
 
-Read next: :mod:`llama_tutorial.files` for how it is replaced.
+Read next: :mod:`llama_tutorial._util.files` for how it is replaced.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from llama_tutorial._util.files import replace_folder
+from llama_tutorial._util.tensor_check import check_names
 from llama_tutorial.checkpoints.folders import (
     CONFIG,
     TOKENIZER_FILES,
@@ -42,9 +44,7 @@ from llama_tutorial.checkpoints.weights import (
     empty_model,
 )
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.files import replace_folder
 from llama_tutorial.model import Transformer
-from llama_tutorial.tensor_check import check_names
 
 FORMAT, VERSION = "llama-tutorial", 1
 

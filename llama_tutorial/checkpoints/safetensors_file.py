@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llama_tutorial.progress import progress
+from llama_tutorial._util.progress import progress
 
 _LONGEST_HEADER = 100_000_000  # the library's own limit
 _DTYPES = {

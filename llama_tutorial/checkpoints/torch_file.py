@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from llama_tutorial.progress import progress
-from llama_tutorial.tensor_check import listed
+from llama_tutorial._util.progress import progress
+from llama_tutorial._util.tensor_check import listed
 
 # What comes of a damaged file is not documented, and differs from one byte to the next.
 _DAMAGE = (

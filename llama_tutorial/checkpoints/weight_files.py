@@ -23,11 +23,11 @@ from typing import Any
 
 from torch import Tensor
 
+from llama_tutorial._util.tensor_check import check_names
 from llama_tutorial.checkpoints.mapped import Mapped
 from llama_tutorial.checkpoints.safetensors_file import open_safetensors
 from llama_tutorial.checkpoints.torch_file import read_torch_file
 from llama_tutorial.checkpoints.weights import dtype_name
-from llama_tutorial.tensor_check import check_names
 
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 KINDS = (SAFETENSORS, f"{SAFETENSORS}.index.json", PICKLE, f"{PICKLE}.index.json")

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from llama_tutorial._util.progress import progress
+from llama_tutorial._util.tensor_check import Shapes, check_names, check_shapes
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
-from llama_tutorial.progress import progress
-from llama_tutorial.tensor_check import Shapes, check_names, check_shapes
 
 
 class _NoDraws(TorchFunctionMode):

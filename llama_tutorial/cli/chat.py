@@ -15,7 +15,7 @@ from llama_tutorial.cli.options import add_engine, add_sampling, load_engine, sa
 from llama_tutorial.shipped import SHIPPED
 
 if TYPE_CHECKING:
-    from llama_tutorial.chat_session import ChatSession
+    from llama_tutorial.chat.session import ChatSession
 
 DEFAULT = "tales-chat"
 HELP = "/reset forgets what was said, /system TEXT also says how to behave, /exit or Ctrl-D ends"
@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Answer until there are no more questions."""
-    from llama_tutorial.chat_session import ChatSession
+    from llama_tutorial.chat.session import ChatSession
 
     settings = sampling(arguments)
     model, tokenizer = load_engine(arguments.model, arguments)

@@ -24,10 +24,10 @@ from llama_tutorial.cli.finetune_options import (
 from llama_tutorial.cli.options import add_filename, parse_device
 
 if TYPE_CHECKING:
+    from llama_tutorial.finetuning.packing import PackedExamples
     from llama_tutorial.model import Transformer
-    from llama_tutorial.packing import PackedExamples
-    from llama_tutorial.tokenizer_base import BaseTokenizer
-    from llama_tutorial.trainer import TrainConfig
+    from llama_tutorial.tokenizer.base import BaseTokenizer
+    from llama_tutorial.training.loop import TrainConfig
 
 DESCRIPTION = """Teach a model to answer. Without options, the small model of this package learns to
 tell tales on request and to answer questions about them: about an hour on one CPU core with
@@ -57,7 +57,7 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, pack, train, and print what the run is and what the model answers."""
-    from llama_tutorial.distributed import joined, loading_device
+    from llama_tutorial.training.processes import joined, loading_device
 
     with joined(parse_device(arguments.device)) as device:
         _run(arguments, loading_device(device))
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace, device: Any) -> None:
     import torch
 
-    from llama_tutorial.trainer import train
+    from llama_tutorial.training.loop import train
 
     torch.manual_seed(arguments.seed)
     model, tokenizer = _model(arguments, device)
@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace, device: Any) -> None:
 
 
 def _check_batch(batch_size: int) -> None:
-    from llama_tutorial.distributed import n_processes
+    from llama_tutorial.training.processes import n_processes
 
     if batch_size < n_processes():
         raise ValueError(
@@ -122,8 +122,8 @@ def _with_context(
     model: Transformer, arguments: argparse.Namespace, defaults: Defaults
 ) -> Transformer:
     """The model for rows of the context that is asked for, with adapters if they are."""
-    from llama_tutorial.finetuning import with_context
-    from llama_tutorial.lora import TARGETS, add_lora
+    from llama_tutorial.finetuning.examples import with_context
+    from llama_tutorial.lora.adapters import TARGETS, add_lora
 
     own = model.config.max_seq_len
     if arguments.lora and (arguments.context or 0) > own:
@@ -148,8 +148,8 @@ def _dialogs(
     arguments: argparse.Namespace, context: int, tokenizer: BaseTokenizer
 ) -> tuple[list, list]:
     """Dialogs to learn from, and others to measure with."""
-    from llama_tutorial.dialog_file import read_dialogs
-    from llama_tutorial.finetuning import encode_example
+    from llama_tutorial.finetuning.dialog_file import read_dialogs
+    from llama_tutorial.finetuning.examples import encode_example
     from llama_tutorial.tales.dialogs import dialogs
 
     if arguments.data == "tales":
@@ -182,8 +182,8 @@ def _packed(
     tokenizer: BaseTokenizer,
     dialogs: list,
 ) -> PackedExamples:
-    from llama_tutorial.finetuning import encode_example
-    from llama_tutorial.packing import PackedExamples
+    from llama_tutorial.finetuning.examples import encode_example
+    from llama_tutorial.finetuning.packing import PackedExamples
 
     return PackedExamples(
         [encode_example(dialog, tokenizer) for dialog in dialogs],
@@ -197,7 +197,7 @@ def _packed(
 def _settings(
     arguments: argparse.Namespace, defaults: Defaults, training: PackedExamples
 ) -> TrainConfig:
-    from llama_tutorial.trainer import TrainConfig
+    from llama_tutorial.training.loop import TrainConfig
 
     epochs = defaults.epochs if arguments.epochs is None else arguments.epochs
     if not epochs > 0:
@@ -250,7 +250,7 @@ def _report(model: Transformer, training: PackedExamples, settings: TrainConfig)
 
 def _samples(step: int, model: Transformer, tokenizer: BaseTokenizer, dialogs: list) -> None:
     """Print how the model answers the last questions of dialogs that it does not learn from."""
-    from llama_tutorial.chat import encode_dialog
+    from llama_tutorial.chat.dialog import encode_dialog
     from llama_tutorial.generation import generate
 
     for dialog in dialogs:

@@ -25,9 +25,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the configuration and its arithmetic."""
+    from llama_tutorial.checkpoints.download import is_hub_id
     from llama_tutorial.config import PRESETS
     from llama_tutorial.hub import find
-    from llama_tutorial.hub_download import is_hub_id
     from llama_tutorial.shipped import SHIPPED
 
     name, filename = arguments.checkpoint, arguments.filename

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llama_tutorial.tokenizer_base import BaseTokenizer
+    from llama_tutorial.tokenizer.base import BaseTokenizer
 
 
 def add_device(command: Any) -> None:
@@ -72,10 +72,10 @@ def load_engine(source: str, arguments: argparse.Namespace) -> tuple[Any, BaseTo
             "--engine numpy"
         ) from None
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
-    from llama_tutorial.distributed import n_processes
+    from llama_tutorial.training.processes import n_processes
 
     if n_processes() > 1:
-        from llama_tutorial.tensor_parallel import load_share
+        from llama_tutorial.training.tensor_parallel import load_share
 
         return hub.load_with(partial(load_share, dtype=dtype), **given)
     return hub.load(**given, dtype=dtype, device=parse_device(arguments.device))
@@ -91,7 +91,7 @@ def joined_engine(arguments: argparse.Namespace) -> Iterator[None]:
         raise ValueError("--engine numpy is one process's; start it without torchrun")
     import torch
 
-    from llama_tutorial.distributed import agreed, joined
+    from llama_tutorial.training.processes import agreed, joined
 
     with joined(parse_device(arguments.device)):
         if arguments.seed is None:
@@ -110,7 +110,7 @@ def add_sampling(command: Any) -> None:
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
     """Those options as keyword arguments of both engines, checked; without the last token's."""
-    from llama_tutorial.generation_settings import check_sampling
+    from llama_tutorial._util.generation_settings import check_sampling
 
     chosen = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p")}
     check_sampling(**chosen)

@@ -18,10 +18,9 @@ from llama_tutorial.cli.options import add_device, parse_device
 
 if TYPE_CHECKING:
     from llama_tutorial.config import ModelConfig
-    from llama_tutorial.corpus import Corpus
-    from llama_tutorial.pretraining import TokenStream
-    from llama_tutorial.tokenizer_base import BaseTokenizer
-    from llama_tutorial.trainer import TrainConfig
+    from llama_tutorial.pretraining import Corpus, TokenStream
+    from llama_tutorial.tokenizer.base import BaseTokenizer
+    from llama_tutorial.training.loop import TrainConfig
 
 DESCRIPTION = """Train a model from nothing. The defaults train the model that this package ships
 (1.3 million parameters on 33 million tokens of tales): about an hour and a quarter on two CPU cores
@@ -81,7 +80,7 @@ def _add_training(group: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepare tokens, train, and print what the run is and what the model writes."""
-    from llama_tutorial.distributed import joined, loading_device
+    from llama_tutorial.training.processes import joined, loading_device
 
     with joined(parse_device(arguments.device)) as device:
         _run(arguments, loading_device(device))
@@ -90,10 +89,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace, device: Any) -> None:
     import torch
 
-    from llama_tutorial.corpus import load_corpus
-    from llama_tutorial.distributed import first_goes_first, n_processes
     from llama_tutorial.model import Transformer
-    from llama_tutorial.trainer import train
+    from llama_tutorial.pretraining import load_corpus
+    from llama_tutorial.training.loop import train
+    from llama_tutorial.training.processes import first_goes_first, n_processes
 
     settings, out = _settings(arguments), Path(arguments.out)
     if arguments.batch_size < n_processes():
@@ -129,7 +128,7 @@ def _run(arguments: argparse.Namespace, device: Any) -> None:
 
 
 def _settings(arguments: argparse.Namespace) -> TrainConfig:
-    from llama_tutorial.trainer import TrainConfig
+    from llama_tutorial.training.loop import TrainConfig
 
     return TrainConfig(
         total_steps=arguments.steps,
@@ -188,9 +187,9 @@ def _config(arguments: argparse.Namespace, vocab_size: int) -> ModelConfig:
 
 def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> BaseTokenizer:
     """The tokenizer that is given, that lies in ``out`` from before, or a new one."""
-    from llama_tutorial.bpe import BPETokenizer
     from llama_tutorial.tales import tales
-    from llama_tutorial.tokenizer import Tokenizer, load_tokenizer
+    from llama_tutorial.tokenizer.bpe import BPETokenizer
+    from llama_tutorial.tokenizer.sentencepiece import Tokenizer, load_tokenizer
 
     path = out / "tokenizer.model"
     if arguments.tokenizer is not None:

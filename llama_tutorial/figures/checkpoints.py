@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.checkpoints.meta_shards import split_axis
 from llama_tutorial.figures import checkpoints_plots as plots
 from llama_tutorial.figures.controls import Select, Slider, Stops, Toggle
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.model import Transformer
-from llama_tutorial.shapes import Float, Int
 
 KINDS = ("tok_embeddings", "wq", "wk", "wv", "wo", "w1", "w2", "w3", "output")
 COUNTS = (2, 4, 8)

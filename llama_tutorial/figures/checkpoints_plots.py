@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, GREEN, INK, ORANGE, PALETTE, VIOLET
-from llama_tutorial.shapes import Float
 
 _LOOKS = ((BLUE, "-"), (ORANGE, "--"), (VIOLET, "-."), (GREEN, ":"))
 

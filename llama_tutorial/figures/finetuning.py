@@ -1,6 +1,6 @@
 """The live figures of the fine-tuning chapter: which tokens are learned, and packing as its mask.
 
-Python computes with :mod:`llama_tutorial.packing`; ``js/finetuning_labels.js`` and
+Python computes with :mod:`llama_tutorial.finetuning.packing`; ``js/finetuning_labels.js`` and
 ``js/finetuning_packing.js`` compute the same in the page, and the browser tests hold them equal.
 """
 
@@ -17,9 +17,9 @@ from llama_tutorial.figures.controls import Select, Slider, Stops
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.pieces import Box, PieceFigure, pieces_html
 from llama_tutorial.figures.style import INK, ORANGE, PALETTE
-from llama_tutorial.finetuning import Example
-from llama_tutorial.packing import PackedExamples
-from llama_tutorial.training import IGNORE
+from llama_tutorial.finetuning.examples import Example
+from llama_tutorial.finetuning.packing import PackedExamples
+from llama_tutorial.training.step import IGNORE
 
 Ids = Sequence[int]
 RULES = {
@@ -37,7 +37,7 @@ def labels(pieces: Sequence[str], ids: Ids, given: Ids, eos_id: int, place: int)
     Args:
         pieces: The dialog's pieces.
         ids: Their ids.
-        given: The labels of :func:`llama_tutorial.finetuning.encode_example`.
+        given: The labels of :func:`llama_tutorial.finetuning.examples.encode_example`.
         eos_id: The id that ends an answer.
         place: The place that is looked at first.
     """
@@ -165,7 +165,7 @@ def packed_rows(lengths: Sequence[int], context: int, how: str) -> list[list[int
     Args:
         lengths: Of the examples.
         context: Of a row.
-        how: As for :class:`~llama_tutorial.packing.PackedExamples`.
+        how: As for :class:`~llama_tutorial.finetuning.packing.PackedExamples`.
     """
     marked = [[number + 1] * length for number, length in enumerate(lengths)]
     examples = [Example(ids, ids) for ids in marked]

@@ -16,13 +16,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.assets import stylesheet
 from llama_tutorial.figures.controls import Select, Slider, Stops
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.numbers import number_text, rounded
 from llama_tutorial.figures.style import BLUE, INK, ORANGE, VIOLET
 from llama_tutorial.sampling import draw, next_probabilities
-from llama_tutorial.shapes import Float
 
 N_BARS = 12
 TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3]

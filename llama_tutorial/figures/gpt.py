@@ -16,13 +16,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.figures.controls import Stops, Toggle
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, GREEN, INK, ORANGE
 from llama_tutorial.gqa import attention_weights
-from llama_tutorial.shapes import Float
 
 STRENGTHS = [0, 0.5, 1, 1.5, 2, 3, 5]
 PARTS = (

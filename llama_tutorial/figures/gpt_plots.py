@@ -13,9 +13,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, GREEN, INK, ORANGE, ROSE
-from llama_tutorial.shapes import Float
 
 _LOOKS = ((ORANGE, "--"), (GREEN, "-."), (BLUE, "-"), (ROSE, ":"))
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.config import PRESETS
 from llama_tutorial.figures import model_plots as plots
 from llama_tutorial.figures.controls import Select, Slider, Stops
@@ -21,7 +22,6 @@ from llama_tutorial.figures.model_plots import IN_A_LAYER, additions_before
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.gqa import attention_weights
 from llama_tutorial.model import Transformer
-from llama_tutorial.shapes import Float, Int
 from llama_tutorial.swiglu import SwiGLU
 
 FEATURES = 32  # columns of a picture: the first features of a vector

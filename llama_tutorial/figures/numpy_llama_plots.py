@@ -15,9 +15,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, ORANGE
-from llama_tutorial.shapes import Float
 
 #: What the columns show: a name, and which part of the benchmark gives it as which ratio.
 COLUMNS = {

@@ -13,7 +13,7 @@ from typing import Any
 
 from llama_tutorial.figures.assets import FOLDER, stylesheet
 from llama_tutorial.figures.live import LiveFigure
-from llama_tutorial.vocabulary import BYTE_PIECE
+from llama_tutorial.tokenizer.vocabulary import BYTE_PIECE
 
 Box = tuple[str, object, str]
 

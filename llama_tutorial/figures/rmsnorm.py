@@ -14,13 +14,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.controls import Select, Slider, Stops
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, INK, ORANGE, VIOLET
 from llama_tutorial.gpt import LayerNorm
 from llama_tutorial.rmsnorm import RMSNorm
-from llama_tutorial.shapes import Float
 
 ACTIVATION = [1.2, -0.4, 0.3, -1.5, 0.9, 0.1, -0.8, 0.2]  # its mean is 0
 SCALES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000]

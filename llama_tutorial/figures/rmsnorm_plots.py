@@ -15,11 +15,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, GREEN, INK, ORANGE, ROSE
 from llama_tutorial.gpt import LayerNorm
 from llama_tutorial.rmsnorm import RMSNorm
-from llama_tutorial.shapes import Float
 
 TILT = 0.35  # radians from which the sphere is looked at
 _ARROW = {"arrowstyle": "->", "color": INK, "linewidth": 1.0}

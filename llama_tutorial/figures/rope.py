@@ -15,12 +15,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.controls import Select, Slider, Stops
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, INK, ORANGE
 from llama_tutorial.rope import apply_rope, rope_table
-from llama_tutorial.shapes import Float
 
 N_HANDS = 8
 VISIBLE = 5  # degrees; less is hard to see on a small dial

@@ -14,9 +14,9 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, GREEN, INK, ORANGE, PALETTE, ROSE
-from llama_tutorial.shapes import Float, Int
 
 _SERIES = ((ORANGE, "--"), (BLUE, "-"), (GREEN, ":"))
 

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.controls import Select, Slider, Stops
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.numbers import rounded
 from llama_tutorial.figures.style import BLUE, GREEN, INK, ORANGE, ROSE
-from llama_tutorial.shapes import Float
 
 LOWEST, REACH = -6.0, 4.0  # smallest and largest gate; the axis of factors goes to 4 both ways
 CLOSED = 0.05  # a smaller factor lets nothing through that could be seen

@@ -12,15 +12,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from llama_tutorial.bpe import BPETokenizer
 from llama_tutorial.figures.controls import Select, Slider, Stops, Text, Toggle
 from llama_tutorial.figures.numbers import number_text
 from llama_tutorial.figures.pieces import Box, PieceFigure, kind_of, pieces_html, well_formed
 from llama_tutorial.figures.style import BLUE, ORANGE
 from llama_tutorial.figures.svg import svg_text
-from llama_tutorial.merging import merge_symbols
-from llama_tutorial.tokenizer_base import BaseTokenizer
-from llama_tutorial.vocabulary import PieceType
+from llama_tutorial.tokenizer.base import BaseTokenizer
+from llama_tutorial.tokenizer.bpe import BPETokenizer
+from llama_tutorial.tokenizer.merging import merge_symbols
+from llama_tutorial.tokenizer.vocabulary import PieceType
 
 MAX_LENGTH = 60
 GROWTH_STOPS = (0, 5, 20, 50, 100, 200, 500, 1000)

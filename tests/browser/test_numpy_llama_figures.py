@@ -11,10 +11,11 @@ pytest.importorskip("playwright", reason="the browser tests need pytest-playwrig
 import numpy as np
 from browser.live import SET
 
-from llama_tutorial import PRESETS, ModelConfig, llama2c_file
+from llama_tutorial import PRESETS, ModelConfig
 from llama_tutorial.figures import numpy_llama as cost_figure
 from llama_tutorial.figures import numpy_llama_file as file_figure
-from llama_tutorial.llama2c_header import ROPE_TABLES, Header
+from llama_tutorial.numpy_llama import llama2c_file
+from llama_tutorial.numpy_llama.llama2c_header import ROPE_TABLES, Header
 
 TIED = ModelConfig(16, 3, 4, 2, hidden_dim=24, vocab_size=300, max_seq_len=256, tie_embeddings=True)
 FORMS = {

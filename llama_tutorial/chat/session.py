@@ -1,0 +1,245 @@
+"""A conversation with a chat model: what was said, what fits, and the text as it comes.
+
+    >>> session = ChatSession(*load("tales-chat"))
+    >>> for piece in session.say("Who lost a red ball?"):
+    ...     print(piece, end="", flush=True)
+
+Llama 2 remembers nothing: for every answer the whole dialog is put before it again, in the ids of
+:func:`~llama_tutorial.chat.dialog.encode_dialog`. Three things follow, and are done here:
+
+* The dialog grows and the context does not. When there is no room for an answer, the oldest
+  question goes, with its answer; the reply says how many went. The system text stays.
+* Most of it was computed before. The cache is kept, and only what comes after the longest common
+  beginning of the old ids and the new ones is computed. Ids decide, not turns: the model may spell
+  its answer in other pieces than the tokenizer does.
+* What the model says comes back as its own past. It may not hold Llama's tags any more than a
+  user's text may, so an answer ends where the model begins to write one.
+
+Nothing here needs torch; the model may be of either engine. Read next:
+:mod:`llama_tutorial.chat`, :mod:`llama_tutorial.generation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import takewhile
+from typing import Any
+
+from llama_tutorial._util.generation_settings import check_sampling
+from llama_tutorial.chat.dialog import TAGS, dialog_turns, encode_dialog
+from llama_tutorial.numpy_llama.engine import Cache, NumpyLlama
+
+
+class Reply(Iterator[str]):
+    """An answer on its way: an iterator of text, and what there is to know about it.
+
+    Attributes:
+        prompt: The ids that are answered.
+        reused: How many of them were in the cache.
+        dropped: How many old questions, with their answers, had to go.
+        ended: None while it comes; then "stop" (the model ended it), "length" (there was no more
+            room, or ``max_new_tokens`` were reached), "tag" (the model began to write one of
+            Llama's tags) or "stopped" (from outside).
+    """
+
+    def __init__(self, prompt: list[int], reused: int, dropped: int) -> None:
+        self.prompt, self.reused, self.dropped = prompt, reused, dropped
+        self.ended: str | None = None
+        self._pieces: Iterator[str] = iter(())
+
+    def __next__(self) -> str:
+        return next(self._pieces)
+
+
+class ChatSession:
+    """A dialog that goes on.
+
+    Args:
+        model: A :class:`~llama_tutorial.model.Transformer` or
+            :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, trained on Llama 2's dialog
+            format.
+        tokenizer: Its tokenizer.
+        system: How the model shall behave; None for nothing.
+        max_new_tokens: Where an answer ends at the latest; None for the end of the context, of
+            which a quarter is then kept free for each answer.
+        temperature: 0 takes the likeliest token.
+        top_k: Draw from the ``k`` likeliest only; None for all.
+        top_p: Draw from the likeliest that together hold this share; 1 for all.
+        seed: Fixes the draws: an answer depends on it and on the dialog so far.
+
+    Attributes:
+        messages: What the model sees: perhaps a "system" message, then "user" and "assistant" in
+            turn.
+
+    Raises:
+        ValueError: No such setting, or the system text holds one of Llama's tags.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        system: str | None = None,
+        max_new_tokens: int | None = None,
+        temperature: float | int = 0.6,
+        top_k: int | None = None,
+        top_p: float | int = 0.9,
+        seed: int | None = None,
+    ) -> None:
+        check_sampling(temperature, top_k, top_p)
+        self._context = model.config.max_seq_len
+        if max_new_tokens is not None and not 1 <= max_new_tokens < self._context:
+            raise ValueError(
+                f"max_new_tokens={max_new_tokens}: must be at least 1 and below the context of "
+                f"{self._context}"
+            )
+        self._tokenizer, self._max_new_tokens = tokenizer, max_new_tokens
+        self._stream, self._cache = _engine(model)
+        self._sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        # A model that was taught otherwise may end its turn by beginning the next: with BOS.
+        self._stop_ids = {tokenizer.eos_id, tokenizer.bos_id}
+        self._ids: list[int] = []  # the first of them, up to the cache's length, are in the cache
+        self._reply: Reply | None = None
+        self.messages: list[dict[str, str]] = []
+        self.reset(system)
+
+    @property
+    def system(self) -> str | None:
+        """The system text, if there is one."""
+        return self.messages[0]["content"] if self._n_system else None
+
+    @property
+    def _n_system(self) -> int:
+        return sum(message["role"] == "system" for message in self.messages[:1])
+
+    def reset(self, system: str | None = None) -> None:
+        """Forget what was said, and begin with this system text.
+
+        Raises:
+            ValueError: It holds one of Llama's tags. Nothing is forgotten then.
+        """
+        messages = [] if system is None else [{"role": "system", "content": system}]
+        if messages:
+            dialog_turns([*messages, {"role": "user", "content": ""}])  # checks it
+        self.stop()
+        self.messages = messages
+
+    def say(self, text: str) -> Reply:
+        """Ask, and get the answer as it comes.
+
+        The question and the answer are part of the dialog when the answer ends. A reply that is
+        not read to its end is stopped by the next question.
+
+        Returns:
+            An iterator of pieces of text, which joined are the answer.
+
+        Raises:
+            ValueError: The text holds one of Llama's tags, or cannot be encoded, or fills the
+                context by itself. The dialog is as it was.
+        """
+        self.stop()
+        question = {"role": "user", "content": text}
+        prompt, dropped = self._fit(question)
+        del self.messages[self._n_system : self._n_system + 2 * dropped]
+
+        held = self._ids[: int(self._cache.length)]
+        reused = _n_common(held, prompt[:-1])  # the last one's logits are needed
+        self._reply = reply = Reply(prompt, reused, dropped)
+        reply._pieces = self._pieces(reply, question)
+        return reply
+
+    def stop(self) -> None:
+        """End the answer that is on its way, if there is one. What has come stays in the dialog."""
+        if self._reply is not None:
+            self._reply._pieces.close()
+            self._reply.ended = self._reply.ended or "stopped"  # it may not have begun
+        self._reply = None
+
+    def _fit(self, question: dict[str, str]) -> tuple[list[int], int]:
+        """The ids of the dialog without its oldest turns, and how many those are."""
+        n_system, past = self._n_system, self.messages
+        for dropped in range(len(past) // 2 + 1):
+            dialog = [*past[:n_system], *past[n_system + 2 * dropped :], question]
+            prompt = encode_dialog(dialog, self._tokenizer)
+            room = self._context - len(prompt)
+            if room >= (self._max_new_tokens or self._context // 4):
+                break
+        if room < 1:
+            raise ValueError(
+                f"the question takes {len(prompt)} tokens{' with the system text' * n_system}, and "
+                f"the context of {self._context} leaves no room for an answer; shorten it"
+            )
+        return prompt, dropped
+
+    def _pieces(self, reply: Reply, question: dict[str, str]) -> Iterator[str]:
+        """The answer's text as far as it is certain, and at its end all that has to be noted."""
+        room = self._context - len(reply.prompt)
+        limit = min(self._max_new_tokens or room, room)
+        self._ids = reply.prompt[: reply.reused]  # no more is certain until the first id is there
+        ids = self._stream(
+            reply.prompt,
+            limit,
+            cache=self._cache,
+            start=reply.reused,
+            stop_ids=self._stop_ids,
+            **self._sampling,
+        )
+        text, shown, ended = "", 0, "stopped"
+        new: list[int] = []
+        try:
+            decoder = self._tokenizer.stream_decoder()
+            for token in ids:
+                new.append(token)
+                self._ids = reply.prompt + new
+                text = (text + decoder.feed(token)) if text else decoder.feed(token).lstrip()
+                if (end := _end_of_answer(text)) is not None:
+                    text, ended = text[:end], "tag"
+                    break
+                if (certain := _certain(text)) > shown:
+                    piece, shown = text[shown:certain], certain
+                    yield piece
+            else:
+                text += decoder.flush()
+                ended = "length" if len(new) == limit else "stop"
+            if rest := text[shown:].rstrip():
+                yield rest
+        finally:
+            reply.ended = ended
+            answer = (text[:shown] if ended == "stopped" else text).strip()
+            if answer or ended != "stopped":
+                self.messages += [question, {"role": "assistant", "content": answer}]
+
+
+def _engine(model: Any) -> tuple[Callable[..., Iterator[int]], Any]:
+    """What continues a prompt, and an empty cache for it."""
+    if isinstance(model, NumpyLlama):
+        return model.generate, Cache(model.config, model.config.max_seq_len)
+    from llama_tutorial.generation import stream
+    from llama_tutorial.kv_cache import KVCache
+
+    return partial(stream, model), KVCache(model.config, dtype=model.dtype, device=model.device)
+
+
+def _n_common(ids: Sequence[int], others: Sequence[int]) -> int:
+    """How many ids both begin with."""
+    pairs = zip(ids, others, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _end_of_answer(text: str) -> int | None:
+    """Where one of Llama's tags begins; None if there is none."""
+    return min((text.index(tag) for tag in TAGS if tag in text), default=None)
+
+
+def _certain(text: str) -> int:
+    """How much of ``text`` is part of the answer, whatever comes.
+
+    Spaces are only if something follows, and the beginning of a tag only if the tag does not.
+    """
+    for tag in TAGS:
+        for n in range(len(tag) - 1, 0, -1):
+            if text.endswith(tag[:n]):
+                return len(text[:-n].rstrip())
+    return len(text.rstrip())

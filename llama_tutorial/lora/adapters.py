@@ -1,0 +1,201 @@
+"""LoRA for a whole model: adapters beside its matrices, in and out again.
+
+    >>> add_lora(model, rank=8)  # frozen, but for the adapters
+    >>> ...  # train: make_optimizer takes what is trainable
+    >>> save_adapter(model, "polite", base="tales")  # of llama_tutorial.checkpoints
+    >>> merge_lora(model)  # as fast as the base
+    >>> unmerge_lora(model)  # the base's bits again, and the adapters
+    >>> merge_lora(model, keep_base=False)  # an ordinary model, which save_model takes
+
+The base's parameters keep Meta's names; beside ``wq.weight`` come ``wq.lora_a`` and ``wq.lora_b``.
+The mathematics is in :mod:`llama_tutorial.lora.linear`.
+
+Source: Hu et al. (2021), "LoRA: Low-Rank Adaptation of Large Language Models".
+
+Read next: :mod:`llama_tutorial.checkpoints.adapter`, adapters on disk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from llama_tutorial.lora.linear import LoRALinear, plain_linear
+
+TARGETS = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
+"""The matrices of Llama's attention and feed-forward layers."""
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """The settings of an adapter.
+
+    Args:
+        rank: Of the change, r.
+        alpha: The change is scaled by ``alpha / rank``, so that another rank needs no other
+            learning rate.
+        dropout: Share of the inputs of ``A`` that are left out in training.
+        targets: Names of the linear layers that get an adapter, in every block.
+
+    Raises:
+        ValueError: A number is out of range, or there are no targets.
+    """
+
+    rank: int = 8
+    alpha: float | int = 16.0
+    dropout: float | int = 0.0
+    targets: tuple[str, ...] = TARGETS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rank, int) or isinstance(self.rank, bool) or self.rank < 1:
+            raise ValueError(f"rank={self.rank!r}: must be a whole number of at least 1")
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha={self.alpha}: must be a finite number above 0")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout}: must be at least 0 and below 1")
+        if not self.targets:
+            raise ValueError(f"targets={self.targets!r}: name at least one layer, such as 'wq'")
+
+
+def add_lora(
+    model: nn.Module,
+    *,
+    rank: int = 8,
+    alpha: float | int = 16.0,
+    dropout: float | int = 0.0,
+    targets: Sequence[str] = TARGETS,
+) -> None:
+    """Freeze ``model`` and put an adapter beside each target; in place.
+
+    Only the adapters are trainable afterwards. The base's own tensors stay in use, under their
+    names, and what the model computes does not change before the first step.
+
+    Args:
+        model: A model without adapters, of any dtype and device ("meta" too).
+        rank: Of the change, r.
+        alpha: The change is scaled by ``alpha / rank``.
+        dropout: Share of the adapters' inputs that are left out in training.
+        targets: Names of linear layers, such as ``("wq", "wv")``.
+
+    Raises:
+        ValueError: A setting is out of range, a target is not there, or the model has adapters.
+    """
+    if lora_layers(model):
+        raise ValueError(
+            "the model has LoRA adapters already: remove_lora(model) takes them away, and "
+            "merge_lora(model, keep_base=False) makes them part of the weights"
+        )
+    config = LoraConfig(rank, alpha, dropout, tuple(targets))
+    layers = _named(model, nn.Linear)
+    known = sorted({_last(name) for name in layers})
+    if unknown := [target for target in config.targets if target not in known]:
+        raise ValueError(
+            f"targets: no linear layer is called {', '.join(map(repr, unknown))}; this model has "
+            f"{', '.join(map(repr, known))}"
+        )
+    model.requires_grad_(False)
+    for name, layer in layers.items():
+        if _last(name) in config.targets:
+            _replace(model, name, LoRALinear(layer, rank, alpha, dropout))
+
+
+def merge_lora(model: nn.Module, *, keep_base: bool = True) -> None:
+    """Add every adapter's change to its matrix, which makes the model as fast as its base.
+
+    Args:
+        model: A model with adapters, changed in place.
+        keep_base: Put the base's matrices aside, in the CPU's memory, so that `unmerge_lora` gives
+            back the very bits. They are then there twice, merged and not (those that are mapped
+            from a file take no memory there). With False the layers become plain ones for good,
+            one after the other, trainable, and the model can be saved in every format.
+
+    Raises:
+        ValueError: The model has no adapters.
+    """
+    for name in _adapted(model):
+        layer = model.get_submodule(name)
+        if keep_base:
+            layer.merge()
+        else:
+            _replace(model, name, plain_linear(layer.merged_weight(), layer.bias))
+    if not keep_base:
+        model.requires_grad_(True)
+
+
+def unmerge_lora(model: nn.Module) -> None:
+    """Undo `merge_lora`: the base's matrices are back, to the bit, and the adapters beside them.
+
+    Raises:
+        ValueError: The model has no adapters. After ``merge_lora(model, keep_base=False)`` they
+            are gone.
+    """
+    for name in _adapted(model):
+        model.get_submodule(name).unmerge()
+
+
+def remove_lora(model: nn.Module) -> None:
+    """Take the adapters away, merged or not: what is left is the base, to the bit, and trainable.
+
+    Raises:
+        ValueError: The model has no adapters.
+    """
+    unmerge_lora(model)
+    for name in _adapted(model):
+        layer = model.get_submodule(name)
+        _replace(model, name, plain_linear(layer.weight, layer.bias))
+    model.requires_grad_(True)
+
+
+def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
+    """The layers with adapters, by their names in ``model``."""
+    return _named(model, LoRALinear)
+
+
+def lora_config(model: nn.Module) -> LoraConfig:
+    """The settings that the adapters of ``model`` were made with.
+
+    Raises:
+        ValueError: The model has no adapters.
+    """
+    names = _adapted(model)
+    first = model.get_submodule(names[0])
+    targets = dict.fromkeys(_last(name) for name in names)  # each once, in the model's order
+    return LoraConfig(first.rank, first.alpha, first.dropout, tuple(targets))
+
+
+def adapter_state(model: nn.Module) -> dict[str, Tensor]:
+    """The adapters' own tensors, by their names in ``model.state_dict()``, and nothing else.
+
+    Raises:
+        ValueError: The model has no adapters.
+    """
+    layers = lora_layers(model)
+    return {
+        f"{name}.{part}": getattr(layers[name], part).detach()
+        for name in _adapted(model)
+        for part in ("lora_a", "lora_b")
+    }
+
+
+def _adapted(model: nn.Module) -> list[str]:
+    """Names, not layers: whoever replaces one after the other must not keep the old ones alive."""
+    if not (layers := lora_layers(model)):
+        raise ValueError("the model has no LoRA adapters: add_lora(model) gives it some")
+    return list(layers)
+
+
+def _named(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, kind)}
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
+    parent, _, attribute = name.rpartition(".")
+    layer.train(model.training)
+    setattr(model.get_submodule(parent), attribute, layer)

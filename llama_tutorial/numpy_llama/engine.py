@@ -1,0 +1,234 @@
+r"""Llama 2 in NumPy: weights, cache, and one token after the other.
+
+The network of :mod:`llama_tutorial.model` and its logits, without torch: one row of tokens, no
+gradients. The weights are views of a checkpoint that is mapped into memory, so a model of any size
+is there at once.
+
+Decoding is bound by memory: every weight is read once for a token, and nothing else is large.
+float32 throughout is what keeps it so (see :mod:`llama_tutorial.numpy_llama.layers`), and the
+cache, in which the positions before lie ready.
+
+Read next: :mod:`llama_tutorial.numpy_llama.layers`, the forward pass;
+:mod:`llama_tutorial.numpy_llama.llama2c_file`, where the weights come from.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+
+from llama_tutorial._util.generation_settings import (
+    check_prompts,
+    check_sampling,
+    check_start,
+    row_seeds,
+)
+from llama_tutorial._util.shapes import Float, Int
+from llama_tutorial._util.tensor_check import check_names
+from llama_tutorial.config import ModelConfig
+from llama_tutorial.numpy_llama import llama2c_file
+from llama_tutorial.numpy_llama.layers import Layer, attention, feed_forward, rms_norm, rotations
+from llama_tutorial.numpy_llama.llama2c_header import ForeignFileError
+from llama_tutorial.numpy_llama.sampling import draw, next_probabilities, uniforms
+from llama_tutorial.quantization import QuantizedTensor
+from llama_tutorial.shipped import SHIPPED
+
+Ids = Sequence[int] | Int[np.ndarray, " T"]
+
+
+class Cache:
+    """Keys and values of one row, for every layer: slot = position.
+
+    Args:
+        config: The model's configuration.
+        max_seq_len: How many positions there is room for.
+
+    Attributes:
+        k: Keys, ``(n_layers, K, S_max, h)``, float32.
+        v: Values, likewise.
+        length: How many positions are filled.
+    """
+
+    def __init__(self, config: ModelConfig, max_seq_len: int) -> None:
+        slots = (config.n_layers, config.n_kv_heads, max_seq_len, config.head_dim)
+        self.k = np.zeros(slots, np.float32)
+        self.v = np.zeros(slots, np.float32)
+        self.length = 0
+
+
+_LAYER = (  # what Meta calls the fields of Layer
+    *("attention_norm", "attention.wq", "attention.wk", "attention.wv", "attention.wo"),
+    *("ffn_norm", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3"),
+)
+
+
+class NumpyLlama:
+    """A Llama in NumPy.
+
+    Args:
+        config: Its sizes; norm, feed-forward layer and positions must be Llama's, without biases.
+        tensors: Meta's parameter names to float32 arrays, which are not copied. int8 matrices
+            become float32 once.
+
+    Raises:
+        ValueError: The configuration is not a Llama's, or a tensor is missing or unexpected.
+    """
+
+    def __init__(
+        self, config: ModelConfig, tensors: Mapping[str, np.ndarray | QuantizedTensor]
+    ) -> None:
+        _check_llama(config)
+        layers = [[f"layers.{i}.{name}.weight" for name in _LAYER] for i in range(config.n_layers)]
+        head = "tok_embeddings.weight" if config.tie_embeddings else "output.weight"
+        names = {"tok_embeddings.weight", "norm.weight", head, *chain.from_iterable(layers)}
+        check_names(tensors, sorted(names), "the tensors do not fit the configuration")
+        weights = {name: _float32(tensor) for name, tensor in tensors.items()}
+
+        self.config = config
+        self.tok_embeddings = weights["tok_embeddings.weight"]  # (V, D)
+        self.layers = [Layer(*(weights[name] for name in layer)) for layer in layers]
+        self.norm = weights["norm.weight"]  # (D,)
+        self.output = weights[head]  # (V, D)
+        self.rotations = rotations(config.head_dim, config.max_seq_len, config.rope_theta)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> NumpyLlama:
+        """Open a llama2.c file of version 0, 1 or 2, or by its name a model of this package.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is something else, truncated or damaged.
+        """
+        name = os.fspath(path)
+        try:
+            file = llama2c_file.read(SHIPPED[name].llama2c if name in SHIPPED else path)
+        except ForeignFileError as error:
+            raise ValueError(
+                f"{error}; the NumPy engine reads llama2.c's files alone: write one with "
+                'save_model(model, path, "llama2c")'
+            ) from None
+        return cls(file.config, file.tensors)
+
+    def forward(self, ids: Ids, cache: Cache | None = None) -> Float[np.ndarray, "T V"]:
+        """Logits of the next token at every position, float32.
+
+        Args:
+            ids: Token ids of one row.
+            cache: Keys and values of the positions before; those of ``ids`` are added.
+
+        Raises:
+            ValueError: There are no ids, more than fit, or ids outside the vocabulary.
+        """
+        return self.logits(self.hidden_states(ids, cache))
+
+    def hidden_states(self, ids: Ids, cache: Cache | None = None) -> Float[np.ndarray, "T D"]:
+        """The residual stream behind the last norm; arguments and errors as in :meth:`forward`."""
+        cache = Cache(self.config, len(ids)) if cache is None else cache
+        tokens, eps = self._checked(ids, cache), self.config.norm_eps  # (T,)
+        stop = cache.length + len(tokens)
+        rotation = self.rotations[cache.length : stop, None]  # (T, 1, h/2)
+
+        x = self.tok_embeddings[tokens]  # (T, D)
+        for layer, keys, values in zip(self.layers, cache.k, cache.v, strict=True):
+            normed = rms_norm(x, layer.attention_norm, eps)
+            x = x + attention(normed, layer, rotation, keys, values, cache.length)
+            x = x + feed_forward(rms_norm(x, layer.ffn_norm, eps), layer)
+        cache.length = stop
+        return rms_norm(x, self.norm, eps)
+
+    def logits(self, hidden: Float[np.ndarray, "*T D"]) -> Float[np.ndarray, "*T V"]:
+        """The output head on :meth:`hidden_states`, or on those positions that are needed."""
+        return hidden @ self.output.T  # (..., V)
+
+    def generate(
+        self,
+        prompt: Sequence[int],
+        max_new_tokens: int,
+        *,
+        temperature: float | int = 0.6,
+        top_k: int | None = None,
+        top_p: float | int = 0.9,
+        seed: int | None = None,
+        stop_ids: Collection[int] = (),
+        cache: Cache | None = None,
+        start: int = 0,
+    ) -> Iterator[int]:
+        """Continue one prompt, and yield each id as soon as it is there.
+
+        Arguments are those of :func:`llama_tutorial.generation.stream`, and so are the ids, drawn
+        ones as well: the same seed gives the same text in both engines. Errors come at the call.
+
+        Raises:
+            ValueError: No such setting, an empty prompt, an id outside the vocabulary, a prompt
+                that together with ``max_new_tokens`` is longer than the context, or ``start`` is
+                not in the cache.
+        """
+        check_sampling(temperature, top_k, top_p)
+        check_prompts(self.config, [prompt], max_new_tokens)
+        check_start(prompt, start, 0 if cache is None else cache.length)
+        numbers = uniforms(*row_seeds([prompt], seed))
+
+        def choose(logits: Float[np.ndarray, " V"]) -> int:
+            if temperature == 0:
+                return int(logits.argmax())
+            return draw(next_probabilities(logits, temperature, top_k, top_p), next(numbers))
+
+        return self._decode(prompt, max_new_tokens, choose, stop_ids, cache, start)
+
+    def _decode(
+        self,
+        prompt: Sequence[int],
+        max_new_tokens: int,
+        choose: Callable[[np.ndarray], int],
+        stop_ids: Collection[int],
+        cache: Cache | None,
+        start: int,
+    ) -> Iterator[int]:
+        cache = cache or Cache(self.config, len(prompt) + max_new_tokens)
+        cache.length, ids = start, prompt[start:]
+        for _ in range(max_new_tokens):
+            hidden = self.hidden_states(ids, cache)  # (T, D): the prompt, then one token at a time
+            token = choose(self.logits(hidden[-1]))
+            if token in stop_ids:
+                return
+            yield token
+            ids = [token]
+
+    def _checked(self, ids: Ids, cache: Cache) -> Int[np.ndarray, " T"]:
+        """The ids as an array; a ValueError where the model cannot take them."""
+        tokens, room = np.asarray(ids), cache.k.shape[2]
+        if tokens.ndim != 1 or tokens.size == 0 or tokens.dtype.kind not in "iu":
+            raise ValueError(f"ids={ids!r}: must be one row of token ids, and at least one")
+        stop, context = cache.length + len(tokens), self.config.max_seq_len
+        if stop > min(room, context):
+            raise ValueError(
+                f"{len(tokens)} tokens at position {cache.length} need {stop} positions; the "
+                f"cache has {room}, the model's context {context}: shorten the input"
+            )
+        if tokens.min() < 0 or tokens.max() >= self.config.vocab_size:
+            raise ValueError(
+                f"ids hold {tokens.min()} to {tokens.max()}: the model's ids are 0 to "
+                f"{self.config.vocab_size - 1}; was it made by another tokenizer?"
+            )
+        return tokens
+
+
+def _check_llama(config: ModelConfig) -> None:
+    llama = {"norm": "rmsnorm", "feed_forward": "swiglu", "positions": "rope", "bias": False}
+    wrong = [
+        f"{name}={getattr(config, name)!r} (must be {value!r})"
+        for name, value in llama.items()
+        if getattr(config, name) != value
+    ]
+    if wrong:
+        raise ValueError(
+            f"NumpyLlama computes Llamas only, not {', '.join(wrong)}; use Transformer"
+        )
+
+
+def _float32(tensor: np.ndarray | QuantizedTensor) -> np.ndarray:
+    array = tensor.dequantize() if isinstance(tensor, QuantizedTensor) else tensor
+    return np.asarray(array, np.float32)

@@ -1,0 +1,228 @@
+"""The header of a llama2.c checkpoint, and where it says that each tensor lies.
+
+Three versions are about, all little-endian, the tensors one after another with nothing between::
+
+    v0, "legacy"  28 bytes: 7 int32. No magic. A negative vocabulary size says: untied head
+    v1, float32   256 bytes: "ak42", version, the 7 int32, a byte: 1 for a tied head; zeros
+    v2, int8      256 bytes: likewise, then an int32: the group size
+
+    v0      tok_embeddings | attention_norm | wq | wk | wv | wo | ffn_norm | w1 | w2 | w3 | norm
+            | cosines, sines | output if untied            (each of all layers, then the next kind)
+    v1, v2  the norms first, else the same without the tables; in v2 the norms stay float32, and
+            each matrix is its int8 values, then its float32 scales
+
+The header holds sizes only. All else about the model is agreed upon: it is a Llama with the eps and
+theta that llama2.c's ``run.c`` computes with. The cosines and sines are a relic that ``run.c``
+skips.
+
+Source: ``export.py``, ``run.c`` and ``runq.c`` of llama2.c. Read next:
+:mod:`llama_tutorial.numpy_llama.llama2c_file`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from llama_tutorial.config import ModelConfig
+from llama_tutorial.quantization import check_group_size
+
+HEADER_BYTES = {0: 28, 1: 256, 2: 256}
+ROPE_TABLES = ("rope.cos", "rope.sin")
+_LAYOUT = {0: struct.Struct("<7i"), 1: struct.Struct("<Ii7iB"), 2: struct.Struct("<Ii7iBi")}
+_MAGIC = 0x616B3432  # "ak42" as one number; in the file its bytes stand in reverse
+_SIZES = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
+# Beyond every real model, and below every text: four letters make a number above 500 million.
+_LARGEST = 2**24
+_AGREED = {
+    "norm": "rmsnorm",
+    "feed_forward": "swiglu",
+    "positions": "rope",
+    "bias": False,
+    "norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+}
+
+
+class ForeignFileError(ValueError):
+    """The file is not of this format at all; other ValueErrors mean a damaged one."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands in front of the tensors.
+
+    Attributes:
+        version: 0, 1 or 2.
+        config: The model's configuration.
+        group_size: Weights that share a scale; None unless the version is 2.
+
+    Raises:
+        ValueError: llama2.c has no such version, cannot hold such a model, or the group size does
+            not divide the model's rows.
+    """
+
+    version: int
+    config: ModelConfig
+    group_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.version not in HEADER_BYTES:
+            raise ValueError(f"version={self.version}: llama2.c's files are of version 0, 1 or 2")
+        _check_agreed(self.config)
+        _check_sizes([getattr(self.config, name) for name in _SIZES])
+        if self.version == 2:
+            check_group_size(self.group_size, self.config.dim, self.config.hidden_dim)
+
+    def pack(self) -> bytes:
+        """The header's bytes."""
+        config = self.config
+        sizes = [getattr(config, name) for name in _SIZES]
+        if self.version == 0:
+            sizes[_SIZES.index("vocab_size")] *= 1 if config.tie_embeddings else -1
+            return _LAYOUT[0].pack(*sizes)
+        group_size = [self.group_size] if self.version == 2 else []
+        numbers = [_MAGIC, self.version, *sizes, config.tie_embeddings, *group_size]
+        return _LAYOUT[self.version].pack(*numbers).ljust(HEADER_BYTES[self.version], b"\0")
+
+    def entries(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Name and shape of everything behind the header, in the file's order.
+
+        Names are Meta's; the two tables, in version 0, are called `ROPE_TABLES`.
+        """
+        for kind, shape, count in self._kinds():
+            for layer in range(count):
+                yield kind.format(layer), shape
+
+    def is_quantized(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of this shape is stored in int8: the matrices of version 2."""
+        return self.version == 2 and len(shape) == 2
+
+    def stored_bytes(self, shape: tuple[int, ...]) -> int:
+        """Bytes that a tensor of this shape takes in the file."""
+        numbers = math.prod(shape)
+        return (
+            numbers + 4 * (numbers // self.group_size) if self.is_quantized(shape) else 4 * numbers
+        )
+
+    def file_bytes(self) -> int:
+        """Length of the whole file."""
+        tensors = sum(count * self.stored_bytes(shape) for _, shape, count in self._kinds())
+        return HEADER_BYTES[self.version] + tensors
+
+    def _kinds(self) -> list[tuple[str, tuple[int, ...], int]]:
+        """Name, shape and number of each kind of tensor, in the file's order."""
+        config = self.config
+        D, F, V = config.dim, config.hidden_dim, config.vocab_size
+        shapes = {
+            "tok_embeddings.weight": (V, D),
+            "layers.{}.attention_norm.weight": (D,),
+            "layers.{}.attention.wq.weight": (D, D),
+            "layers.{}.attention.wk.weight": (config.kv_dim, D),
+            "layers.{}.attention.wv.weight": (config.kv_dim, D),
+            "layers.{}.attention.wo.weight": (D, D),
+            "layers.{}.ffn_norm.weight": (D,),
+            "layers.{}.feed_forward.w1.weight": (F, D),
+            "layers.{}.feed_forward.w2.weight": (D, F),
+            "layers.{}.feed_forward.w3.weight": (F, D),
+            "norm.weight": (D,),
+        }
+        if self.version == 0:
+            shapes |= dict.fromkeys(ROPE_TABLES, (config.max_seq_len, config.head_dim // 2))
+        if not config.tie_embeddings:
+            shapes["output.weight"] = (V, D)
+        kinds = [
+            (kind, shape, config.n_layers if "{}" in kind else 1) for kind, shape in shapes.items()
+        ]
+        norms_first = sorted(kinds, key=lambda kind: len(kind[1]))
+        return kinds if self.version == 0 else norms_first
+
+
+def parse_header(head: bytes) -> Header:
+    """Read a header from the first 256 bytes of a file, or all if it has less.
+
+    Raises:
+        ForeignFileError: It is something else; a ValueError, and the message says what it found.
+        ValueError: There is nothing, too little, an unknown version, or nonsense in the header.
+    """
+    if not head:
+        raise ValueError("is empty (0 bytes)")
+    if found := _foreign(head):
+        raise ForeignFileError(f"is no llama2.c checkpoint but {found}")
+    version = _version(head)
+    if len(head) < HEADER_BYTES[version]:
+        raise ValueError(
+            f"has {len(head)} bytes where the header alone takes {HEADER_BYTES[version]}: it is "
+            "truncated, or no llama2.c checkpoint"
+        )
+    numbers = _LAYOUT[version].unpack_from(head)
+    if version == 0:
+        *sizes, vocab_size, max_seq_len = numbers
+        try:
+            return _header(0, [*sizes, abs(vocab_size), max_seq_len], vocab_size > 0)
+        except ValueError as error:  # nothing but these numbers tells a version 0
+            raise ForeignFileError(f"is no llama2.c checkpoint: read as one, {error}") from None
+    sizes, (tied, *group_size) = numbers[2:9], numbers[9:]
+    if tied not in (0, 1):
+        raise ValueError(f"is damaged: the flag for a tied head is {tied}, must be 0 or 1")
+    try:
+        return _header(version, sizes, bool(tied), *group_size)
+    except ValueError as error:
+        raise ValueError(f"has a damaged header: {error}") from None
+
+
+def _version(head: bytes) -> int:
+    if len(head) < 8 or struct.unpack_from("<I", head)[0] != _MAGIC:
+        return 0
+    (version,) = struct.unpack_from("<i", head, 4)
+    if version not in (1, 2):
+        raise ValueError(
+            f"is a llama2.c file of version {version}; this package reads versions 0, 1 and 2"
+        )
+    return version
+
+
+def _header(
+    version: int, sizes: Sequence[int], tied: bool, group_size: int | None = None
+) -> Header:
+    _check_sizes(sizes)
+    fields = dict(zip(_SIZES, sizes, strict=True))
+    return Header(version, ModelConfig(**fields, **_AGREED, tie_embeddings=tied), group_size)
+
+
+def _check_sizes(sizes: Sequence[int]) -> None:
+    for name, size in zip(_SIZES, sizes, strict=True):
+        if not 1 <= size <= _LARGEST:
+            raise ValueError(f"{name}={size}: must be between 1 and {_LARGEST}")
+
+
+def _check_agreed(config: ModelConfig) -> None:
+    others = [
+        f"{name}={getattr(config, name)!r} (must be {value!r})"
+        for name, value in _AGREED.items()
+        if getattr(config, name) != value
+    ]
+    if others:
+        raise ValueError(
+            f"llama2.c's files cannot hold {', '.join(others)}: the header has sizes only, and the "
+            "engine computes all else in one way; save with format='native'"
+        )
+
+
+def _foreign(head: bytes) -> str | None:
+    """What a file that begins so is, if that is plain to see and it is not llama2.c's."""
+    if head.startswith(b"PK\3\4"):
+        return "a zip archive, as torch.save makes them"
+    if head.startswith(b"GGUF"):
+        return "a GGUF file"
+    if head[4:9] == b"\0\0\0\0{":  # a 64-bit length, then JSON
+        return "a safetensors file"
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return None
+    begin = " ".join(text.split())[:40]
+    return f"text that begins {begin!r}" if begin.isprintable() else None

@@ -1,0 +1,71 @@
+r"""From logits to a token in NumPy: the same rules as :mod:`llama_tutorial.sampling`, for one row.
+
+Temperature comes first, then top-k, then top-p. Both cuts keep the tokens above a threshold and,
+among those that lie exactly on it, the first. So nothing but the values has to be sorted, which
+NumPy does in vector registers.
+
+The random numbers are PyTorch's, too. Both libraries have the Mersenne Twister; seeded alike and
+read alike, it gives the same numbers, so one seed gives one text in both engines.
+
+Source: ``sample_top_p`` in Meta's ``generation.py``; Matsumoto and Nishimura (1998), "Mersenne
+Twister". Read next: :mod:`llama_tutorial.numpy_llama`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from llama_tutorial._util.shapes import Float
+from llama_tutorial.numpy_llama.layers import softmax
+
+_TINY = float(np.finfo(np.float32).tiny)
+
+
+def next_probabilities(
+    logits: Float[np.ndarray, " V"],
+    temperature: float | int,
+    top_k: int | None = None,
+    top_p: float | int = 1.0,
+) -> Float[np.ndarray, " V"]:
+    """What the next token is drawn from; ``temperature`` is above 0."""
+    # The best becomes 0 and the temperature not quite, so that a tiny one does not overflow.
+    logits = (logits - logits.max()) / max(float(temperature), _TINY)
+    if top_k is not None and top_k < logits.size:
+        least = np.partition(logits, -top_k)[-top_k]
+        logits = _keep(logits, top_k, least)
+    if top_p < 1:
+        ordered = np.sort(logits)[::-1]
+        probabilities = softmax(ordered)
+        reached = probabilities.cumsum(dtype=np.float64).astype(np.float32)  # rounded once
+        above = reached - probabilities  # what the likelier tokens hold
+        count = max(int((above <= top_p).sum()), 1)  # the likeliest always stays
+        logits = _keep(logits, count, ordered[count - 1])
+    return softmax(logits)
+
+
+def _keep(
+    logits: Float[np.ndarray, " V"], count: int, least: np.float32
+) -> Float[np.ndarray, " V"]:
+    """Set all but the ``count`` largest to -inf, of which ``least`` is the smallest."""
+    kept = np.full_like(logits, -np.inf)
+    larger, equal = np.flatnonzero(logits > least), np.flatnonzero(logits == least)
+    stay = np.concatenate((larger, equal[: count - larger.size]))  # the first of the equals
+    kept[stay] = logits[stay]
+    return kept
+
+
+def draw(probabilities: Float[np.ndarray, " V"], uniform: float) -> int:
+    """The token whose share of the unit interval ``uniform`` falls into."""
+    reached = probabilities.cumsum(dtype=np.float64)  # (V,)
+    return int(np.searchsorted(reached, uniform * reached[-1], side="right"))
+
+
+def uniforms(seed: int) -> Iterator[float]:
+    """Numbers in [0, 1): those of ``torch.rand(1, dtype=torch.float64)`` after this seed."""
+    twister = np.random.MT19937()
+    np.random.RandomState(twister).seed(seed % 2**32)  # torch takes the low half as well
+    while True:
+        high, low = map(int, twister.random_raw(2))
+        yield (high << 32 | low) % 2**53 / 2**53

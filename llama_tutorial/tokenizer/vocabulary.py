@@ -1,0 +1,178 @@
+"""A vocabulary: the numbered list of pieces that a tokenizer spells text with.
+
+Each piece is a string with a *score* and a *type*; its id is its place in the list. That table is
+all there is to a byte-pair tokenizer: SentencePiece and
+:class:`~llama_tutorial.tokenizer.bpe.BPETokenizer`
+are two programs over the same one. Llama 2's has 32,000 rows::
+
+    id       piece          type      score
+    0        <unk>          UNKNOWN   0        what has no piece (Llama 2 never needs it: bytes)
+    1, 2     <s>  </s>      CONTROL   0        begin and end of a text; never found *in* a text
+    3-258    <0x00> <0xFF>  BYTE      0        the 256 bytes: a character without a piece is spelled
+    259-     ▁▁ ▁t er in …  NORMAL    -(id-259)  merges, the earliest learned first
+    29871-   ▁ e t a o …    NORMAL    …        single characters
+
+``▁`` (U+2581) stands for a space, so that a piece shows where words begin. Of two possible merges
+the one with the higher score comes first. Pieces made of spaces alone have score -1e9 in Llama 2:
+they merge after everything else, so that a word keeps the space before it.
+
+Follows ``sentencepiece_model.proto`` and ``model_interface.cc`` of SentencePiece (Kudo and
+Richardson 2018). Read next: :mod:`llama_tutorial.tokenizer.model_file` and
+:mod:`llama_tutorial.tokenizer.bin_file` for the two file formats,
+:mod:`llama_tutorial.tokenizer.bpe` for what is done with the table.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+
+SPACE = "▁"
+UNK_SURFACE = " ⁇ "
+WHITESPACE_SCORE = -1e9
+BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+class PieceType(IntEnum):
+    """What a piece is, by SentencePiece's numbers."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+    BYTE = 6
+
+
+RESERVED = frozenset({PieceType.UNKNOWN, PieceType.CONTROL, PieceType.BYTE})
+
+
+def byte_piece(byte: int) -> str:
+    """The piece that spells one byte: 10 gives ``<0x0A>``."""
+    return f"<0x{byte:02X}>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Vocabulary:
+    """Pieces, scores and types, and the few settings that change how text is spelled.
+
+    Attributes:
+        pieces: the text of each piece; the index is the token id.
+        scores: merge priority of each, higher is earlier.
+        types: the :class:`PieceType` of each.
+        bos_id, eos_id, pad_id: special ids, -1 where there is none (Llama 2 has no padding id).
+        space: the character that stands for a space in ``pieces``: ``▁`` in a ``.model``, a plain
+            space in llama2.c's ``tokenizer.bin``.
+        add_dummy_prefix: whether a space is put before the text, so that a word is spelled the same
+            at the start as elsewhere.
+        remove_extra_whitespaces: whether runs of spaces are collapsed (Llama 2: no).
+        unk_surface: what the unknown token is shown as.
+        inexact_because: why :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` would not spell
+            text as SentencePiece does with this vocabulary; empty where it does.
+
+    Raises:
+        ValueError: for a table that is no vocabulary: empty or repeated pieces, none or two unknown
+            pieces, some of the 256 byte pieces but not all, a score that is not a number.
+    """
+
+    pieces: Sequence[str]
+    scores: Sequence[float]
+    types: Sequence[PieceType]
+    bos_id: int = 1
+    eos_id: int = 2
+    pad_id: int = -1
+    space: str = SPACE
+    add_dummy_prefix: bool = True
+    remove_extra_whitespaces: bool = False
+    unk_surface: str = UNK_SURFACE
+    inexact_because: str = ""
+
+    def __post_init__(self) -> None:
+        if not len(self.pieces) == len(self.scores) == len(self.types):
+            raise ValueError(
+                f"{len(self.pieces)} pieces, {len(self.scores)} scores and {len(self.types)} "
+                "types: each piece needs one of each"
+            )
+        self._check_pieces()
+        unknown = [i for i, kind in enumerate(self.types) if kind == PieceType.UNKNOWN]
+        if len(unknown) != 1:
+            raise ValueError(f"a vocabulary has exactly one unknown piece, this one has {unknown}")
+        if len(self.byte_ids) not in (0, 256):
+            raise ValueError(
+                f"{len(self.byte_ids)} of the 256 byte pieces <0x00> to <0xFF> are there: byte "
+                "fallback needs all of them, or none (the file may be truncated)"
+            )
+
+    def _check_pieces(self) -> None:
+        seen: dict[tuple[str, bool], int] = {}
+        for i, (piece, score) in enumerate(zip(self.pieces, self.scores, strict=True)):
+            if not piece:
+                raise ValueError(f"piece {i} is empty: every piece needs at least one character")
+            if not math.isfinite(score):
+                raise ValueError(f"piece {i} {piece!r} has score {score}: it must be finite")
+            first = seen.setdefault((piece, self.types[i] in RESERVED), i)
+            if first != i:
+                raise ValueError(f"pieces {first} and {i} are both {piece!r}: ids must be unique")
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    @cached_property
+    def unk_id(self) -> int:
+        """The id of the unknown piece."""
+        return list(self.types).index(PieceType.UNKNOWN)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each piece. Reserved pieces win where a text piece has the same name."""
+        by_text = {piece: i for i, piece in enumerate(self.pieces)}
+        by_text.update({self.pieces[i]: i for i, t in enumerate(self.types) if t in RESERVED})
+        return by_text
+
+    @cached_property
+    def byte_ids(self) -> list[int]:
+        """The id of each byte 0 to 255, or an empty list: characters without a piece are unknown.
+
+        Fewer than 256 entries only while a vocabulary is being refused.
+        """
+        ids = {
+            _byte_value(self.pieces[i], i): i
+            for i, kind in enumerate(self.types)
+            if kind == PieceType.BYTE
+        }
+        return [ids[byte] for byte in sorted(ids)]
+
+    @cached_property
+    def surfaces(self) -> list[str | int]:
+        """What each id decodes to: text, or a byte's value for a byte piece; controls are ''."""
+        byte_values = {token_id: byte for byte, token_id in enumerate(self.byte_ids)}
+        surfaces: list[str | int] = [piece.replace(self.space, " ") for piece in self.pieces]
+        for i, kind in enumerate(self.types):
+            if kind == PieceType.BYTE:
+                surfaces[i] = byte_values[i]
+            elif kind == PieceType.CONTROL:
+                surfaces[i] = ""
+            elif kind == PieceType.UNKNOWN:
+                surfaces[i] = self.unk_surface
+        return surfaces
+
+    def check_id(self, token_id: int) -> int:
+        """Return ``token_id``, or raise a ValueError where no piece has that id."""
+        if not 0 <= token_id < len(self.pieces):
+            hint = "; -1 is padding: leave it out" if token_id == -1 else ""
+            raise ValueError(
+                f"token id {token_id} is out of range: this vocabulary has ids 0 to "
+                f"{len(self.pieces) - 1}{hint}"
+            )
+        return token_id
+
+
+def _byte_value(piece: str, token_id: int) -> int:
+    match = BYTE_PIECE.fullmatch(piece)
+    if match is None:
+        raise ValueError(f"piece {token_id} {piece!r} is of type BYTE but not written <0xNN>")
+    return int(match[1], 16)

@@ -1,0 +1,21 @@
+"""Training: one step (:mod:`.step`), the loop around it, its folder on disk, several processes."""
+
+from llama_tutorial.training.step import (
+    IGNORE,
+    Batch,
+    autocast_to,
+    cosine_schedule,
+    make_optimizer,
+    token_loss,
+    train_step,
+)
+
+__all__ = [
+    "IGNORE",
+    "Batch",
+    "autocast_to",
+    "cosine_schedule",
+    "make_optimizer",
+    "token_loss",
+    "train_step",
+]

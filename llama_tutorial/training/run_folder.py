@@ -1,0 +1,194 @@
+"""The folder of a training run: settings, metrics, checkpoints that survive anything.
+
+::
+
+    settings.json        what the run was started with
+    metrics.jsonl        one line a step: loss, learning rate, tokens, now and then validation loss
+    checkpoints/latest   the name of the newest whole checkpoint
+    checkpoints/step-…   trainable weights, optimiser, random state
+    model/               the finished model
+
+A checkpoint is written under another name and renamed when it is whole; only then does ``latest``
+name it. So whenever the process is killed, the newest whole checkpoint is found, and the metrics
+are cut back to its step.
+
+Checkpoints are PyTorch's distributed ones: each process writes what it holds of the weights and of
+the optimiser, and any other number of processes reads it, one alone too. Weights that are frozen
+are not in it: a run that trains adapters on a 13 GB model would write those 13 GB each time, and
+they are what the run began with. Part of such a checkpoint is a pickle, which can run code when it
+is opened: go on with runs of your own only.
+
+Read next: :mod:`llama_tutorial.training.loop`, the loop that writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_state_dict,
+    set_state_dict,
+)
+
+from llama_tutorial._util.files import replace_file
+from llama_tutorial.model import Transformer
+from llama_tutorial.training.processes import is_first, wait
+
+_TRAINABLE = StateDictOptions(ignore_frozen_params=True, strict=False)
+
+
+class RunFolder:
+    """One run's folder.
+
+    Args:
+        path: The folder; it need not exist.
+        settings: What the run is started with, as plain values by part: ``{"model": {...}, ...}``.
+            A run goes on only under the settings that it began with.
+
+    Raises:
+        ValueError: The folder holds a run with other settings.
+    """
+
+    def __init__(self, path: str | Path, settings: dict[str, dict[str, Any]]) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._check_settings(settings)
+
+    def note(self, figures: dict[str, Any]) -> None:
+        """Append one line to the metrics; the first process does."""
+        if is_first():
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(figures) + "\n")
+
+    def save(self, step: int, model: Transformer, optimizer: torch.optim.Optimizer) -> None:
+        """Write a whole checkpoint, then point to it, then remove the one before.
+
+        Every process must call it.
+
+        Raises:
+            OSError: It could not be written; the one before is still there.
+        """
+        name = f"step-{step:08d}"
+        partial = self.checkpoints / f"{name}.partial"
+        if is_first():
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        wait()
+        with _plainly(OSError, f"{partial} could not be written"):
+            dcp.save(_state(model, optimizer), checkpoint_id=partial)
+        if is_first():
+            state = {"step": step, "random": _random_state(model.device)}
+            torch.save(state, partial / "training.pt")
+            shutil.rmtree(self.checkpoints / name, ignore_errors=True)  # whole, never pointed to
+            partial.rename(self.checkpoints / name)
+            _replace(self.checkpoints / "latest", name)
+            for old in self.checkpoints.glob("step-*"):
+                if old.name != name:
+                    shutil.rmtree(old)
+        wait()
+
+    def resume(self, model: Transformer, optimizer: torch.optim.Optimizer) -> int:
+        """Bring model, optimiser and random state back to the newest checkpoint.
+
+        Every process must call it; all get the first one's random state.
+
+        Returns:
+            The number of steps already done; 0 where there is no checkpoint.
+
+        Raises:
+            ValueError: The checkpoint is damaged.
+        """
+        step, latest = 0, self.checkpoints / "latest"
+        if latest.exists():
+            folder = self.checkpoints / latest.read_text(encoding="utf-8")
+            weights = _state(model, optimizer)
+            with _plainly(ValueError, f"{folder} is damaged or of another model"):
+                dcp.load(weights, checkpoint_id=folder)
+            set_state_dict(
+                model,
+                optimizer,
+                model_state_dict=weights["model"],
+                optim_state_dict=weights["optimizer"],
+                options=_TRAINABLE,
+            )
+            state = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
+            _set_random_state(state["random"], model.device)
+            step = state["step"]
+        if is_first():
+            self._cut_metrics(step)
+        return step
+
+    def _check_settings(self, settings: dict[str, dict[str, Any]]) -> None:
+        path = self.path / "settings.json"
+        if not path.exists():
+            _replace(path, json.dumps(settings, indent=2) + "\n")
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for part, values in settings.items():
+            for name, value in values.items():
+                if (was := before.get(part, {}).get(name)) != value:
+                    raise ValueError(
+                        f"{self.path} holds a run with {part} setting {name}={was!r}, not "
+                        f"{value!r}: go on with the same settings, or choose another folder"
+                    )
+
+    def _cut_metrics(self, step: int) -> None:
+        if not self.metrics.exists():
+            return
+        kept = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                figures = json.loads(line)
+            except json.JSONDecodeError:  # the line that was being written
+                break
+            if figures["step"] <= step:
+                kept.append(line + "\n")
+        _replace(self.metrics, "".join(kept))
+
+
+def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Weights and optimiser as a checkpoint holds them: by the parameters' names."""
+    weights, averages = get_state_dict(model, optimizer, options=_TRAINABLE)
+    return {"model": weights, "optimizer": averages}
+
+
+@contextmanager
+def _plainly(kind: type[Exception], what: str) -> Iterator[None]:
+    """Tell of a checkpoint's failure in one line; and nothing of there being one process only."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+            yield
+    except CheckpointException as error:
+        reason = next(iter(error.failures.values()))[0]
+        raise kind(f"{what}: {reason}") from error
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
+def _replace(path: Path, text: str) -> None:
+    with replace_file(path) as file:
+        file.write(text.encode())

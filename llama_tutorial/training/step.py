@@ -1,0 +1,210 @@
+r"""One training step: the loss, the optimiser, the learning rate.
+
+.. math:: \mathcal L = -\frac{1}{N} \sum_{i} \log p(y_i \mid x_1, \dots, x_i)
+
+The mean runs over the :math:`N` tokens that have a target :math:`y_i`; a label of -100 is none.
+Llama 2's settings are the defaults: AdamW with betas 0.9 and 0.95, weight decay 0.1 on the matrices
+only, gradients clipped to norm 1, a linear warm-up and a cosine down to a tenth of the peak.
+
+Source: Touvron et al. (2023), "Llama 2", section 2.2. The paper does not say which tensors decay;
+leaving out the vectors (norms and biases) is the custom of GPT-3 and after.
+
+Several processes (:mod:`llama_tutorial.training.processes`) share a step: each is given the whole
+batch and takes its rows, and losses and gradients are those of the whole.
+
+Read next: :mod:`llama_tutorial.training.loop`, the loop around the step.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llama_tutorial._util.shapes import Float, Int
+from llama_tutorial.model import Transformer
+from llama_tutorial.training.processes import n_processes, rank, total
+
+IGNORE = -100
+"""The label of a token that has no loss."""
+
+
+class Batch(NamedTuple):
+    """What one step learns from.
+
+    Attributes:
+        inputs: Token ids, ``(B, T)``.
+        targets: The id after each, or -100 where no loss falls.
+        documents: Which packed document each token belongs to; None where rows are not packed.
+    """
+
+    inputs: Int[Tensor, "B T"]
+    targets: Int[Tensor, "B T"]
+    documents: Int[Tensor, "B T"] | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on ``device``."""
+        return Batch(*(None if part is None else part.to(device) for part in self))
+
+    def own_parts(self, n_parts: int = 1) -> list[Batch]:
+        """The rows of this process, in ``n_parts``; those of all processes are the whole batch.
+
+        Where the parts are more than the rows, some are one row without targets. It adds nothing to
+        loss or gradient, but no process may stay away while the others compute.
+        """
+        n, first = n_processes() * n_parts, rank() * n_parts
+        fields = ([None] * n if field is None else field.tensor_split(n) for field in self)
+        parts = [Batch(*part) for part in zip(*fields, strict=True)][first : first + n_parts]
+        return [part if len(part.inputs) else self._idle() for part in parts]
+
+    def _idle(self) -> Batch:
+        inputs, targets, documents = (None if field is None else field[:1] for field in self)
+        return Batch(inputs, torch.full_like(targets, IGNORE), documents)
+
+
+def cosine_schedule(
+    step: int,
+    *,
+    peak_lr: float | int,
+    warmup_steps: int,
+    total_steps: int,
+    min_ratio: float | int = 0.1,
+) -> float:
+    """The learning rate of a step: a linear rise, then half a cosine, then the floor.
+
+    The first update is step 1. At step 0 the rate would be 0 with a warm-up and the peak without.
+
+    Args:
+        step: Number of the update, from 0 on.
+        peak_lr: Reached at ``warmup_steps``.
+        warmup_steps: Length of the rise; 0 for none.
+        total_steps: Where the cosine reaches its floor, and stays.
+        min_ratio: The floor, as a share of the peak.
+
+    Raises:
+        ValueError: ``step`` or ``warmup_steps`` is negative, the warm-up is longer than the
+            whole, or ``min_ratio`` is not between 0 and 1.
+    """
+    if step < 0:
+        raise ValueError(f"step={step}: must be 0 or above")
+    if not 0 <= warmup_steps <= total_steps:
+        raise ValueError(
+            f"warmup_steps={warmup_steps}: must be between 0 and total_steps={total_steps}"
+        )
+    if not 0 <= min_ratio <= 1:
+        raise ValueError(f"min_ratio={min_ratio}: must be between 0 and 1")
+    if step < warmup_steps:
+        return peak_lr * step / warmup_steps
+    if step >= total_steps:
+        return peak_lr * min_ratio
+    done = (step - warmup_steps) / (total_steps - warmup_steps)
+    return peak_lr * (min_ratio + (1 - min_ratio) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def make_optimizer(
+    model: nn.Module,
+    *,
+    lr: float | int,
+    weight_decay: float | int = 0.1,
+    betas: tuple[float, float] = (0.9, 0.95),
+    eps: float = 1e-5,
+) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters, with decay on matrices and none on vectors.
+
+    The fused kernel does the whole update in one pass over memory, on CPU as on GPU: three to
+    six times as fast as torch's default loop.
+    """
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, eps=eps, fused=True)
+
+
+def token_loss(
+    model: Transformer,
+    inputs: Int[Tensor, "B T"],
+    targets: Int[Tensor, "B T"],
+    documents: Int[Tensor, "B T"] | None = None,
+) -> tuple[Float[Tensor, ""], int]:
+    """The sum of the loss over all tokens that have a target, and their number.
+
+    The sum and not the mean: batches and shards of unequal token counts can be added up and
+    divided once.
+
+    Args:
+        model: The model.
+        inputs: Token ids.
+        targets: The id after each input, or -100 where no loss falls. Already shifted.
+        documents: Which packed document each token belongs to; see
+            :meth:`llama_tutorial.model.Transformer.forward`.
+    """
+    logits = model(inputs, documents=documents)  # (B, T, V)
+    summed = F.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
+    return summed, int((targets != IGNORE).sum())
+
+
+def train_step(
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    inputs: Int[Tensor, "B T"],
+    targets: Int[Tensor, "B T"],
+    *,
+    lr: float | int,
+    clip: float | int = 1.0,
+    documents: Int[Tensor, "B T"] | None = None,
+    micro_batches: int = 1,
+    autocast: torch.dtype | None = None,
+) -> float:
+    """One update of the weights; returns the loss before it, the mean over tokens.
+
+    Among several processes, ``model`` is one that has been sharded, and all give the same batch.
+
+    Args:
+        model: The model, changed in place.
+        optimizer: From :func:`make_optimizer`.
+        inputs: Token ids.
+        targets: The id after each input, or -100.
+        lr: Learning rate of this step.
+        clip: The gradient's largest norm; longer ones are scaled down to it.
+        documents: Which packed document each token belongs to.
+        micro_batches: Parts that the rows (each process's rows) are split into, one after the
+            other, to save memory. The gradient is that of the whole batch, whatever the parts'
+            token counts.
+        autocast: Compute in this dtype where it is safe, such as ``torch.bfloat16``, with the
+            weights kept as they are.
+
+    Raises:
+        ValueError: No token has a target, or there are more parts than rows.
+    """
+    n_targets = int((targets != IGNORE).sum())
+    if n_targets == 0:
+        raise ValueError(f"no token has a target: all {targets.numel()} labels are {IGNORE}")
+    if not 1 <= micro_batches <= len(inputs):
+        raise ValueError(f"micro_batches={micro_batches}: must be between 1 and {len(inputs)} rows")
+    loss = 0.0
+    optimizer.zero_grad(set_to_none=True)
+    for part in Batch(inputs, targets, documents).own_parts(micro_batches):
+        with autocast_to(inputs.device, autocast):
+            summed, _ = token_loss(model, *part)
+        # Sharded gradients are the mean over the processes; this makes them the sum.
+        (summed * n_processes() / n_targets).backward()
+        loss += float(summed.detach()) / n_targets
+    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.step()
+    return total(loss)
+
+
+def autocast_to(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
+    """Torch's autocast to ``dtype``, or nothing for None."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

@@ -1,0 +1,175 @@
+"""The command line: what it prints, and how it fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from run_cli import run
+
+pytest.importorskip("safetensors")
+pytest.importorskip("sentencepiece")
+
+from llama_tutorial import ModelConfig, Tokenizer, Transformer, load_model, save_model
+from llama_tutorial.shipped import SHIPPED
+
+TALES = ["--checkpoint", "tales", "--tokenizer", SHIPPED["tales"].tokenizer]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A native checkpoint with a tokenizer of its own: nothing that has to be downloaded."""
+    text = ["the cat sat on the mat", "a dog ran to the park", "the sun was warm"] * 50
+    tokenizer = Tokenizer.train(text, 300)
+    torch.manual_seed(0)
+    model = Transformer(
+        ModelConfig(32, 2, 4, 2, 64, vocab_size=tokenizer.vocab_size, max_seq_len=48)
+    )
+    path = tmp_path_factory.mktemp("checkpoint") / "model"
+    save_model(model, path, tokenizer=tokenizer)
+    return path
+
+
+@pytest.mark.parametrize("case", [0, 1, 2])
+def test_generate_prints_the_published_text_to_the_letter(assets, capsys, case):
+    golden = json.loads((assets / "stories260k_greedy.json").read_text())["cases"][case]
+    code, out, err = run(
+        capsys,
+        *("generate", "--checkpoint", assets / "stories260K.bin"),
+        *("--tokenizer", assets / "tok512.bin", "--temperature", 0, "--max-new-tokens", 256),
+        *("--prompt", golden["prompt"]),
+    )
+    assert (code, out, err) == (0, golden["text"] + "\n", "")
+
+
+def test_generate_takes_the_tokenizer_from_the_folder(folder, capsys):
+    options = ("generate", "--checkpoint", folder, "--prompt", "the cat", "--seed", 3)
+    code, out, err = run(capsys, *options, "--max-new-tokens", 12)
+    assert (code, err) == (0, "")
+    assert out.startswith("the cat")
+    assert run(capsys, *options, "--max-new-tokens", 12)[1] == out
+    assert run(capsys, *options, "--max-new-tokens", 0)[1] == "the cat\n"
+
+
+def test_generate_goes_to_the_end_of_the_context_by_default(folder, capsys):
+    code, out, _ = run(capsys, "generate", "--checkpoint", folder, "--temperature", 0)
+    assert code == 0
+    assert out.strip()
+
+
+@pytest.mark.parametrize(
+    "options", [["--temperature", 0], ["--seed", 3], ["--top-k", 5, "--seed", 1]]
+)
+def test_both_engines_print_the_same(folder, tmp_path, capsys, options):
+    save_model(load_model(folder), tmp_path / "model.bin", "llama2c")
+    command = ["generate", "--checkpoint", tmp_path / "model.bin", "--prompt", "the cat", *options]
+    command += ["--tokenizer", folder / "tokenizer.model"]
+    code, out, err = run(capsys, *command, "--engine", "numpy")
+    assert (code, err) == (0, "")
+    assert out.startswith("the cat")
+    assert run(capsys, *command, "--engine", "torch")[1] == out
+    assert run(capsys, *command)[1] == out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--dtype", "bfloat16"], "on the CPU, not with --dtype bfloat16 --device cpu; leave both"),
+        (["--device", "cuda"], "on the CPU, not with --dtype None --device cuda; leave both out"),
+        ([], "is a folder; a llama2.c checkpoint is one file; the NumPy engine reads llama2.c's"),
+        (["--checkpoint", "none.bin"], "none.bin: no such file or folder, and no model of this"),
+        (["--checkpoint", "tales"], "they do not belong together; give the model's own"),
+        (["--max-new-tokens", "999", *TALES], "that is more than the context of 256; shorten one"),
+    ],
+)
+def test_what_the_numpy_engine_does_not_take(folder, capsys, options, message):
+    given = ["--checkpoint", folder, "--tokenizer", folder / "tokenizer.model", *options]
+    code, out, err = run(capsys, "generate", "--engine", "numpy", *given)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_generate_in_bfloat16(folder, capsys):
+    assert run(capsys, "generate", "--checkpoint", folder, "--dtype", "bfloat16")[0] == 0
+
+
+def test_it_runs_as_a_module(folder):
+    command = [sys.executable, "-m", "llama_tutorial", "generate", "--checkpoint", str(folder)]
+    done = subprocess.run([*command, "--temperature", "-1"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "llama-tutorial: temperature=-1.0: must be 0 (the likeliest token) or above\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--temperature", "-0.5"], "temperature=-0.5: must be 0 (the likeliest token) or above"),
+        (["--temperature", "nan"], "temperature=nan: must be 0"),
+        (["--temperature", "hot"], "argument --temperature: invalid float value: 'hot'"),
+        (["--top-p", "0"], "top_p=0.0: must be above 0 and at most 1"),
+        (["--top-p", "1.01"], "top_p=1.01: must be above 0 and at most 1"),
+        (["--top-k", "0"], "top_k=0: must be a whole number of at least 1"),
+        (["--max-new-tokens", "48"], "max_new_tokens=48 that is more than the context of 48"),
+        (["--max-new-tokens", "-1"], "max_new_tokens=-1: must be 0 or above"),
+        (["--prompt", "cat " * 60], "more than the context of 48; shorten one of the two"),
+        (["--tokenizer", "missing.model"], "missing.model"),
+        (["--device", "warp"], "--device warp: cannot be used here"),
+        (["--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
+        (["--chekpoint", "x"], "unrecognized arguments: --chekpoint x"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(folder, capsys, options, message):
+    code, out, err = run(capsys, "generate", "--checkpoint", folder, *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("llama-tutorial")
+    assert err.count("\n") == 1
+
+
+def test_bad_files_are_one_line_and_exit_code_2(folder, capsys, tmp_path):
+    foreign = tmp_path / "foreign.bin"
+    foreign.write_text("import this\n" * 100)
+    empty = tmp_path / "empty.bin"
+    empty.touch()
+    other = tmp_path / "other.model"
+    Tokenizer.train(["one two three four five six seven"] * 50, 280).save(other)
+    for options, message in [
+        (("--checkpoint", tmp_path / "none.bin", "--tokenizer", other), "none.bin"),
+        (("--checkpoint", foreign, "--tokenizer", other), "foreign.bin"),
+        (("--checkpoint", empty, "--tokenizer", other), "empty.bin is empty (0 bytes)"),
+        (("--checkpoint", folder, "--tokenizer", foreign), "foreign.bin"),
+        (("--checkpoint", foreign), "foreign.bin comes without a tokenizer: give one with"),
+        (("--checkpoint", folder, "--tokenizer", other), "they do not belong together"),
+    ]:
+        code, out, err = run(capsys, "generate", *options)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+
+
+def test_a_missing_command_is_an_error(capsys):
+    code, _, err = run(capsys)
+    assert code == 2
+    assert "the following arguments are required: command" in err
+
+
+def test_info_counts_a_preset_and_a_checkpoint(folder, capsys):
+    code, out, _ = run(capsys, "info", "llama-2-7b")
+    assert code == 0
+    for figure in ("6,738,415,616", "524,288 bytes in 16 bit", "n_kv_heads       32"):
+        assert figure in out
+    code, out, _ = run(capsys, "info", folder)
+    assert code == 0
+    assert "float32" in out
+    assert "n_kv_heads       2" in out
+
+
+def test_info_names_the_presets_where_a_name_is_unknown(capsys):
+    code, out, err = run(capsys, "info", "llama-2-8b")
+    assert (code, out) == (2, "")
+    assert "llama-2-8b: no such file or folder, no model, no preset; those are tales, " in err

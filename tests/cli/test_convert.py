@@ -1,0 +1,163 @@
+"""``convert`` and ``info``: every format to every other, from a shell."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("safetensors")
+pytest.importorskip("sentencepiece")
+
+from run_cli import run
+from small_models import GPT2, LLAMA, random_model
+
+from llama_tutorial import Tokenizer, load, load_model, save_model
+from llama_tutorial.checkpoints import FORMATS
+from llama_tutorial.cli import convert
+
+LLAMA = LLAMA.replace(hidden_dim=48, vocab_size=290)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(["the cat sat on the mat", "a dog ran to the park"] * 50, 290)
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory, tokenizer):
+    """One model in every format."""
+    folder = tmp_path_factory.mktemp("every")
+    for format in FORMATS:
+        pieces = None if format.startswith("llama2c") else tokenizer
+        save_model(random_model(LLAMA), folder / format, format, tokenizer=pieces, group_size=8)
+    return folder
+
+
+def same_weights(model, other):
+    state, expected = model.state_dict(), other.state_dict()
+    assert list(state) == list(expected)
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+
+
+def test_the_formats_are_those_of_save_model():
+    assert convert.FORMATS == FORMATS
+
+
+@pytest.mark.parametrize("target", [name for name in FORMATS if name != "llama2c-int8"])
+@pytest.mark.parametrize("source", FORMATS)
+def test_every_format_becomes_every_other(every, tmp_path, capsys, source, target, tokenizer):
+    output = tmp_path / "out"
+    code, out, err = run(capsys, "convert", every / source, output, "--format", target)
+    assert (code, err) == (0, "")
+    model, expected = load_model(output), load_model(every / source)
+    assert model.config == expected.config
+    same_weights(model, expected)
+    files = [output] if output.is_file() else sorted(output.iterdir())
+    sizes = [f"{file.stat().st_size:,} bytes  {file}" for file in files]
+    assert [line.strip() for line in out.splitlines()] == sizes
+    if not source.startswith("llama2c") and not target.startswith("llama2c"):
+        assert load(output)[1].encode("the cat") == tokenizer.encode("the cat")
+
+
+def test_int8_in_groups(every, tmp_path, capsys):
+    options = ("--format", "llama2c-int8", "--group-size", 8)
+    assert run(capsys, "convert", every / "native", tmp_path / "q.bin", *options)[0] == 0
+    same_weights(load_model(tmp_path / "q.bin"), load_model(every / "llama2c-int8"))
+
+
+def test_another_dtype_and_several_shards(every, tmp_path, capsys):
+    options = ("--format", "meta", "--shards", 2, "--dtype", "bfloat16")
+    assert run(capsys, "convert", every / "huggingface", tmp_path / "out", *options)[0] == 0
+    assert len(list((tmp_path / "out").glob("*.pth"))) == 2
+    same_weights(load_model(tmp_path / "out"), random_model(LLAMA).bfloat16())
+
+
+def test_a_model_of_the_packages_own(tmp_path, capsys):
+    code, _, _ = run(capsys, "convert", "tales", tmp_path / "out", "--format", "huggingface")
+    assert code == 0
+    model, pieces = load(tmp_path / "out")
+    same_weights(model, load("tales")[0])
+    assert pieces.encode("Once") == load("tales")[1].encode("Once")
+
+
+def test_a_tokenizer_that_is_given(every, tmp_path, capsys):
+    pieces = every / "native" / "tokenizer.model"
+    options = ("convert", every / "llama2c", tmp_path / "out", "--tokenizer", pieces)
+    assert run(capsys, *options)[0] == 0
+    assert load(tmp_path / "out")[1].vocab_size == 290
+
+
+def test_metas_tokenizer_lies_one_folder_above(every, tmp_path, capsys):
+    download = tmp_path / "download" / "llama-2-7b"
+    download.parent.mkdir()
+    save_model(random_model(LLAMA), download, "meta")
+    pieces = (every / "native" / "tokenizer.model").read_bytes()
+    (tmp_path / "download" / "tokenizer.model").write_bytes(pieces)
+    assert load(download)[1].vocab_size == 290
+    assert run(capsys, "convert", download, tmp_path / "out")[0] == 0
+    assert (tmp_path / "out" / "tokenizer.model").read_bytes() == pieces
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--format", "gguf"), "argument --format: invalid choice: 'gguf'"),
+        (("--format", "llama2c", "--tokenizer", "x"), "--tokenizer: format llama2c holds none; it"),
+        (("--format", "llama2c-int8"), "group_size=64"),
+        (("--shards", 2), "shards=2: format='native' is not cut; only 'meta' is"),
+        (("--format", "meta", "--shards", 5), "shards=5 does not divide dim=24"),
+        (("--tokenizer", "missing.model"), "missing.model does not exist"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(every, tmp_path, capsys, options, message):
+    code, out, err = run(capsys, "convert", every / "native", tmp_path / "out", *options)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_format_cannot_hold(tmp_path, capsys):
+    save_model(random_model(GPT2), tmp_path / "gpt2")
+    for format, reason in {
+        "meta": "Meta's format cannot hold norm='layernorm'",
+        "llama2c": "llama2.c's files cannot hold norm='layernorm'",
+    }.items():
+        code, _, err = run(capsys, "convert", tmp_path / "gpt2", tmp_path / "x", "--format", format)
+        assert code == 2
+        assert reason in err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("format", "title"),
+    [
+        ("native", "native, float32"),
+        ("huggingface", "Hugging Face, llama, float32"),
+        ("meta", "Meta, 1 shard, float32"),
+        ("llama2c", "llama2.c, version 0, float32"),
+        ("llama2c-v1", "llama2.c, version 1, float32"),
+        ("llama2c-int8", "llama2.c, version 2, int8 in groups of 8"),
+    ],
+)
+def test_info_knows_every_format(every, capsys, format, title):
+    code, out, err = run(capsys, "info", every / format)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == f"{every / format}: {title}"
+    assert f"  parameters       {LLAMA.n_params:,}" in lines
+
+
+def test_info_names_two_types_and_several_shards(tmp_path, capsys):
+    model = random_model(LLAMA).bfloat16()
+    model.norm.float()
+    save_model(model, tmp_path / "model", "meta", shards=2)
+    out = run(capsys, "info", tmp_path / "model")[1]
+    assert out.startswith(f"{tmp_path / 'model'}: Meta, 2 shards, bfloat16 and float32\n")
+
+
+def test_info_says_what_is_wrong(tmp_path, capsys):
+    save_model(random_model(LLAMA), tmp_path / "model", "meta")
+    (tmp_path / "model" / "params.json").unlink()
+    code, out, err = run(capsys, "info", tmp_path / "model")
+    assert (code, out) == (2, "")
+    assert "params.json: no such file" in err

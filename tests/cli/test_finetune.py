@@ -1,0 +1,269 @@
+"""``llama-tutorial finetune``: from a base and dialogs to a model that can be talked to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("safetensors")
+pytest.importorskip("sentencepiece")
+
+from llama_tutorial import ModelConfig, Transformer, load, load_model, load_tokenizer, save_model
+from llama_tutorial.cli import finetune, main
+from llama_tutorial.shipped import SHIPPED
+
+QUICK = "--batch-size 2 --evaluate-every 2 --checkpoint-every 2"
+TALES = f"--dialogs 12 --context 256 {QUICK}"
+
+
+@pytest.fixture(autouse=True)
+def few_dialogs_to_measure_with(monkeypatch):
+    monkeypatch.setattr(finetune, "VALIDATION_DIALOGS", 8)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A small model that has learned nothing."""
+    torch.manual_seed(0)
+    config = ModelConfig(16, 1, 2, 1, 24, vocab_size=1024, max_seq_len=256, tie_embeddings=True)
+    path = tmp_path_factory.mktemp("base") / "model"
+    save_model(Transformer(config), path, tokenizer=load_tokenizer(SHIPPED["tales"].tokenizer))
+    return path
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """Dialogs of both forms."""
+    path = tmp_path_factory.mktemp("data") / "dialogs.jsonl"
+    lines = [{"instruction": f"Say {i}.", "output": f"Well, {i}."} for i in range(20)]
+    lines += [
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return path
+
+
+def run(*arguments) -> int:
+    return main(["finetune", *(word for a in arguments for word in str(a).split())])
+
+
+def metrics(out) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def settings(out) -> dict:
+    return json.loads((out / "settings.json").read_text())
+
+
+def test_tales_become_a_model_that_answers(base, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, TALES)
+    assert run(*options) == 0
+    out = capsys.readouterr().out
+    model, tokenizer = load(tmp_path / "model")
+    n = model.config.n_params
+    assert f"{n:,} parameters, {n:,} of them trained; 12 dialogs in " in out
+    assert "step 2: " in out
+    assert " -> " in out
+    assert "longer than" not in out
+    assert tokenizer.vocab_size == 1024
+    steps = metrics(tmp_path)
+    assert steps[-1]["step"] == settings(tmp_path)["training"]["total_steps"]
+    losses = [step["validation_loss"] for step in steps if "validation_loss" in step]
+    assert losses == sorted(losses, reverse=True)
+    assert model.dtype == torch.float32
+    # The same command again finds everything done.
+    assert run(*options) == 0
+    assert "finished" in capsys.readouterr().out
+    assert metrics(tmp_path) == steps
+
+
+def test_lora_trains_adapters_and_writes_them_alone(base, tmp_path, capsys):
+    lora = "--lora --rank 2 --alpha 4 --dropout 0.1 --targets wq wv"
+    assert run("--out", tmp_path, "--model", base, lora, TALES) == 0
+    out = capsys.readouterr().out
+    folder = tmp_path / "model"
+    written = json.loads((folder / "adapter.json").read_text())
+    expected = {"rank": 2, "alpha": 4, "dropout": 0.1, "targets": ["wq", "wv"]}
+    assert written["lora"] == expected
+    trained = 2 * (16 + 16) + 2 * (16 + 8)  # wq is 16 x 16, wv is 8 x 16
+    assert f"{trained} of them trained" in out
+    merged, original = load(folder)[0], load_model(base)
+    changed = [
+        name
+        for name, weight in merged.state_dict().items()
+        if not torch.equal(weight, original.state_dict()[name])
+    ]
+    assert sorted(name.split(".")[-2] for name in changed) == ["wq", "wv"]
+
+
+def test_lora_leaves_a_bfloat16_base_as_it_is(base, tmp_path, capsys):
+    small = tmp_path / "bf16"
+    tokenizer = load_tokenizer(SHIPPED["tales"].tokenizer)
+    save_model(load_model(base, dtype=torch.bfloat16), small, tokenizer=tokenizer)
+    assert run("--out", tmp_path / "run", "--model", small, "--lora", TALES) == 0
+    assert load_model(tmp_path / "run" / "model").dtype == torch.bfloat16
+    assert metrics(tmp_path / "run")[-1]["validation_loss"] < 6.95
+
+
+def test_a_file_of_dialogs(base, file, tmp_path, capsys):
+    options = ("--out", tmp_path / "run", "--model", base, "--data", file, "--epochs 3", QUICK)
+    assert run(*options, "--context 64") == 0
+    assert "19 dialogs in" in capsys.readouterr().out  # the last tenth is for validation
+    assert load_model(tmp_path / "run" / "model").config.max_seq_len == 64
+    # Another file to measure with leaves all of them to learn from.
+    options = ("--out", tmp_path / "other", "--model", base, "--data", file, "--validation", file)
+    assert run(*options, "--context 64", QUICK, "--packing concatenate") == 0
+    assert "21 dialogs in" in capsys.readouterr().out
+
+
+def test_what_is_cut_is_said(base, file, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, "--data", file, "--context 28", QUICK)
+    assert run(*options) == 0
+    out = capsys.readouterr().out
+    assert "longer than 28 tokens: " in out
+    assert " dialogs lost their end, 0 were left out" in out
+
+
+def test_a_run_that_was_killed_goes_on(base, tmp_path):
+    """From a checkpoint in the middle: the same losses as if nothing had been."""
+    options = ("--model", base, TALES, "--epochs 2")
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    assert run("--out", whole, *options) == 0
+
+    class Killed(BaseException):
+        pass
+
+    def die(step, *_args, **_kwargs):
+        if step == 6:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "_samples", die)
+        with pytest.raises(Killed):
+            run("--out", again, *options)
+    assert (again / "checkpoints" / "latest").read_text() == "step-00000004"
+    assert run("--out", again, *options) == 0
+    losses = [
+        [(line["step"], line["loss"], line.get("validation_loss")) for line in metrics(out)]
+        for out in (whole, again)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, TALES)
+    assert run(*options) == 0
+    for other, message in [
+        ("--seed 1", "data setting"),
+        ("--packing concatenate", "data setting"),
+        ("--lora --lr 2e-3", "data setting lora=False, not True"),
+    ]:
+        assert run(*options, other) == 2
+        assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora", ["", "--lora --rank 2"])
+def test_two_processes_have_the_losses_of_one(base, file, tmp_path, lora):
+    options = f"--model {base} --data {file} --context 64 --epochs 2 {QUICK} {lora}"
+    assert run("--out", tmp_path / "one", options) == 0
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words = ["finetune", "--out", str(tmp_path / "two"), *options.split()]
+    paths = str(Path(__file__).resolve().parents[2])
+    done = subprocess.run(
+        [*start, "-m", "llama_tutorial", *words],
+        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("finished") == 1
+    assert len(metrics(tmp_path / "one")) == len(metrics(tmp_path / "two")) > 3
+    for line, other in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
+        assert line["loss"] == pytest.approx(other["loss"], abs=1e-4)
+    weights = [load_model(tmp_path / name / "model").state_dict() for name in ("one", "two")]
+    for name, weight in weights[0].items():
+        assert torch.allclose(weight, weights[1][name], atol=1e-4), name
+
+
+# -- defaults -----------------------------------------------------------------------------------
+
+
+def test_the_papers_settings_are_those_of_large_models(base, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "SMALL_MODEL", 0)
+    options = ("--out", tmp_path, "--model", base, "--data", file, "--context 64")
+    assert run(*options) == 0
+    found = settings(tmp_path)
+    assert found["training"]["peak_lr"] == 2e-5
+    assert found["training"]["weight_decay"] == 0.1
+    assert found["data"]["batch_size"] == 64
+    assert found["training"]["total_steps"] == 1  # two epochs of a few rows fit into one batch
+    assert finetune.PAPER.context == 4096
+    assert finetune.PAPER.epochs == 2
+
+
+def test_the_small_model_gets_a_longer_context_and_no_adapter_can(base, tmp_path, capsys):
+    assert run("--out", tmp_path / "a", "--model", base, "--dialogs 6", QUICK) == 0
+    assert load_model(tmp_path / "a" / "model").config.max_seq_len == finetune.SMALL.context == 512
+    assert settings(tmp_path / "a")["training"]["peak_lr"] == finetune.SMALL.lr
+    assert run("--out", tmp_path / "b", "--model", base, "--dialogs 6 --lora", QUICK) == 0
+    assert load_model(tmp_path / "b" / "model").config.max_seq_len == 256
+    assert settings(tmp_path / "b")["training"]["peak_lr"] == finetune.SMALL.lora_lr
+    assert run("--out", tmp_path / "c", "--model", base, "--dialogs 6 --lora --context 512") == 2
+    assert "--context 512: the model has 256, and with --lora it stays" in capsys.readouterr().err
+
+
+# -- mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--data none.jsonl", "none.jsonl: no such file; give a .jsonl file with one dialog a"),
+        ("--model none", "none: no such file or folder"),
+        ("--dialogs 0", "--dialogs 0: must be at least 1"),
+        ("--validation some.jsonl", "--validation some.jsonl: tales bring their own"),
+        ("--lora --targets wx", "no linear layer is called 'wx'; this model has"),
+        ("--lora --rank 0", "rank=0: must be a whole number of at least 1"),
+        ("--epochs 0", "--epochs 0.0: must be above 0"),
+        ("--warmup 1000", "warmup_steps=1000: must be between 0 and total_steps="),
+    ],
+)
+def test_mistakes_are_one_line(base, tmp_path, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert run("--out", "run", "--model", base, TALES, options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_one_dialog_is_too_few(base, file, tmp_path, capsys):
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text(file.read_text().splitlines()[0])
+    assert run("--out", tmp_path / "run", "--model", base, "--data", alone, QUICK) == 2
+    assert "holds one dialog, and some must be kept for validation" in capsys.readouterr().err
+
+
+def test_a_bad_line_is_named(base, file, tmp_path, capsys):
+    bad = tmp_path / "bad.jsonl"
+    shutil.copy(file, bad)
+    with bad.open("a") as lines:
+        lines.write('\n{"instruction": "Hi"}\n')
+    assert run("--out", tmp_path / "run", "--model", base, "--data", bad, QUICK) == 2
+    assert "bad.jsonl, line 22: 'output' is missing" in capsys.readouterr().err
+
+
+def test_a_batch_has_a_row_for_every_process(base, tmp_path, capsys, monkeypatch):
+    from llama_tutorial.training import processes as distributed
+
+    monkeypatch.setattr(distributed, "n_processes", lambda: 3)
+    assert run("--out", tmp_path, "--model", base, TALES) == 2
+    assert "--batch-size 2: 3 processes share the rows of a batch" in capsys.readouterr().err

@@ -1,0 +1,193 @@
+"""The loop: metrics, checkpoints, and runs that are killed and go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("safetensors")
+
+from llama_tutorial import ModelConfig, Transformer, load_model
+from llama_tutorial.training import IGNORE, Batch
+from llama_tutorial.training.loop import TrainConfig, evaluate, train
+
+CONFIG = ModelConfig(dim=16, n_layers=1, n_heads=2, hidden_dim=24, vocab_size=31, max_seq_len=12)
+SETTINGS = TrainConfig(
+    total_steps=40, peak_lr=1e-2, warmup_steps=4, checkpoint_every=3, evaluate_every=10
+)
+LONG = dataclasses.replace(SETTINGS, total_steps=150)
+
+
+def batch_at(step: int) -> Batch:
+    tokens = torch.randint(0, 31, (4, 11), generator=torch.Generator().manual_seed(step))
+    return Batch(tokens[:, :-1].clone(), tokens[:, 1:].clone())
+
+
+def run(out: Path, settings: TrainConfig = SETTINGS, batches=batch_at, seed: int = 0) -> bool:
+    torch.manual_seed(seed)
+    return train(Transformer(CONFIG), batches, settings, out, validation=[batch_at(0)])
+
+
+def metrics(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(out: Path) -> list[tuple]:
+    return [(m["step"], m["loss"], m["lr"], m.get("validation_loss")) for m in metrics(out)]
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    assert run(out)
+    return out
+
+
+def test_the_run_is_written_down(whole_run):
+    lines = metrics(whole_run)
+    assert [line["step"] for line in lines] == list(range(1, 41))
+    assert [line["lr"] for line in lines] == [SETTINGS.lr(step) for step in range(1, 41)]
+    assert [m["step"] for m in lines if "validation_loss" in m] == [10, 20, 30, 40]
+    assert all(line["tokens"] == 40 for line in lines)
+
+
+def test_the_finished_model_is_the_one_that_was_evaluated(whole_run):
+    model = load_model(whole_run / "model")
+    assert evaluate(model, [batch_at(0)]) == metrics(whole_run)[-1]["validation_loss"]
+
+
+def dying_run(out: Path, moment: int) -> None:
+    """Run, and die by SIGKILL at the n-th touch of the disk, the data or the optimiser."""
+    touches = itertools.count()
+
+    def touch() -> None:
+        if next(touches) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def touching(function):
+        def wrapped(*args, **kwargs):
+            touch()
+            result = function(*args, **kwargs)
+            touch()
+            return result
+
+        return wrapped
+
+    disk = [(os, "replace"), (os, "rename"), (os, "fsync"), (os, "mkdir"), (shutil, "rmtree")]
+    for module, name in [*disk, (torch, "save"), (torch.optim.AdamW, "step")]:
+        setattr(module, name, touching(getattr(module, name)))
+    run(out, LONG, touching(batch_at))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_at_ten_moments_the_losses_go_on_as_if_it_had_not_been(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(whole, LONG)
+    context = multiprocessing.get_context("fork")  # torch is imported already: quick to start
+    resumed_from = []
+    for moment in random.Random(7).sample(range(1, 600), 10):
+        process = context.Process(target=dying_run, args=(killed, moment))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        latest = killed / "checkpoints" / "latest"
+        resumed_from.append(latest.read_text() if latest.exists() else "")
+    assert len(set(resumed_from)) > 4  # the kills fell into different places
+    assert run(killed, LONG)
+    assert losses(killed) == losses(whole)
+    weights = [load_model(out / "model").state_dict() for out in (whole, killed)]
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name])
+    assert [folder.name for folder in (killed / "checkpoints").glob("step-*")] == ["step-00000150"]
+
+
+def test_a_checkpoint_that_was_being_written_is_not_taken(whole_run, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(whole_run, out)
+    (out / "checkpoints" / "step-00000041.partial").mkdir()
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 41, "lo')
+    assert run(out)
+    assert losses(out) == losses(whole_run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_step_and_saves(tmp_path, whole_run, number):
+    def interrupt_at_17(step: int) -> Batch:
+        if step == 17:
+            os.kill(os.getpid(), number)
+        return batch_at(step)
+
+    handler = signal.getsignal(number)
+    assert not run(tmp_path, batches=interrupt_at_17)
+    assert signal.getsignal(number) is handler
+    assert metrics(tmp_path)[-1]["step"] == 17
+    assert not (tmp_path / "model").exists()
+    assert run(tmp_path)
+    assert losses(tmp_path) == losses(whole_run)
+
+
+def test_what_is_written_at_the_end_can_be_chosen(tmp_path):
+    written = []
+
+    def write(model: Transformer, path: Path) -> None:
+        written.append((model, path))
+
+    model, short = Transformer(CONFIG), TrainConfig(total_steps=2, warmup_steps=0)
+    assert train(model, batch_at, short, tmp_path, write_model=write)
+    assert written == [(model, tmp_path / "model")]
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path):
+    short = TrainConfig(total_steps=2, warmup_steps=0)
+    assert run(tmp_path, short)
+    before = losses(tmp_path)
+    assert run(tmp_path, short, batches=lambda step: pytest.fail(f"step {step} was run again"))
+    assert losses(tmp_path) == before
+
+
+def test_other_settings_are_refused(tmp_path):
+    run(tmp_path, TrainConfig(total_steps=2, warmup_steps=0))
+    with pytest.raises(ValueError, match=r"training setting total_steps=2, not 3: go on with the"):
+        run(tmp_path, TrainConfig(total_steps=3, warmup_steps=0))
+    model = Transformer(CONFIG.replace(dim=32))
+    with pytest.raises(ValueError, match="model setting dim=16, not 32"):
+        train(model, batch_at, TrainConfig(total_steps=2, warmup_steps=0), tmp_path)
+    assert len(metrics(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"total_steps": 0}, "total_steps=0: must be at least 1"),
+        ({"peak_lr": 0.0}, r"peak_lr=0.0: must be above 0"),
+        ({"evaluate_every": -1}, "evaluate_every=-1: must be 0 or above"),
+        ({"autocast": "int8"}, "autocast='int8': must be 'bfloat16' or None"),
+        ({"warmup_steps": 50}, "warmup_steps=50: must be between 0 and total_steps=40"),
+    ],
+)
+def test_settings_are_checked(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SETTINGS, **changes)
+
+
+def test_evaluation_weighs_tokens_not_batches():
+    model = Transformer(CONFIG)
+    short = Batch(batch_at(1).inputs, batch_at(1).targets.clone())
+    short.targets[:, 1:] = IGNORE
+    both = evaluate(model, [batch_at(0), short])
+    alone = evaluate(model, [batch_at(0)]), evaluate(model, [short])
+    assert both == pytest.approx((40 * alone[0] + 4 * alone[1]) / 44, abs=1e-6)
+    with pytest.raises(ValueError, match="no token has a target"):
+        evaluate(model, [])
