@@ -7,8 +7,6 @@ so nothing has to be built to compare two of them. This module needs no torch.
 
 Sources: the Llama 2 paper (Touvron et al., 2023), table 1, and the ``params.json`` that Meta
 publishes with the weights; the GPT-2 paper (Radford et al., 2019), table 2.
-
-Read next: :mod:`llama_tutorial.model`, which turns a configuration into a network.
 """
 
 from __future__ import annotations
@@ -225,7 +223,7 @@ def _check_heads(config: ModelConfig) -> None:
         )
     if config.positions == "rope" and config.head_dim % 2:
         raise ValueError(
-            f"dim={dim} / n_heads={H} makes a head_dim of {config.head_dim}: RoPE turns pairs, "
+            f"dim={dim} / n_heads={H} makes a head_dim of {config.head_dim}: RoPE rotates pairs, "
             "so it must be even; change dim or n_heads"
         )
 

@@ -1,4 +1,4 @@
-r"""What GPT-2 has and Llama 2 replaces: LayerNorm, the GELU layer, learned positions.
+r"""What GPT-2 has and Llama 2 replaces: LayerNorm, GELU, learned positions, the tied head.
 
 .. math:: \mathrm{LayerNorm}(x) = \frac{x - \bar x}{\sqrt{\mathrm{Var}(x) + \epsilon}} \odot g + b
 
@@ -7,8 +7,6 @@ with as many key heads as query heads.
 
 Source: Radford et al. (2019), "Language Models are Unsupervised Multitask Learners", and the
 ``model.py`` published with it.
-
-Read next: :mod:`llama_tutorial.rmsnorm`, :mod:`llama_tutorial.swiglu`, :mod:`llama_tutorial.rope`.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Float, Int
-from llama_tutorial.linear import Linear
 
 
 class LayerNorm(nn.Module):
@@ -62,8 +59,8 @@ class GeluFeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, bias: bool = True) -> None:
         super().__init__()
-        self.w1 = Linear(dim, hidden_dim, bias=bias)
-        self.w2 = Linear(hidden_dim, dim, bias=bias)
+        self.w1 = nn.Linear(dim, hidden_dim, bias=bias)
+        self.w2 = nn.Linear(hidden_dim, dim, bias=bias)
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Apply the layer to each vector of ``x``, in ``x``'s dtype."""
@@ -82,6 +79,29 @@ class LearnedPositions(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(max_seq_len, dim))
 
-    def forward(self, positions: slice | Int[Tensor, "B T"]) -> Float[Tensor, "*B T D"]:
-        """The vectors at ``positions``: a slice when all rows share them, else one set a row."""
+    def forward(self, positions: Int[Tensor, "#B T"]) -> Float[Tensor, "#B T D"]:
+        """The vectors at ``positions``."""
         return self.weight[positions]
+
+
+class TiedOutput(nn.Module):
+    """An output head without a matrix of its own: it multiplies by the token embedding's.
+
+    Args:
+        embedding: The token embedding, whose weight ``(V, D)`` it shares.
+    """
+
+    def __init__(self, embedding: nn.Embedding) -> None:
+        super().__init__()
+        self._shared = (
+            embedding,
+        )  # a tuple, which torch does not register: the weight counts once
+
+    @property
+    def weight(self) -> Float[Tensor, "V D"]:
+        """The embedding's matrix."""
+        return self._shared[0].weight
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """The logits of each vector of ``x``, in ``x``'s dtype."""
+        return F.linear(x, self.weight)

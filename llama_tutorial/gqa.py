@@ -11,27 +11,30 @@ Query head :math:`i` reads key head :math:`\lfloor i / (H/K) \rfloor`::
     K = 2 key heads        0     1
 
 With ``K = H`` this is multi-head attention, with ``K = 1`` multi-query. One module serves training
-and decoding; the cache is an argument. One rule says who sees whom: query :math:`i`, at position
-``start + i``, sees key :math:`j` if and only if :math:`j \le` ``start + i``, and when documents are
-packed into one row, only if both belong to the same.
+and decoding; the cache is an argument. One rule says who sees whom: a query at position :math:`m`
+sees the keys at positions :math:`n \le m`, and when documents are packed into one row, only those
+of its own document.
 
 Source: Ainslie et al. (2023), "GQA"; ``Attention`` and ``repeat_kv`` in Meta's ``model.py``.
-
-Read next: :mod:`llama_tutorial.kv_cache` and :mod:`llama_tutorial.model`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Bool, Float, Int
-from llama_tutorial.kv_cache import LayerCache
-from llama_tutorial.linear import Linear
 from llama_tutorial.rope import apply_rope
+
+Stream = Float[Tensor, "B T D"]
+Positions = Int[Tensor, "#B T"]
+Rotation = tuple[Float[Tensor, "*#B T half"], Float[Tensor, "*#B T half"]] | None
+Mask = Bool[Tensor, "#B 1 T S"] | None
+Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None
 
 
 class GroupedQueryAttention(nn.Module):
@@ -57,62 +60,63 @@ class GroupedQueryAttention(nn.Module):
                 f"dim={dim}, n_heads={n_heads}, n_kv_heads={n_kv_heads}: n_heads must divide dim, "
                 "and n_kv_heads must divide n_heads"
             )
-        self.head_dim = dim // n_heads
-        self.wq = Linear(dim, n_heads * self.head_dim, bias=bias)
-        self.wk = Linear(dim, n_kv_heads * self.head_dim, bias=bias)
-        self.wv = Linear(dim, n_kv_heads * self.head_dim, bias=bias)
-        self.wo = Linear(n_heads * self.head_dim, dim, bias=bias)
+        self.head_dim, self.n_kv_heads = dim // n_heads, n_kv_heads
+        self.wq = nn.Linear(dim, n_heads * self.head_dim, bias=bias)
+        self.wk = nn.Linear(dim, n_kv_heads * self.head_dim, bias=bias)
+        self.wv = nn.Linear(dim, n_kv_heads * self.head_dim, bias=bias)
+        self.wo = nn.Linear(n_heads * self.head_dim, dim, bias=bias)
 
     def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        rotation: tuple[Tensor, Tensor] | None = None,
-        mask: Bool[Tensor, "#B 1 T S"] | None = None,
-        cache: LayerCache | None = None,
-    ) -> Float[Tensor, "B T D"]:
+        self, x: Stream, rotation: Rotation = None, mask: Mask = None, store: Store = None
+    ) -> Stream:
         """Let every position of ``x`` gather from those that it sees.
 
         Args:
             x: The normalised residual stream.
             rotation: RoPE's cosines and sines for the positions of ``x``; None without RoPE.
-            mask: True where a query sees a key; None for the plain cases, see `visible`.
-            cache: This layer's slots, when decoding. The keys then are those stored, S of them.
+            mask: True where a query sees a key, see :func:`causal_mask`. None: plain causal, the
+                keys are those of ``x`` alone.
+            store: When decoding, :meth:`~llama_tutorial.kv_cache.KVCache.update` of this layer: it
+                takes the keys and values of ``x`` and returns all S that the cache then holds.
         """
-        q, k, v = self.heads(x, rotation)
-        if cache is not None:
-            k, v = cache.update(k, v)  # (B, K, S, h)
-        y = attend(q, k, v, mask)  # (B, H, T, h)
+        q, k, v = self.project_qkv(x, rotation)
+        if store is not None:
+            k, v = store(k, v)  # (B, K, S, h)
+        # torch's fused attention never stores the T × S weights. Its is_causal would let a lone
+        # query see key 0 only, the classic trap of cached decoding: that case has a mask.
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=True)
         return self.wo(y.transpose(1, 2).flatten(2))  # (B, T, D)
 
-    def heads(
-        self, x: Float[Tensor, "B T D"], rotation: tuple[Tensor, Tensor] | None = None
+    def project_qkv(
+        self, x: Stream, rotation: Rotation = None
     ) -> tuple[Float[Tensor, "B H T h"], Float[Tensor, "B K T h"], Float[Tensor, "B K T h"]]:
-        """Queries, keys and values of ``x``, split into heads; queries and keys turned by RoPE."""
-        q, k, v = (
-            w(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B, H or K, T, h)
-            for w in (self.wq, self.wk, self.wv)
-        )
+        """Queries, keys and values of ``x`` in heads; queries and keys rotated by RoPE."""
+        heads = (-1, self.head_dim)  # (B, T, D) becomes (B, H or K, T, h)
+        q, k, v = (w(x).unflatten(-1, heads).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
         if rotation is not None:
             q, k = apply_rope(q, *rotation), apply_rope(k, *rotation)
         return q, k, v
 
 
-def attend(
-    q: Float[Tensor, "B H T h"],
-    k: Float[Tensor, "B K S h"],
-    v: Float[Tensor, "B K S h"],
-    mask: Bool[Tensor, "#B 1 T S"] | None = None,
-) -> Float[Tensor, "B H T h"]:
-    """The fast path: torch's fused attention, which never stores the ``T × S`` weights.
+def causal_mask(
+    positions: Positions, keys: Int[Tensor, "#B S"], documents: Positions | None = None
+) -> Bool[Tensor, "#B 1 T S"]:
+    """Who sees whom: a query sees the keys up to its own position, in its own document.
 
-    Without a mask, one query sees every key, and several are causal with ``T = S``. (torch's
-    ``is_causal`` would let a lone query see key 0 only, the classic trap of cached decoding.)
+    One mask for all layers, True where a query sees a key.
+
+    Args:
+        positions: Of the queries.
+        keys: Positions of the keys; in a cache, where slot = position, 0 to S - 1.
+        documents: Number of each token's document in a packed row; equal ones side by side are
+            one document. Positions restart in each, and the keys are those of the same tokens.
     """
-    causal = mask is None and q.shape[2] > 1
-    grouped = k.shape[1] != q.shape[1]
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=grouped
-    )
+    mask = keys[:, None, None, :] <= positions[:, None, :, None]  # (B or 1, 1, T, S)
+    if documents is not None:
+        # Runs are compared, not numbers: a number that comes back is another document.
+        run = F.pad(documents.diff(dim=1) != 0, (1, 0)).cumsum(1)  # (B, T)
+        mask = mask & (run[:, None, :, None] == run[:, None, None, :])  # (B, 1, T, T)
+    return mask
 
 
 def attention_weights(
@@ -122,12 +126,17 @@ def attention_weights(
 ) -> Float[Tensor, "B H T S"]:
     """The written-out path: the weights themselves, for figures and tests.
 
-    Every row sums to 1. ``attention_weights(q, k, mask) @ repeat_kv(v, H // K)`` equals
-    :func:`attend`. The softmax runs in float32, or float64 for float64 input.
+    Every row sums to 1, and ``attention_weights(q, k, mask) @ repeat_kv(v, H // K)`` is what the
+    fused attention gives. The softmax runs in float32, or float64 for float64 input.
+
+    Args:
+        q: Queries.
+        k: Keys.
+        mask: True where a query sees a key; None for plain causal, with T = S.
     """
-    T, S = q.shape[2], k.shape[2]
     if mask is None:
-        mask = torch.ones(1, 1, T, S, dtype=torch.bool, device=q.device).tril(S - T)
+        positions = torch.arange(q.shape[2], device=q.device)[None]
+        mask = causal_mask(positions, positions)
     k = repeat_kv(k, q.shape[1] // k.shape[1])  # (B, H, S, h)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, S)
     scores = scores.masked_fill(~mask, -torch.inf)
@@ -142,33 +151,3 @@ def repeat_kv(x: Float[Tensor, "B K S h"], group_size: int) -> Float[Tensor, "B 
     would pair query heads with the wrong keys.
     """
     return x.repeat_interleave(group_size, dim=1)
-
-
-def visible(
-    start: int | Int[Tensor, " B"],
-    n_new: int,
-    n_keys: int,
-    documents: Int[Tensor, "B T"] | None = None,
-    device: torch.device | str | None = None,
-) -> Bool[Tensor, "#B 1 T S"] | None:
-    """Who sees whom, as a mask that all layers share; None where :func:`attend` needs none.
-
-    Args:
-        start: Position of the first query, in a cache: one number, or ``(B,)`` where rows differ.
-        n_new: Number of queries, T.
-        n_keys: Number of keys, S.
-        documents: Number of each token's document in a packed row; equal ones side by side are
-            one document.
-        device: Of the mask.
-    """
-    if documents is not None:
-        # Runs, not numbers, are compared: a number that comes back is another document.
-        run = F.pad(documents.diff(dim=1) != 0, (1, 0)).cumsum(1)  # (B, T)
-        same = run[:, None, :, None] == run[:, None, None, :]  # (B, 1, T, T)
-        return same.tril()
-    if isinstance(start, int):
-        if n_new in (1, n_keys):
-            return None
-        return torch.ones(1, 1, n_new, n_keys, dtype=torch.bool, device=device).tril(start)
-    last = start.to(device)[:, None] + torch.arange(n_new, device=device)  # (B, T)
-    return torch.arange(n_keys, device=device) <= last[:, None, :, None]  # (B, 1, T, S)

@@ -10,25 +10,23 @@ head turn the stream into logits. Parameters have Meta's names, so that the publ
 
 Source: Touvron et al. (2023), "Llama 2"; Meta's ``model.py``; for the initialisation, Radford et
 al. (2019), section 2.3.
-
-Read next: :mod:`llama_tutorial.generation`.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from llama_tutorial._util.shapes import Bool, Float, Int
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions
-from llama_tutorial.gqa import GroupedQueryAttention, visible
-from llama_tutorial.kv_cache import KVCache, LayerCache
-from llama_tutorial.linear import Linear, linear
+from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions, TiedOutput
+from llama_tutorial.gqa import GroupedQueryAttention, causal_mask
+from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.rmsnorm import RMSNorm
 from llama_tutorial.rope import RotaryPositions
 from llama_tutorial.swiglu import SwiGLU
@@ -42,7 +40,7 @@ def make_norm(config: ModelConfig) -> nn.Module:
 
 
 class TransformerBlock(nn.Module):
-    """One layer: attention, then feed-forward, each behind a norm and added to the stream."""
+    """One layer: attention, then feed-forward, each after a norm and added to the stream."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -54,15 +52,9 @@ class TransformerBlock(nn.Module):
         self.attention_norm = make_norm(config)
         self.ffn_norm = make_norm(config)
 
-    def forward(
-        self,
-        x: Float[Tensor, "B T D"],
-        rotation: tuple[Tensor, Tensor] | None = None,
-        mask: Bool[Tensor, "#B 1 T S"] | None = None,
-        cache: LayerCache | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        """Add to the residual stream what this layer finds; arguments as in attention."""
-        h = x + self.attention(self.attention_norm(x), rotation, mask, cache)
+    def forward(self, x: Float[Tensor, "B T D"], *shared: Any) -> Float[Tensor, "B T D"]:
+        """Add to the residual stream what this layer finds; ``shared`` goes to attention."""
+        h = x + self.attention(self.attention_norm(x), *shared)
         return h + self.feed_forward(self.ffn_norm(h))
 
 
@@ -74,17 +66,11 @@ class Transformer(nn.Module):
 
     Attributes:
         config: The same.
-        checkpoint_layers: Gradient checkpointing: in training, keep each layer's input alone and
-            compute the rest again in the backward pass. Off by default.
-        n_shares: Processes that share the heads of every layer; 1, or what
-            :mod:`llama_tutorial.training.tensor_parallel` has made of it.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.checkpoint_layers = False
-        self.n_shares = 1
         self.tok_embeddings = nn.Embedding(config.vocab_size, config.dim)
         if config.positions == "learned":
             self.pos_embeddings = LearnedPositions(config.max_seq_len, config.dim)
@@ -92,8 +78,10 @@ class Transformer(nn.Module):
             self.rope = RotaryPositions(config.head_dim, config.max_seq_len, config.rope_theta)
         self.layers = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.norm = make_norm(config)
-        if not config.tie_embeddings:
-            self.output = Linear(config.dim, config.vocab_size, bias=False)
+        if config.tie_embeddings:
+            self.output = TiedOutput(self.tok_embeddings)
+        else:
+            self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
         self.reset_parameters()
         self.register_load_state_dict_post_hook(_rebuild_rope)
 
@@ -107,18 +95,12 @@ class Transformer(nn.Module):
         """The weights' floating type."""
         return self.tok_embeddings.weight.dtype
 
-    def make_cache(self, batch_size: int = 1, max_seq_len: int | None = None) -> KVCache:
-        """An empty cache for this model: its dtype, its device, and the heads that it has here."""
-        n_kv_heads = self.config.n_kv_heads // self.n_shares
-        like = {"dtype": self.dtype, "device": self.device, "n_kv_heads": n_kv_heads}
-        return KVCache(self.config, batch_size, max_seq_len, **like)
-
     def reset_parameters(self) -> None:
-        """Draw all weights anew, from torch's generator.
+        """Draw all weights again, from torch's generator.
 
         Matrices are normal with standard deviation 0.02. The two that write to the residual
         stream, ``wo`` and ``w2``, get 0.02 / sqrt(2 · n_layers): the stream sums two additions
-        a layer, and its variance shall not grow with depth. Biases are 0, norms 1.
+        a layer, and its variance must not grow with depth. Biases are 0, norms 1.
         """
         residual_std = 0.02 / math.sqrt(2 * self.config.n_layers)
         for name, parameter in self.named_parameters():
@@ -136,7 +118,8 @@ class Transformer(nn.Module):
         cache: KVCache | None = None,
         start: int | Int[Tensor, " B"] | None = None,
         documents: Int[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B T V"]:
+        logits_at: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B _ V"]:
         """Logits of the next token at every position, float32 (float64 for a float64 model).
 
         Args:
@@ -148,109 +131,83 @@ class Transformer(nn.Module):
             documents: The document that each token of a packed row belongs to. Attention does not
                 cross from one to the next, and positions restart in each. Equal numbers side by
                 side are one document.
+            logits_at: The one token of each row whose logits are wanted, which gives ``(B, 1, V)``:
+                after a prompt only the last counts, and the output head is a large matrix.
 
         Raises:
             ValueError: The tokens do not fit into the context or the cache, ``start`` leaves a
                 gap in the cache, a shape is wrong, or ``documents`` is given with a cache or with
                 ``start``.
         """
-        return self.logits(self.hidden_states(tokens, cache, start, documents))
-
-    def hidden_states(
-        self,
-        tokens: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
-        start: int | Int[Tensor, " B"] | None = None,
-        documents: Int[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B T D"]:
-        """The residual stream after the last norm; arguments and errors as in :meth:`forward`.
-
-        Apart from the output head, which is the greater part of the work in a small model with a
-        large vocabulary: whoever needs the last position's logits only, takes them from here.
-        """
-        T = tokens.shape[1]
-        start = self._start(tokens, cache, start, documents)
-        positions = _positions(start, T, documents, tokens.device)
-        caches = [None] * len(self.layers) if cache is None else cache.layers(start, T)
-        if cache is None:  # the keys are the queries' own, so only the distance counts
-            mask = visible(0, T, T, documents, tokens.device)
-        else:
-            mask = visible(start, T, caches[0].stop, None, tokens.device)
+        (B, T), device = tokens.shape, tokens.device
+        start = self._check_call(tokens, cache, start, documents)  # (B or 1, 1), on the CPU
+        positions = (start + torch.arange(T, device="cpu")).to(device)  # (B or 1, T)
+        n_keys = T if cache is None else int(start.max()) + T  # in a cache, slot = position
+        keys = positions if cache is None else torch.arange(n_keys, device=device)[None]
+        if documents is not None:
+            keys = positions = document_positions(documents)  # (B, T)
+        plain = n_keys == T and documents is None  # torch knows this mask by itself
+        mask = None if plain else causal_mask(positions, keys, documents)  # (B or 1, 1, T, S)
 
         x, rotation = self.tok_embeddings(tokens), None  # (B, T, D)
         if self.config.positions == "learned":
             x = x + self.pos_embeddings(positions)
         else:
-            rotation = self.rope(positions)
-        for layer, layer_cache in zip(self.layers, caches, strict=True):
-            if self.checkpoint_layers and cache is None and torch.is_grad_enabled():
-                x = checkpoint(layer, x, rotation, mask, use_reentrant=False)
-            else:
-                x = layer(x, rotation, mask, layer_cache)
+            rotation = self.rope.cos[positions][:, None], self.rope.sin[positions][:, None]
+        for layer, block in enumerate(self.layers):
+            store = cache and partial(cache.update, layer, positions, n_keys)
+            x = block(x, rotation, mask, store)
         if cache is not None:
-            cache.advance(start, T)
-        return self.norm(x)
+            cache.length = start.expand(B, 1)[:, 0] + T
+        if logits_at is not None:
+            x = x[torch.arange(B), logits_at][:, None]  # (B, 1, D)
+        logits = self.output(self.norm(x))  # (B, T or 1, V)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
-    def logits(self, hidden: Float[Tensor, "*B D"]) -> Float[Tensor, "*B V"]:
-        """The output head on :meth:`hidden_states`, widened to float32 at least."""
-        tied = self.config.tie_embeddings
-        y = linear(hidden, self.tok_embeddings.weight) if tied else self.output(hidden)
-        return y.to(torch.promote_types(y.dtype, torch.float32))  # (..., V)
+    def _check_call(self, tokens, cache, start, documents) -> Int[Tensor, "#B 1"]:
+        """Where each row starts, once the call is known to make sense.
 
-    def _start(self, tokens, cache, start, documents) -> int | Tensor:
-        """Where the tokens go: one number if all rows agree, which is the fast case."""
-        _check_call(tokens, cache, start, documents)
-        T = tokens.shape[1]
+        On the CPU, where positions can be read without waiting for a GPU.
+        """
+        (B, T), context = tokens.shape, self.config.max_seq_len
+        if documents is not None and (cache is not None or start is not None):
+            raise ValueError("documents go with neither cache nor start: each restarts at 0")
+        if documents is not None and documents.shape != (B, T):
+            raise ValueError(f"documents has shape {tuple(documents.shape)}: must be {(B, T)}")
+        if cache is not None and cache.batch_size != B:
+            raise ValueError(f"{B} rows of tokens, but the cache has {cache.batch_size}")
+        if isinstance(start, Tensor) and start.shape != (B,):
+            raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
         if start is None:
             start = 0 if cache is None else cache.length
-        first, last = (start, start) if isinstance(start, int) else map(int, start.aminmax())
-        if first < 0 or last + T > self.config.max_seq_len:
+        start = torch.as_tensor(start, device="cpu").reshape(-1, 1)  # (B or 1, 1)
+        first, end = int(start.min()), int(start.max()) + T
+        if first < 0 or end > context:
+            at = f"{T} tokens at position {first if first < 0 else end - T}"
+            raise ValueError(f"{at} do not fit into the context of {context}; shorten the input")
+        if cache is not None and end > cache.max_seq_len:
+            need = f"{T} tokens at position {end - T} need {end} slots"
             raise ValueError(
-                f"{T} tokens at position {last if first >= 0 else first} do not fit into the "
-                f"model's context of {self.config.max_seq_len}; shorten the input"
+                f"the cache is full: {need}, max_seq_len is {cache.max_seq_len}; "
+                "make a longer cache, or reset() this one"
             )
-        return first if first == last else start
+        if cache is not None and bool((start > cache.length[:, None]).any()):
+            raise ValueError(
+                f"start={end - T} leaves empty slots after the cache's length of "
+                f"{cache.length.tolist()}, and queries would look at them; feed tokens in order"
+            )
+        return start
 
 
-def _check_call(tokens, cache, start, documents) -> None:
-    B, T = tokens.shape
-    if documents is not None and (cache is not None or start is not None):
-        raise ValueError(
-            "documents go with neither cache nor start: positions restart in each document; "
-            "decode packed documents one by one"
-        )
-    if documents is not None and documents.shape != (B, T):
-        raise ValueError(
-            f"documents has shape {tuple(documents.shape)}: must be {(B, T)}, one for a token"
-        )
-    if isinstance(start, Tensor) and start.shape != (B,):
-        raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
-    if cache is None:
-        return
-    if cache.batch_size != B:
-        raise ValueError(f"{B} rows of tokens, but the cache has {cache.batch_size}")
-    if start is not None and bool((torch.as_tensor(start).cpu() > cache.length).any()):
-        raise ValueError(
-            f"start={start} leaves empty slots behind the cache's length of "
-            f"{cache.length.tolist()}, and queries would look at them; feed tokens in order"
-        )
-
-
-def _positions(
-    start: int | Tensor, T: int, documents: Tensor | None, device: torch.device
-) -> slice | Int[Tensor, "B T"]:
-    """Positions of T tokens: a slice where all rows share them."""
-    if documents is None:
-        if isinstance(start, int):
-            return slice(start, start + T)
-        return start.to(device)[:, None] + torch.arange(T, device=device)  # (B, T)
-    index = torch.arange(T, device=device).expand_as(documents)  # (B, T)
+def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """Positions in packed rows: they restart at 0 where another document begins."""
+    index = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)  # (B, T)
     begins = F.pad(documents.diff(dim=1) != 0, (1, 0), value=True)
     return index - torch.where(begins, index, 0).cummax(1).values
 
 
 def _rebuild_rope(model: Transformer, _incompatible: object) -> None:
     # load_state_dict(assign=True) brings weights of another device (a model built on "meta") or
-    # another dtype; the tables are no weights, and would stay as they were.
+    # another dtype; the tables are not weights, and would stay as they were.
     if model.config.positions == "rope":
         model.rope.rebuild(model.device, model.dtype)

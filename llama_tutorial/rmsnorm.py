@@ -6,8 +6,6 @@ GPT's LayerNorm also subtracts the mean and adds a bias; Llama 2 does neither. T
 the features of one position and never over positions, which would let the future leak in.
 
 Source: Zhang and Sennrich (2019), "Root Mean Square Layer Normalization"; Meta's ``model.py``.
-
-Read next: :mod:`llama_tutorial.gpt` for the LayerNorm that it replaces.
 """
 
 from __future__ import annotations

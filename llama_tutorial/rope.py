@@ -1,12 +1,12 @@
 r"""RoPE: positions as rotations of queries and keys.
 
 The features of a head are taken in pairs :math:`(2j, 2j+1)`, and at position :math:`m` each pair is
-turned by its own angle,
+rotated by its own angle,
 
 .. math:: \phi_{m,j} = m\,\theta^{-2j/h}, \quad 0 \le j < h/2 .
 
-A product of a query turned by :math:`\phi_m` and a key turned by :math:`\phi_n` depends on
-:math:`m - n` alone, so attention sees distances and not places.
+The product of a query rotated by :math:`\phi_m` and a key rotated by :math:`\phi_n` depends on
+:math:`m - n` alone, so attention sees distances, not places.
 
 Two layouts of the pairs are in use. **Interleaved**, neighbours :math:`(2j, 2j+1)`, is Meta's and
 the only one inside this package. **Half-split**, :math:`(j, j + h/2)`, is Hugging Face's::
@@ -19,8 +19,6 @@ load: :func:`to_half_split` and :func:`to_interleaved`.
 
 Source: Su et al. (2021), "RoFormer"; ``precompute_freqs_cis`` and ``apply_rotary_emb`` in Meta's
 ``model.py``; ``permute`` in Hugging Face's conversion script.
-
-Read next: :mod:`llama_tutorial.gqa`, where queries and keys are turned.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from llama_tutorial._util.shapes import Float, Int
+from llama_tutorial._util.shapes import Float
 
 
 def rope_table(
@@ -50,7 +48,8 @@ def rope_table(
         head_dim: Width of one head, h; even.
         max_seq_len: Number of positions.
         theta: Base of the frequencies; 10000 in Llama 2.
-        dtype: Of the tables. Nothing below float32: bfloat16 tells apart 769 of 4096 positions.
+        dtype: Of the tables. Nothing below float32: bfloat16 can tell only 769 of 4096 positions
+            apart.
         device: Of the tables.
 
     Raises:
@@ -58,7 +57,7 @@ def rope_table(
     """
     if head_dim < 2 or head_dim % 2:
         raise ValueError(
-            f"head_dim={head_dim}: RoPE turns pairs, so it must be even and at least 2"
+            f"head_dim={head_dim}: RoPE rotates pairs, so it must be even and at least 2"
         )
     if max_seq_len < 1:
         raise ValueError(f"max_seq_len={max_seq_len}: must be at least 1")
@@ -71,11 +70,9 @@ def rope_table(
 
 
 def apply_rope(
-    x: Float[Tensor, "*batch T h"],
-    cos: Float[Tensor, "*#batch T half"],
-    sin: Float[Tensor, "*#batch T half"],
-) -> Float[Tensor, "*batch T h"]:
-    """Turn each pair of neighbouring features of ``x`` by its angle.
+    x: Float[Tensor, "*B T h"], cos: Float[Tensor, "*#B T half"], sin: Float[Tensor, "*#B T half"]
+) -> Float[Tensor, "*B T h"]:
+    """Rotate each pair of neighbouring features of ``x`` by its angle.
 
     Args:
         x: Queries or keys after the split into heads, any floating dtype.
@@ -84,20 +81,15 @@ def apply_rope(
         sin: Sines, likewise.
 
     Returns:
-        The turned ``x``, in its own shape and dtype; the product is taken in its dtype or the
+        The rotated ``x``, in its own shape and dtype; the products are taken in its dtype or the
         tables', whichever is wider.
     """
-    wide = torch.promote_types(x.dtype, cos.dtype)
-    pairs = x.to(wide).unflatten(-1, (-1, 2))  # (..., T, half, 2)
-    if torch.compiler.is_compiling():  # the compiler fuses real products, and knows no complex ones
-        first, second = pairs.unbind(-1)  # (..., T, half) each
-        turned = torch.stack((first * cos - second * sin, first * sin + second * cos), -1)
-    else:
-        # The same as one complex product, (a + ib)(cos + i sin): several times as fast without a
-        # compiler, forward and backward.
-        pairs = pairs if pairs.stride(-1) == 1 else pairs.contiguous()
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.complex(cos, sin))
-    return turned.flatten(-2).type_as(x)  # (..., T, h)
+    wide = x.to(torch.promote_types(x.dtype, cos.dtype))  # (..., T, h)
+    swapped = wide.unflatten(-1, (-1, 2)).roll(1, -1).flatten(-2)  # (b, a) for every pair (a, b)
+    cos = torch.stack((cos, cos), -1).flatten(-2)  # (..., T, h)
+    sin = torch.stack((-sin, sin), -1).flatten(-2)
+    # (a, b) becomes (a cos - b sin, b cos + a sin)
+    return torch.addcmul(wide * cos, swapped, sin).type_as(x)
 
 
 def to_half_split(
@@ -146,15 +138,6 @@ class RotaryPositions(nn.Module):
         dtype = torch.promote_types(dtype, torch.float32)
         sizes = (self.head_dim, self.max_seq_len, self.theta)
         self.cos, self.sin = rope_table(*sizes, dtype=dtype, device=device)
-
-    def forward(
-        self, positions: slice | Int[Tensor, "B T"]
-    ) -> tuple[Float[Tensor, "*B T half"], Float[Tensor, "*B T half"]]:
-        """Cosines and sines at ``positions``, shaped to broadcast over ``(B, H, T, half)``."""
-        cos, sin = self.cos[positions], self.sin[positions]
-        if isinstance(positions, slice):
-            return cos, sin
-        return cos.unsqueeze(1), sin.unsqueeze(1)  # (B, 1, T, half)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryPositions:
         # nn.Module sends .to(), .half(), .cuda(), .to_empty() and their kind through here.

@@ -9,8 +9,6 @@ where GPT has two, so the hidden width shrinks from 4·D to about two thirds of 
 costs the same.
 
 Source: Shazeer (2020), "GLU Variants Improve Transformer"; Meta's ``model.py``.
-
-Read next: :mod:`llama_tutorial.gpt` for the GELU layer that it replaces.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Float
-from llama_tutorial.linear import Linear
 
 
 class SwiGLU(nn.Module):
@@ -35,9 +32,9 @@ class SwiGLU(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int, bias: bool = False) -> None:
         super().__init__()
-        self.w1 = Linear(dim, hidden_dim, bias=bias)  # gate
-        self.w2 = Linear(hidden_dim, dim, bias=bias)  # down
-        self.w3 = Linear(dim, hidden_dim, bias=bias)  # up
+        self.w1 = nn.Linear(dim, hidden_dim, bias=bias)  # gate
+        self.w2 = nn.Linear(hidden_dim, dim, bias=bias)  # down
+        self.w3 = nn.Linear(dim, hidden_dim, bias=bias)  # up
 
     def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... D"]:
         """Apply the layer to each vector of ``x``, in ``x``'s dtype."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from small_models import random_model
 
-from llama_tutorial import ModelConfig, Transformer, generate, save_model
+from llama_tutorial import KVCache, ModelConfig, Transformer, generate, save_model
 from llama_tutorial.lora import add_lora
 from llama_tutorial.training import IGNORE, Batch
 from llama_tutorial.training.loop import TrainConfig, train
@@ -116,7 +116,9 @@ def shared(out: Path, name: str, dtype: torch.dtype) -> dict:
     wait()
     share = load_share(out / f"{name}-{dtype}")
     tokens = torch.randint(0, 31, (3, 16), generator=torch.Generator().manual_seed(0))
-    cache, prompts = share.make_cache(3), [[1, 2, 3, 4, 5], [6], [7, 8]]
+    heads = share.layers[0].attention.n_kv_heads
+    cache = KVCache(config, 3, dtype=dtype, n_kv_heads=heads)
+    prompts = [[1, 2, 3, 4, 5], [6], [7, 8]]
     with torch.inference_mode():
         exact = whole(tokens)
         cached = torch.cat([share(part, cache) for part in tokens.split([7, 1, 8], 1)], 1)

@@ -341,7 +341,7 @@ def test_key_heads_must_divide_query_heads():
 
 
 def test_rope_needs_an_even_head():
-    message = "dim=21 / n_heads=3 makes a head_dim of 7: RoPE turns pairs, so it must be even"
+    message = "dim=21 / n_heads=3 makes a head_dim of 7: RoPE rotates pairs, so it must be even"
     with pytest.raises(ValueError, match=message):
         ModelConfig(dim=21, n_heads=3)
     assert ModelConfig(dim=21, n_heads=3, positions="learned").head_dim == 7

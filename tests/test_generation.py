@@ -312,10 +312,8 @@ def test_the_cache_is_made_once_and_no_larger_than_needed(model, monkeypatch):
         made.append(KVCache(*arguments, **options))
         return made[-1]
 
-    monkeypatch.setattr("llama_tutorial.model.KVCache", spy)
-    model.layers[0].register_forward_pre_hook(
-        lambda _layer, arguments: places.add(arguments[3].k.data_ptr())
-    )
+    monkeypatch.setattr("llama_tutorial.generation.KVCache", spy)
+    model.layers[0].register_forward_pre_hook(lambda *_: places.add(made[0].k[0].data_ptr()))
     generate(model, PROMPTS, 6, temperature=0)
     assert len(made) == len(places) == 1
     assert [k.shape for k in made[0].k] == 2 * [(5, 2, 7 + 6, 6)]
@@ -342,28 +340,15 @@ def place(x):
     return x.untyped_storage().data_ptr() if isinstance(x, torch.Tensor) else None
 
 
+@pytest.mark.parametrize("behind", [0, 5])
 @torch.no_grad()
-def test_a_step_makes_no_tensor_that_grows_with_the_context():
-    """Not the keys, not the values, not repeated heads, no mask."""
-    model = small_models.random_model(CONFIG.replace(max_seq_len=1024))
-    sizes = []
-    for context in (1, 10, 1000):
-        cache = KVCache(model.config, 2)
-        model(torch.zeros(2, context, dtype=torch.int64), cache)
-        with NewMemory() as new:
-            model(torch.zeros(2, 1, dtype=torch.int64), cache)
-        sizes.append(new.elements)
-    assert sizes[0] == sizes[1] == sizes[2] > 0
-
-
-@torch.no_grad()
-def test_a_step_of_a_ragged_batch_makes_one_mask_and_no_copies():
+def test_a_step_makes_one_mask_and_no_copies_of_keys_and_values(behind):
     model = small_models.random_model(CONFIG.replace(max_seq_len=1024))
     sizes = []
     for context in (10, 1000):
         cache = KVCache(model.config, 2)
         model(torch.zeros(2, context, dtype=torch.int64), cache)
-        cache.length = torch.tensor([context, context - 5])
+        cache.length = torch.tensor([context, context - behind])
         with NewMemory() as new:
             model(torch.zeros(2, 1, dtype=torch.int64), cache)
         sizes.append(new.elements)
@@ -412,52 +397,3 @@ def test_a_start_that_is_not_there_is_refused(model, start, message):
         stream(model, [1, 2, 3], 5, cache=cache, start=start)
     with pytest.raises(ValueError, match="start=1: must be between 0 and 0, for the cache holds 0"):
         stream(model, [1, 2, 3], 5, start=1)
-
-
-# The bar
-
-
-def test_the_progress_bar_changes_nothing(model):
-    plain = generate(model, PROMPTS, 6, temperature=0)
-    assert generate(model, PROMPTS, 6, temperature=0, progress=True) == plain
-
-
-# Refusals
-
-
-@pytest.mark.parametrize(
-    ("prompts", "n", "message"),
-    [
-        ([[1], []], 5, "prompt 1 is empty: give at least one id, such as BOS"),
-        (
-            [[1], [0] * 60],
-            5,
-            "prompt 1 has 60 tokens; with max_new_tokens=5 that is more than the context of 64; "
-            "shorten one of the two",
-        ),
-        ([[1, 37]], 5, "prompt 0 holds the id 37: the model's ids are 0 to 36; was it made by"),
-        ([[1], [2, -1]], 5, "prompt 1 holds the id -1: the model's ids are 0 to 36"),
-        ([[1]], -1, "max_new_tokens=-1: must be 0 or above"),
-        ([1, 2], 5, "prompts must be a list of lists of ids; put the one prompt in a list"),
-    ],
-)
-def test_prompts_that_do_not_fit_are_refused(model, prompts, n, message, unchecked):
-    calls = count_calls(model)
-    with pytest.raises(ValueError, match=re.escape(message)):
-        generate(model, prompts, n)
-    assert calls == []
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"temperature": -1}, "temperature=-1: must be 0 (the likeliest token) or above"),
-        ({"top_k": 0}, "top_k=0: must be a whole number of at least 1, or None for all"),
-        ({"top_p": 0}, "top_p=0: must be above 0 and at most 1, which keeps all"),
-        ({"top_p": 1.1}, "top_p=1.1: must be above 0 and at most 1"),
-    ],
-)
-@pytest.mark.parametrize("temperature", [0, 1.0])
-def test_settings_that_mean_nothing_are_refused(model, settings, message, temperature):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        generate(model, [[1]], 5, **{"temperature": temperature, **settings})

@@ -95,7 +95,7 @@ def test_feed_forward_equals_hugging_face():
 
 def test_learned_positions_look_up():
     positions = randomised(LearnedPositions(10, 3))
-    assert torch.equal(positions(slice(2, 5)), positions.weight[2:5])
+    assert torch.equal(positions(torch.tensor([[2, 3, 4]])), positions.weight[None, 2:5])
     rows = torch.tensor([[0, 1], [7, 8]])
     assert torch.equal(positions(rows), positions.weight[rows])
     assert positions.weight.shape == (10, 3)

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from llama_tutorial import GroupedQueryAttention
-from llama_tutorial.gqa import attend, attention_weights, repeat_kv, visible
+from llama_tutorial.gqa import attention_weights, causal_mask, repeat_kv
+from llama_tutorial.model import document_positions
 from llama_tutorial.rope import rope_table, to_half_split
 
 HEADS = [(4, 4), (4, 2), (4, 1), (6, 3), (1, 1)]
@@ -56,15 +57,24 @@ def test_repeating_equals_hugging_faces():
 # The two paths
 
 
+def fused(q, k, v, mask=None):
+    """What the layer does between its projections, for heads that are given."""
+    layer = GroupedQueryAttention(q.shape[1] * 6, q.shape[1], k.shape[1]).to(q.dtype)
+    nn.init.eye_(layer.wo.weight)
+    layer.project_qkv = lambda *_: (q, k, v)
+    y = layer(torch.zeros(*q.shape[:1], q.shape[2], q.shape[1] * 6, dtype=q.dtype), None, mask)
+    return y.detach().unflatten(-1, (-1, 6)).transpose(1, 2)  # (B, H, T, h)
+
+
 @pytest.mark.parametrize(("H", "K"), HEADS)
-@pytest.mark.parametrize(("T", "S"), [(5, 5), (1, 7), (1, 1)])
+@pytest.mark.parametrize("T", [5, 1])
 @pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-def test_both_paths_equal_the_formula_without_a_mask(H, K, T, S, dtype, atol):
-    q, k, v = tensors((2, H, T, 6), (2, K, S, 6), (2, K, S, 6), dtype=dtype)
-    y, weights = attend(q, k, v), attention_weights(q, k)
+def test_both_paths_equal_the_formula_without_a_mask(H, K, T, dtype, atol):
+    q, k, v = tensors((2, H, T, 6), (2, K, T, 6), (2, K, T, 6), dtype=dtype)
+    y, weights = fused(q, k, v), attention_weights(q, k)
     for b in range(2):
         rows = (x[b].double().numpy() for x in (q, k, v))
-        expected, w = oracles.attend(*rows, causal(T, S)[0, 0].numpy())
+        expected, w = oracles.attend(*rows, causal(T, T)[0, 0].numpy())
         np.testing.assert_allclose(y[b], expected, rtol=0, atol=atol)
         np.testing.assert_allclose(weights[b], w, rtol=0, atol=atol)
 
@@ -75,7 +85,7 @@ def test_both_paths_equal_the_formula_with_a_mask(H, K, rows):
     q, k, v = tensors((2, H, 3, 6), (2, K, 7, 6), (2, K, 7, 6))
     mask = torch.rand(rows, 1, 3, 7, generator=torch.Generator().manual_seed(3)) < 0.5
     mask[..., 0] = True  # every query sees something
-    y, weights = attend(q, k, v, mask), attention_weights(q, k, mask)
+    y, weights = fused(q, k, v, mask), attention_weights(q, k, mask)
     for b in range(2):
         sees = mask.expand(2, 1, 3, 7)[b, 0].numpy()
         expected, w = oracles.attend(q[b].numpy(), k[b].numpy(), v[b].numpy(), sees)
@@ -87,7 +97,7 @@ def test_both_paths_equal_the_formula_with_a_mask(H, K, rows):
 def test_the_written_out_weights_give_the_fast_paths_output(H, K):
     q, k, v = tensors((2, H, 5, 6), (2, K, 5, 6), (2, K, 5, 6))
     written_out = attention_weights(q, k) @ repeat_kv(v, H // K)
-    torch.testing.assert_close(attend(q, k, v), written_out, rtol=0, atol=1e-9)
+    torch.testing.assert_close(fused(q, k, v), written_out, rtol=0, atol=1e-9)
 
 
 def test_weights_are_a_distribution_over_the_past():
@@ -109,17 +119,21 @@ def test_the_scale_is_one_over_the_root_of_the_head_width():
 
 def test_a_lone_query_sees_every_key():
     """torch's is_causal with one query would let it see the first key alone."""
-    q, k, v = tensors((1, 2, 1, 4), (1, 2, 9, 4), (1, 2, 9, 4))
+    q, k, v = tensors((1, 2, 1, 6), (1, 2, 9, 6), (1, 2, 9, 6))
+    mask = causal_mask(torch.tensor([[8]]), torch.arange(9)[None])
+    assert mask.all()
     trap = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     torch.testing.assert_close(trap, v[:, :, :1], rtol=0, atol=1e-12)
-    torch.testing.assert_close(attend(q, k, v), attention_weights(q, k) @ v, rtol=0, atol=1e-12)
-    assert (attend(q, k, v) - trap).abs().max() > 0.1
+    y = fused(q, k, v, mask)
+    torch.testing.assert_close(y, attention_weights(q, k, mask) @ v, rtol=0, atol=1e-12)
+    assert (y - trap).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_weights_are_summed_in_float32(dtype):
     q, k = tensors((1, 1, 1, 64), (1, 1, 4096, 64), dtype=dtype)
-    weights = attention_weights(0 * q, k)
+    mask = torch.ones(1, 1, 1, 4096, dtype=torch.bool)
+    weights = attention_weights(0 * q, k, mask)
     assert weights.dtype == dtype
     assert weights.unique().tolist() == [1 / 4096]
 
@@ -212,25 +226,33 @@ def brute_force(starts, T, S, documents=None):
     return mask
 
 
-@pytest.mark.parametrize(("start", "T"), [(0, 5), (3, 1), (0, 1)])
-def test_the_plain_cases_need_no_mask(start, T):
-    assert visible(start, T, start + T) is None
+def numbered(*rows):
+    """Positions that follow each other, from one start a row."""
+    return torch.tensor([[start + i for i in range(n)] for start, n in rows])
 
 
-@pytest.mark.parametrize(("start", "T"), [(3, 4), (1, 2), (6, 2)])
-def test_a_chunk_behind_the_cache_sees_all_of_it_and_its_own_past(start, T):
-    assert torch.equal(visible(start, T, start + T), brute_force([start], T, start + T))
+@pytest.mark.parametrize(("start", "T"), [(0, 5), (0, 1), (3, 1), (3, 4), (1, 2), (6, 2)])
+def test_tokens_after_a_cache_see_all_of_it_and_their_own_past(start, T):
+    mask = causal_mask(numbered((start, T)), numbered((0, start + T)))
+    assert torch.equal(mask, brute_force([start], T, start + T))
 
 
 @pytest.mark.parametrize("T", [1, 3])
 def test_each_row_has_its_own_horizon(T):
     starts = [4, 0, 2]
-    mask = visible(torch.tensor(starts), T, 4 + T)
+    mask = causal_mask(numbered(*((start, T) for start in starts)), numbered((0, 4 + T)))
     assert torch.equal(mask, brute_force(starts, T, 4 + T))
 
 
+def test_without_a_cache_only_distances_count():
+    positions = numbered((5, 4))
+    assert torch.equal(causal_mask(positions, positions), brute_force([0], 4, 4))
+
+
 def test_documents_do_not_see_each_other():
-    documents = [[0, 0, 0, 1, 1, 2], [7, 7, 3, 3, 7, 7], [1, 1, 1, 1, 1, 1]]
-    mask = visible(0, 6, 6, torch.tensor(documents))
-    assert torch.equal(mask, brute_force([0, 0, 0], 6, 6, documents))
+    documents = torch.tensor([[0, 0, 0, 1, 1, 2], [7, 7, 3, 3, 7, 7], [1, 1, 1, 1, 1, 1]])
+    positions = document_positions(documents)
+    assert positions.tolist() == [[0, 1, 2, 0, 1, 0], [0, 1, 0, 1, 0, 1], [0, 1, 2, 3, 4, 5]]
+    mask = causal_mask(positions, positions, documents)
+    assert torch.equal(mask, brute_force([0, 0, 0], 6, 6, documents.tolist()))
     assert not mask[1, 0, 5, 0]  # the second document numbered 7 is another one

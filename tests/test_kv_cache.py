@@ -9,7 +9,6 @@ import small_models
 import torch
 
 from llama_tutorial import KVCache
-from llama_tutorial.kv_cache import LayerCache
 
 CONFIG = small_models.LLAMA.replace(n_kv_heads=2, n_layers=3)
 
@@ -136,7 +135,6 @@ def test_gradients_end_at_the_entries_of_earlier_passes():
     tokens = small_models.random_tokens(model.config, 1, 7)
     cache = double_cache(model)
     first, second = model(tokens[:, :4], cache), model(tokens[:, 4:], cache)
-    assert not any(k.requires_grad for k in cache.k)
     close(torch.cat((first, second), dim=1), model(tokens))
     (first.sum() + second.sum()).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
@@ -148,8 +146,7 @@ def test_gradients_end_at_the_entries_of_earlier_passes():
 def test_slot_is_position():
     cache = KVCache(CONFIG, 2, 6)
     k, v = torch.rand(2, 2, 2, 6), torch.rand(2, 2, 2, 6)
-    layers = cache.layers(3, 2)
-    keys, values = layers[1].update(k, v)
+    keys, values = cache.update(1, torch.tensor([[3, 4]]), 5, k, v)
     assert keys.shape == (2, 2, 5, 6)
     assert torch.equal(keys[:, :, 3:5], k)
     assert torch.equal(cache.v[1][:, :, 3:5], v)
@@ -161,7 +158,7 @@ def test_slot_is_position():
 def test_slot_is_position_in_every_row():
     cache = KVCache(CONFIG, 2, 6)
     k, v = torch.rand(2, 2, 2, 6), torch.rand(2, 2, 2, 6)
-    keys, _ = cache.layers(torch.tensor([4, 1]), 2)[0].update(k, v)
+    keys, _ = cache.update(0, torch.tensor([[4, 5], [1, 2]]), 6, k, v)
     assert keys.shape == (2, 2, 6, 6)
     assert torch.equal(cache.k[0][0, :, 4:6], k[0])
     assert torch.equal(cache.v[0][1, :, 1:3], v[1])
@@ -171,8 +168,8 @@ def test_slot_is_position_in_every_row():
 def test_nothing_is_copied():
     cache = KVCache(CONFIG, 1, 6)
     k = torch.rand(1, 2, 1, 6)
-    for start in (0, torch.tensor([1])):
-        keys, values = cache.layers(start, 1)[2].update(k, k)
+    for position in (0, 1):
+        keys, values = cache.update(2, torch.tensor([[position]]), position + 1, k, k)
         assert keys.data_ptr() == cache.k[2].data_ptr()
         assert values.data_ptr() == cache.v[2].data_ptr()
 
@@ -190,12 +187,6 @@ def test_entries_take_the_given_dtype_and_device():
     assert (cache.k[0].device.type, cache.v[2].device.type) == ("meta", "meta")
     assert cache.length.device.type == "cpu"
     assert cache.length.dtype == torch.int64
-
-
-def test_layers_share_one_start_and_stop():
-    layers = KVCache(CONFIG, 2, 6).layers(torch.tensor([2, 4]), 1)
-    assert len(layers) == 3
-    assert all(isinstance(layer, LayerCache) and layer.stop == 5 for layer in layers)
 
 
 # Refusals
@@ -220,8 +211,10 @@ def test_an_overflow_gives_the_numbers(start):
         "the cache is full: 4 tokens at position 3 need 7 slots, max_seq_len is 6; "
         "make a longer cache, or reset() this one"
     )
+    model, cache = double_model("llama-gqa"), KVCache(CONFIG.replace(n_layers=2), 2, 6)
+    cache.length = torch.tensor([3, 3])
     with pytest.raises(ValueError, match=re.escape(message)):
-        KVCache(CONFIG, 2, 6).layers(start, 4)
+        model(torch.zeros(2, 4, dtype=torch.int64), cache, start)
 
 
 @torch.no_grad()

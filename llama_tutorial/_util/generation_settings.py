@@ -3,8 +3,6 @@
 A setting that means nothing and a prompt that does not fit are refused here, at the door, with the
 value and the rule. And a seed is turned into the numbers that start the random draws, so that the
 same seed gives the same text in PyTorch and in NumPy. This module needs neither.
-
-Read next: :mod:`llama_tutorial.generation` and :mod:`llama_tutorial.numpy_llama`.
 """
 
 from __future__ import annotations

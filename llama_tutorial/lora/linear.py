@@ -30,7 +30,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Float
-from llama_tutorial.linear import Linear, linear
 
 
 class LoRALinear(nn.Module):
@@ -80,7 +79,7 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """Apply the layer to each vector of ``x``."""
-        y = linear(x, self.weight, self.bias)  # (..., F)
+        y = F.linear(x, self.weight, self.bias)  # (..., F)
         if self.merged:
             return y
         x = F.dropout(x, self.dropout, self.training)
@@ -129,9 +128,9 @@ def add_change(
     return total.to(weight.dtype)
 
 
-def plain_linear(weight: Float[Tensor, "F D"], bias: Float[Tensor, " F"] | None) -> Linear:
+def plain_linear(weight: Float[Tensor, "F D"], bias: Float[Tensor, " F"] | None) -> nn.Linear:
     """A layer without adapter around tensors that are there already; nothing is copied."""
-    layer = Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     layer.weight = nn.Parameter(weight.detach())
     layer.bias = None if bias is None else nn.Parameter(bias.detach())
     return layer

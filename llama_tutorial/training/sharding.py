@@ -46,11 +46,7 @@ def shard(
         The whole model without its weights, for `gather`.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import (
-        MixedPrecisionPolicy,
-        fully_shard,
-        register_fsdp_forward_method,
-    )
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     whole = _without_weights(model)
     mesh = init_device_mesh(group_device().type, (n_processes(),))
@@ -64,8 +60,6 @@ def shard(
             layer.forward = torch.compile(layer.forward)
         fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh)  # the rest: embedding, last norm, output head
-    for method in ("hidden_states", "logits"):  # generation calls them by themselves
-        register_fsdp_forward_method(model, method)
     return whole
 
 

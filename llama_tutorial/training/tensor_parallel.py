@@ -23,7 +23,7 @@ import os
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from llama_tutorial._util.progress import progress
 from llama_tutorial.checkpoints import open_checkpoint
@@ -98,9 +98,6 @@ def cut(model: Transformer, mesh: DeviceMesh) -> None:
     )
 
     check_shareable(model.config, mesh.size())
-    for module in model.modules():
-        if isinstance(module, nn.Linear):  # linear.py's kernel knows whole matrices only
-            module.__class__ = nn.Linear
     rows, columns = ColwiseParallel, RowwiseParallel  # named after the transposed matrix
     layer_plan = {f"attention.{name}": rows() for name in ("wq", "wk", "wv")}
     layer_plan |= {f"feed_forward.{name}": rows() for name in ("w1", "w3")}
@@ -109,11 +106,11 @@ def cut(model: Transformer, mesh: DeviceMesh) -> None:
         del layer_plan["feed_forward.w3"]
     for layer in model.layers:
         parallelize_module(layer, mesh, layer_plan)
+        layer.attention.n_kv_heads //= mesh.size()
     if not model.config.tie_embeddings:
         ends = {"tok_embeddings": columns(input_layouts=Replicate())}
         ends["output"] = rows(output_layouts=Replicate())
         parallelize_module(model, mesh, ends)
-    model.n_shares = mesh.size()
 
 
 def _share(tensor: Tensor, wanted: Tensor) -> Tensor | DTensor:
