@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Bool, Float, Int
-from llama_tutorial.rope import apply_rope
+from llama_tutorial.rope import rotate
 
 Stream = Float[Tensor, "B T D"]
 Positions = Int[Tensor, "#B T"]
-Rotation = tuple[Float[Tensor, "*#B T half"], Float[Tensor, "*#B T half"]] | None
+Rotation = tuple[Float[Tensor, "*#B T h"], Float[Tensor, "*#B T h"]] | None
 Mask = Bool[Tensor, "#B 1 T S"] | None
 Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None
 
@@ -73,9 +73,10 @@ class GroupedQueryAttention(nn.Module):
 
         Args:
             x: The normalised residual stream.
-            rotation: RoPE's cosines and sines for the positions of ``x``; None without RoPE.
-            mask: True where a query sees a key, see :func:`causal_mask`. None: plain causal, the
-                keys are those of ``x`` alone.
+            rotation: RoPE's cosines and sines for the positions of ``x``, from
+                :class:`~llama_tutorial.rope.RotaryPositions`; None without RoPE.
+            mask: True where a query sees a key, see :func:`causal_mask`. None for the two that need
+                not be stored: plain causal, and one query that sees every key.
             store: When decoding, :meth:`~llama_tutorial.kv_cache.KVCache.update` of this layer: it
                 takes the keys and values of ``x`` and returns all S that the cache then holds.
         """
@@ -83,8 +84,9 @@ class GroupedQueryAttention(nn.Module):
         if store is not None:
             k, v = store(k, v)  # (B, K, S, h)
         # torch's fused attention never stores the T × S weights. Its is_causal would let a lone
-        # query see key 0 only, the classic trap of cached decoding: that case has a mask.
-        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None, enable_gqa=True)
+        # query see key 0 only, the classic trap of cached decoding.
+        causal = mask is None and x.shape[1] > 1
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=True)
         return self.wo(y.transpose(1, 2).flatten(2))  # (B, T, D)
 
     def project_qkv(
@@ -94,7 +96,7 @@ class GroupedQueryAttention(nn.Module):
         heads = (-1, self.head_dim)  # (B, T, D) becomes (B, H or K, T, h)
         q, k, v = (w(x).unflatten(-1, heads).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
         if rotation is not None:
-            q, k = apply_rope(q, *rotation), apply_rope(k, *rotation)
+            q, k = rotate(q, *rotation), rotate(k, *rotation)
         return q, k, v
 
 

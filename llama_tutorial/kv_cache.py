@@ -83,14 +83,17 @@ class KVCache:
         Args:
             layer: Number of the layer.
             positions: Slots of the new entries.
-            n_keys: How many slots to return, S.
+            n_keys: How many slots to return, S: up to the last new one of any row.
             k: New keys, ``(B, K, T, h)``.
             v: New values, likewise.
         """
-        rows = torch.arange(len(k), device=k.device)[:, None]  # (B, 1)
         for slots, new in ((self.k, k), (self.v, v)):
             if new.requires_grad:
                 slots[layer] = slots[layer].detach().clone()
-            new = new.transpose(1, 2).to(slots[layer].dtype)  # (B, T, K, h), as indexing wants it
-            slots[layer][rows, :, positions] = new
+            if len(positions) == 1:  # the same for all rows
+                slots[layer][:, :, n_keys - new.shape[2] : n_keys] = new
+            else:
+                rows = torch.arange(len(new), device=new.device)[:, None]  # (B, 1)
+                new = new.transpose(1, 2).to(slots[layer].dtype)  # (B, T, K, h)
+                slots[layer][rows, :, positions] = new
         return self.k[layer][:, :, :n_keys], self.v[layer][:, :, :n_keys]  # (B, K, S, h)

@@ -142,12 +142,14 @@ class Transformer(nn.Module):
         (B, T), device = tokens.shape, tokens.device
         start = self._check_call(tokens, cache, start, documents)  # (B or 1, 1), on the CPU
         positions = (start + torch.arange(T, device="cpu")).to(device)  # (B or 1, T)
-        n_keys = T if cache is None else int(start.max()) + T  # in a cache, slot = position
-        keys = positions if cache is None else torch.arange(n_keys, device=device)[None]
         if documents is not None:
-            keys = positions = document_positions(documents)  # (B, T)
-        plain = n_keys == T and documents is None  # torch knows this mask by itself
-        mask = None if plain else causal_mask(positions, keys, documents)  # (B or 1, 1, T, S)
+            positions = document_positions(documents)  # (B, T)
+        n_keys = T if cache is None else int(start.max()) + T
+        lone = T == 1 and len(start) == 1  # one query, which sees every key
+        mask = None
+        if documents is not None or (n_keys > T and not lone):
+            keys = positions if cache is None else torch.arange(n_keys, device=device)[None]
+            mask = causal_mask(positions, keys, documents)  # (B or 1, 1, T, S)
 
         x, rotation = self.tok_embeddings(tokens), None  # (B, T, D)
         if self.config.positions == "learned":
@@ -196,7 +198,7 @@ class Transformer(nn.Module):
                 f"start={end - T} leaves empty slots after the cache's length of "
                 f"{cache.length.tolist()}, and queries would look at them; feed tokens in order"
             )
-        return start
+        return start[:1] if first + T == end else start  # where all rows agree, they share
 
 
 def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
