@@ -158,12 +158,13 @@ def test_requirements_hold_every_extra_of_the_package() -> None:
     assert {name for name in names if f"\n{name}==" not in text} == set()
 
 
-@pytest.mark.parametrize("arguments", [["check", "--output-format=concise"], ["format", "--check"]])
-def test_ruff_is_content(arguments: list[str]) -> None:
-    ruff = Path(sys.executable).with_name("ruff")
-    if not ruff.exists():
-        pytest.skip("ruff is not installed beside this Python")
-    done = subprocess.run(
-        [ruff, *arguments, "."], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+@pytest.mark.parametrize(
+    "command", ["ruff check --output-format=concise", "ruff format --check", "mypy"]
+)
+def test_linters_and_the_type_checker_are_content(command: str) -> None:
+    name, *arguments = command.split()
+    tool = Path(sys.executable).with_name(name)
+    if not tool.exists():
+        pytest.skip(f"{name} is not installed beside this Python")
+    done = subprocess.run([tool, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
