@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import notebook_text
 import notebooks
 import run_notebooks
 import set_url
+import yaml
 from nbclient.exceptions import CellExecutionError
 
 DRAFT = """\
@@ -143,7 +146,7 @@ def test_an_unknown_chapter_lists_those_that_there_are() -> None:
     assert run_notebooks.chosen([]) == notebooks.chapters()
 
 
-def test_the_address_is_carried_into_the_notebooks(
+def test_the_address_is_carried_to_where_it_is_needed(
     notebook: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_notebooks.run(notebook)
@@ -151,12 +154,19 @@ def test_the_address_is_carried_into_the_notebooks(
     config = (notebooks.ROOT / "_config.yml").read_text(encoding="utf-8")
     elsewhere = re.sub(r"^(  url: ).*$", r"\1https://example.org/a/b/", config, flags=re.MULTILINE)
     (notebook.parent / "_config.yml").write_text(elsewhere, encoding="utf-8")
+    for name in set_url.FILES:
+        shutil.copy(notebooks.ROOT / name, notebook.parent)
     monkeypatch.setattr(notebooks, "ROOT", notebook.parent)
     monkeypatch.setattr(notebooks, "BOOK", notebook.parent)
     set_url.main()
     after = notebooks.read(notebook)
     assert '"llama-tutorial[torch,notebooks] @ git+https://example.org/a/b",' in str(after.cells[2])
     assert [cell.get("outputs") for cell in after.cells] == outputs
-    assert "x.ipynb: set-up cell renewed" in capsys.readouterr().out
+    project = tomllib.loads((notebook.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["urls"]["Issues"] == "https://example.org/a/b/issues"
+    citation = yaml.safe_load((notebook.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == "https://example.org/a/b"
+    renewed = re.findall("(.*): renewed", capsys.readouterr().out)
+    assert renewed == ["x.ipynb", "pyproject.toml", "CITATION.cff"]
     set_url.main()
     assert "renewed" not in capsys.readouterr().out
