@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("nbformat")
 pytest.importorskip("nbclient")
 pytest.importorskip("yaml")
+pytest.importorskip("jupytext")
 
 import notebook_text
 import notebooks
@@ -64,6 +65,16 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
+def edit(notebook: Path, old: str, new: str) -> None:
+    """Changes a notebook as its author does, in a draft."""
+    draft = notebook.with_suffix(".md")
+    notebook_text.convert(notebook, draft)
+    text = draft.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    draft.write_text(text.replace(old, new), encoding="utf-8")
+    notebook_text.convert(draft, notebook)
+
+
 def test_a_draft_becomes_cells(notebook: Path) -> None:
     first, second, setup, shown, prose, last = notebooks.read(notebook).cells
     assert first.source.startswith("(ch:x)=\n# Title")
@@ -77,9 +88,34 @@ def test_a_draft_becomes_cells(notebook: Path) -> None:
     assert last.source == "x"
 
 
-def test_a_notebook_becomes_the_draft_that_it_came_from(notebook: Path, tmp_path: Path) -> None:
-    notebook_text.convert(notebook, tmp_path / "again.md")
-    assert (tmp_path / "again.md").read_text(encoding="utf-8") == DRAFT
+@pytest.mark.parametrize("chapter", notebooks.chapters(), ids=lambda path: path.stem)
+def test_a_chapter_survives_the_way_through_a_draft(chapter: Path, tmp_path: Path) -> None:
+    again = Path(shutil.copy(chapter, tmp_path))
+    notebook_text.convert(again, tmp_path / "draft.md")
+    notebook_text.convert(tmp_path / "draft.md", again)
+    assert again.read_bytes() == chapter.read_bytes()
+
+
+def test_another_word_of_prose_is_another_line_of_the_notebook(tmp_path: Path) -> None:
+    chapter = Path(shutil.copy(notebooks.BOOK / "rope.ipynb", tmp_path))
+    before = chapter.read_text(encoding="utf-8").splitlines()
+    edit(chapter, "A GPT learns one vector", "A GPT memorises one vector")
+    after = chapter.read_text(encoding="utf-8").splitlines()
+    assert len(after) == len(before)
+    [(old, new)] = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    assert old.replace("learns", "memorises", 1) == new
+
+
+def test_changed_code_loses_its_outputs_and_moved_code_keeps_them(notebook: Path) -> None:
+    run_notebooks.run(notebook)
+    edit(notebook, "\nx\n```", "\nx, 2\n```")
+    shown, _, changed = notebooks.read(notebook).cells[3:]
+    assert shown.outputs[0].text == "{'a': 1}\n"
+    assert (changed.source, changed.outputs, changed.execution_count) == ("x, 2", [], None)
+    edit(notebook, "Another cell.", "```{code-cell}\n3\n```")
+    new, _, shown = notebooks.read(notebook).cells[1:4]
+    assert (new.source, new.outputs) == ("3", [])
+    assert shown.outputs[0].text == "{'a': 1}\n"
 
 
 def test_two_notebooks_or_two_texts_are_refused(tmp_path: Path) -> None:
