@@ -111,7 +111,7 @@ def measure(folder: Path, naive: bool) -> dict:
             if held[0]:  # it has not ended meanwhile
                 course.append([round(time.perf_counter() - start, 2), *held])
             time.sleep(EVERY)
-        output = process.stdout.read()
+        output, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"loading failed with exit code {process.returncode}")
     anonymous = max(entry[2] for entry in course)

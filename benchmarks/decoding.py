@@ -256,7 +256,7 @@ def numpy_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def course(model: NumpyLlama, n_rounds: int) -> dict[str, list[float]]:
+def course(model: NumpyLlama, n_rounds: int) -> dict[str, Any]:
     """The time of a token by the length of the text, with and without a cache.
 
     In units of a token with the cache in the shortest text.
@@ -329,7 +329,7 @@ def torch_engines(
     from llama_tutorial import generate, load_model, save_model
 
     torch.set_num_threads(int(os.environ[THREADS[0]]))
-    model = load_model(file).eval()
+    model: Any = load_model(file).eval()
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, Path(folder) / "model", "huggingface")
         other = LlamaForCausalLM.from_pretrained(Path(folder) / "model", dtype=torch.float32).eval()

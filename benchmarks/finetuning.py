@@ -29,7 +29,7 @@ from recorded_runs import record
 
 from llama_tutorial import Transformer, load
 from llama_tutorial._util.files import replace_file
-from llama_tutorial.chat import Dialog, encode_dialog
+from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import save_adapter
 from llama_tutorial.finetuning import Example, encode_example, with_context
 from llama_tutorial.finetuning.evaluation import answer, asked_of_tales, exact_match
@@ -37,7 +37,7 @@ from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.lora import add_lora
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import mean_consistency, questions, tales
-from llama_tutorial.tales.dialogs import dialogs
+from llama_tutorial.tales.dialogs import Message, dialogs
 from llama_tutorial.tales.words import GENDER, PLACES, THINGS
 from llama_tutorial.training import IGNORE
 from llama_tutorial.training.loop import TrainConfig, evaluate, train
@@ -134,7 +134,7 @@ def main() -> None:
         measures["tales-chat"] = lambda: measure(*load_small("tales-chat"), arguments.tales)
         measures["templates"] = lambda: templates(*load_small("tales-chat"), arguments.tales)
     for name in arguments.only:
-        measures[name] = lambda name=name: fine_tuned(name, arguments)
+        measures[name] = partial(fine_tuned, name, arguments)
     results = {name: once(arguments.out / f"{name}.json", run) for name, run in measures.items()}
     if arguments.json is not None:
         command = f"python benchmarks/finetuning.py --dialogs {arguments.dialogs}"
@@ -197,10 +197,12 @@ def fine_tuned(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def examples(tokenizer: Any, n: int, split: str, way: Way) -> PackedExamples:
     """``n`` dialogs as ``way`` learns them."""
-    size = {"room": CONTEXT, "length": lambda turn: len(encode_example(turn, tokenizer).ids)}
-    found = [
-        encode_example(dialog, tokenizer) for dialog in dialogs(n, split, FIRST_DIALOG, **size)
-    ]
+
+    def length(dialog: list[Message]) -> int:
+        return len(encode_example(dialog, tokenizer).ids)
+
+    told = dialogs(n, split, FIRST_DIALOG, room=CONTEXT, length=length)
+    found = [encode_example(dialog, tokenizer) for dialog in told]
     if way.labels is not None:
         found = [way.labels(example) for example in found]
     return PackedExamples(found, BATCH_SIZE, CONTEXT, packing=way.packing)

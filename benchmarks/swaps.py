@@ -49,7 +49,7 @@ GPT = ModelConfig(
     bias=True,
     tie_embeddings=True,
 )
-SWAPS = {
+SWAPS: dict[str, dict[str, Any]] = {
     "RMSNorm": {"norm": "rmsnorm"},
     "RoPE": {"positions": "rope"},
     "SwiGLU": {"feed_forward": "swiglu"},
@@ -156,7 +156,7 @@ def tokens(texts: Iterable[str], path: Path, source: str) -> Path:
 def best_lr(sweep: list[dict[str, Any]]) -> float:
     """The rate with the lowest loss over both ends of the chain."""
     total = {lr: sum(r["validation_loss"] for r in sweep if r["lr"] == lr) for lr in LRS}
-    return min(total, key=total.get)
+    return min(total, key=lambda lr: total[lr])
 
 
 def brief(result: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -48,7 +49,9 @@ def main() -> None:
     report("the same, shuffled", [shuffled(text) for text in own], known)
 
 
-def tell(model: Transformer, tokenizer, starts: Sequence[str], temperature: float) -> list[str]:
+def tell(
+    model: Transformer, tokenizer: Any, starts: Sequence[str], temperature: float
+) -> list[str]:
     """Each start with what the model makes of it."""
     texts = []
     for first in range(0, len(starts), BATCH):

@@ -25,9 +25,10 @@ torch nor sentencepiece.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "ModelConfig": "config",
@@ -49,33 +50,40 @@ _HOME = {
 
 __all__ = list(_HOME)
 
-if TYPE_CHECKING:
-    from llama_tutorial.checkpoints import load_model, save_model
-    from llama_tutorial.config import PRESETS, ModelConfig
-    from llama_tutorial.generation import generate, stream
-    from llama_tutorial.gqa import GroupedQueryAttention
-    from llama_tutorial.hub import load
-    from llama_tutorial.kv_cache import KVCache
-    from llama_tutorial.model import Transformer
-    from llama_tutorial.rmsnorm import RMSNorm
-    from llama_tutorial.swiglu import SwiGLU
-    from llama_tutorial.tokenizer import BPETokenizer, Tokenizer, load_tokenizer
+if TYPE_CHECKING:  # for editors and type checkers; "X as X" tells them that X is public
+    from llama_tutorial.checkpoints import load_model as load_model
+    from llama_tutorial.checkpoints import save_model as save_model
+    from llama_tutorial.config import PRESETS as PRESETS
+    from llama_tutorial.config import ModelConfig as ModelConfig
+    from llama_tutorial.generation import generate as generate
+    from llama_tutorial.generation import stream as stream
+    from llama_tutorial.gqa import GroupedQueryAttention as GroupedQueryAttention
+    from llama_tutorial.hub import load as load
+    from llama_tutorial.kv_cache import KVCache as KVCache
+    from llama_tutorial.model import Transformer as Transformer
+    from llama_tutorial.rmsnorm import RMSNorm as RMSNorm
+    from llama_tutorial.swiglu import SwiGLU as SwiGLU
+    from llama_tutorial.tokenizer import BPETokenizer as BPETokenizer
+    from llama_tutorial.tokenizer import Tokenizer as Tokenizer
+    from llama_tutorial.tokenizer import load_tokenizer as load_tokenizer
+else:  # a type checker that saw this would take every name for one of the package's
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "safetensors"):
-            raise
-        raise ImportError(
-            f"llama_tutorial.{name} needs {error.name}: pip install 'llama-tutorial[torch]'"
-        ) from error
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "safetensors"):
+                raise
+            raise ImportError(
+                f"llama_tutorial.{name} needs {error.name}: pip install 'llama-tutorial[torch]'"
+            ) from error
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    """The public names, loaded or not, and the modules that are loaded."""
+    modules = (name for name, value in globals().items() if isinstance(value, ModuleType))
+    return sorted({"__version__", *__all__, *modules})

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 _SWITCHES = {
@@ -65,7 +66,7 @@ class ModelConfig:
     dim: int = 4096
     n_layers: int = 32
     n_heads: int = 32
-    n_kv_heads: int | None = None
+    n_kv_heads: int | Any = None  # None when it is made; a number from then on
     hidden_dim: int = 11008
     vocab_size: int = 32000
     max_seq_len: int = 4096
@@ -264,14 +265,7 @@ def _gpt2(dim: int, n_layers: int, n_heads: int) -> ModelConfig:
     )
 
 
-def _llama_2(dim: int, n_layers: int, n_heads: int, n_kv_heads: int, hidden_dim: int):
-    return ModelConfig(dim, n_layers, n_heads, n_kv_heads, hidden_dim)
-
-
-def _stories(dim, n_layers, n_heads, n_kv_heads, hidden_dim, vocab_size, max_seq_len):
-    sizes = (dim, n_layers, n_heads, n_kv_heads, hidden_dim, vocab_size, max_seq_len)
-    return ModelConfig(*sizes, tie_embeddings=True)
-
+_stories = partial(ModelConfig, tie_embeddings=True)
 
 PRESETS: dict[str, ModelConfig] = _Presets(
     {
@@ -281,10 +275,10 @@ PRESETS: dict[str, ModelConfig] = _Presets(
         "gpt2-large": _gpt2(1280, 36, 20),
         "gpt2-xl": _gpt2(1600, 48, 25),
         # Llama 2: dim, layers, heads, key-value heads, hidden. The -chat weights share them.
-        "llama-2-7b": _llama_2(4096, 32, 32, 32, 11008),
-        "llama-2-13b": _llama_2(5120, 40, 40, 40, 13824),
-        "llama-2-34b": _llama_2(8192, 48, 64, 8, 22016),
-        "llama-2-70b": _llama_2(8192, 80, 64, 8, 28672),
+        "llama-2-7b": ModelConfig(4096, 32, 32, 32, 11008),
+        "llama-2-13b": ModelConfig(5120, 40, 40, 40, 13824),
+        "llama-2-34b": ModelConfig(8192, 48, 64, 8, 22016),
+        "llama-2-70b": ModelConfig(8192, 80, 64, 8, 28672),
         # Karpathy's tinyllamas: the same, then vocabulary and context; tied
         "stories260K": _stories(64, 5, 8, 4, 172, 512, 512),
         "stories15M": _stories(288, 6, 6, 6, 768, 32000, 256),

@@ -1,4 +1,4 @@
-"""What the tools and the tests know of notebooks: their environment, set-up cell and text form.
+"""What the tools and the tests know of notebooks: their environment, set-up cell and form.
 
 The set-up cell is one text, here; the repository's address in it comes from ``_config.yml``, the
 one place where people edit it.
@@ -6,8 +6,6 @@ one place where people edit it.
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import nbformat
@@ -112,44 +110,3 @@ def with_setup_cell(notebook: NotebookNode) -> None:
     cell = notebook.cells[places[0]]
     cell.source = setup_cell()
     cell.metadata["tags"] = [SETUP_TAG]
-
-
-def to_text(notebook: NotebookNode) -> str:
-    """A notebook as MyST Markdown to write in, without outputs and without the set-up cell."""
-    parts: list[str] = []
-    for cell in notebook.cells:
-        if is_setup_cell(cell):
-            continue
-        if cell.cell_type == "markdown":
-            between = "+++\n\n" if parts and not parts[-1].endswith("```\n") else ""
-            parts.append(f"{between}{cell.source}\n")
-        else:
-            parts.append(f"```{{code-cell}}\n{_options(cell.metadata)}{cell.source}\n```\n")
-    return "\n".join(parts)
-
-
-def _options(metadata: NotebookNode) -> str:
-    plain = json.loads(json.dumps(metadata))  # YAML knows dicts, not nbformat's kind of them
-    kept = {key: value for key, value in plain.items() if key in ("tags", "mystnb")}
-    return f"---\n{yaml.safe_dump(kept, allow_unicode=True, width=90)}---\n" if kept else ""
-
-
-_CODE = re.compile(r"^```\{code-cell\}[^\n]*\n(.*?)^```[ \t]*$\n?", re.DOTALL | re.MULTILINE)
-_HEAD = re.compile(r"\A---\n(.*?)^---\n", re.DOTALL | re.MULTILINE)
-_BREAK = re.compile(r"^\+\+\+[ \t]*$\n?", re.MULTILINE)
-
-
-def from_text(text: str) -> NotebookNode:
-    """A notebook, not yet run, from the MyST Markdown that :func:`to_text` writes."""
-    cells: list[NotebookNode] = []
-    # split() puts the insides of the code cells between the pieces of prose.
-    for number, piece in enumerate(_CODE.split(text)):
-        if number % 2:
-            head = _HEAD.match(piece)
-            metadata = yaml.safe_load(head[1]) if head else {}
-            source = piece[head.end() :] if head else piece
-            cells.append(nbformat.v4.new_code_cell(source.strip("\n"), metadata=metadata))
-        else:
-            prose = (part.strip("\n") for part in _BREAK.split(piece))
-            cells += [nbformat.v4.new_markdown_cell(part) for part in prose if part.strip()]
-    return nbformat.v4.new_notebook(cells=cells)

@@ -1,23 +1,35 @@
-"""Carries the repository's address from ``_config.yml`` into the set-up cell of every notebook.
+"""Carries the repository's address from ``_config.yml`` to where it is needed.
 
     python scripts/set_url.py
 
-Outputs stay: the cell prints nothing, whatever the address.
+That is the set-up cell of every notebook, the package's metadata and the citation file. Outputs of
+notebooks stay: the cell prints nothing, whatever the address.
 """
 
 from __future__ import annotations
 
+import re
+
 import notebooks
+
+# In each of them, the line that says what the address has been so far.
+ADDRESS = re.compile(r'^(?:Repository = "|repository-code: )([^"\n]+)', re.MULTILINE)
+FILES = ("pyproject.toml", "CITATION.cff")
 
 
 def main() -> None:
-    """Rewrites the notebooks whose set-up cell differs."""
-    for path in notebooks.chapters():
+    """Rewrites the files that have another address."""
+    url = notebooks.repository_url()
+    for path in [*notebooks.chapters(), *(notebooks.ROOT / name for name in FILES)]:
         before = path.read_text(encoding="utf-8")
-        notebooks.write(notebooks.read(path), path)
+        if path.suffix == ".ipynb":
+            notebooks.write(notebooks.read(path), path)
+        else:
+            [address] = ADDRESS.findall(before)
+            path.write_text(before.replace(address, url), encoding="utf-8")
         if path.read_text(encoding="utf-8") != before:
-            print(f"{path.name}: set-up cell renewed")
-    print(f"The notebooks install from {notebooks.repository_url()}")
+            print(f"{path.name}: renewed")
+    print(f"The notebooks install from {url}")
 
 
 if __name__ == "__main__":

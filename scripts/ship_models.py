@@ -12,6 +12,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -63,11 +64,11 @@ def ship_chat(runs: Path) -> None:
     save_model(model, SHIPPED["tales-chat"].llama2c, "llama2c-int8")
 
 
-def thinned(metrics: list[Path]) -> list[dict[str, float | str]]:
+def thinned(metrics: list[Path]) -> list[dict[str, Any]]:
     """The mean loss of every :data:`EVERY` steps, and the validation loss where there is one."""
     texts = [path.read_text(encoding="utf-8") for path in metrics]
     lines = [json.loads(line) for text in texts for line in text.splitlines()]
-    rows: list[dict[str, float | str]] = []
+    rows: list[dict[str, Any]] = []
     tokens = 0
     for first in range(0, len(lines), EVERY):
         part = lines[first : first + EVERY]
@@ -84,7 +85,7 @@ def thinned(metrics: list[Path]) -> list[dict[str, float | str]]:
     return rows
 
 
-def write_table(rows: list[dict[str, float | str]], path: Path) -> None:
+def write_table(rows: list[dict[str, Any]], path: Path) -> None:
     """As CSV."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
@@ -92,7 +93,7 @@ def write_table(rows: list[dict[str, float | str]], path: Path) -> None:
         writer.writerows(rows)
 
 
-def draw(rows: list[dict[str, float | str]], name: str, path: Path) -> None:
+def draw(rows: list[dict[str, Any]], name: str, path: Path) -> None:
     """The loss over the tokens that were seen."""
     style.use()
     fig, ax = plt.subplots()

@@ -6,7 +6,9 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,10 @@ pytest.importorskip("nbformat")
 pytest.importorskip("yaml")
 
 import api_page
+import set_url
 import yaml
+
+import llama_tutorial
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,6 +111,10 @@ def _committed() -> list[Path]:
     return [ROOT / name for name in names.splitlines() if (ROOT / name).is_file()]
 
 
+def _project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -116,9 +125,17 @@ def _text(path: Path) -> str:
 def test_the_repositorys_address_is_edited_in_one_place() -> None:
     url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
     places = {path.relative_to(ROOT).as_posix() for path in _committed() if url in _text(path)}
-    assert {place for place in places if not re.fullmatch(r"book/\w+\.ipynb", place)} == {
-        "_config.yml"
-    }
+    written = {place for place in places if re.fullmatch(r"book/\w+\.ipynb", place)}
+    assert places - written == {"_config.yml", *set_url.FILES}, "run: python scripts/set_url.py"
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = _project()["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    released = next(heading for heading in changes if heading != "Unreleased")
+    assert llama_tutorial.__version__ == version == citation["version"]
+    assert released == f"{version}, {citation['date-released']}"
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:
@@ -153,8 +170,7 @@ def test_requirements_are_exact_and_know_the_package() -> None:
 
 
 def test_requirements_hold_every_extra_of_the_package() -> None:
-    tomllib = pytest.importorskip("tomllib")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = _project()
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     wanted = [line for group in groups for line in group]
     names = {re.match(r"[\w-]+", line)[0].lower().replace("_", "-") for line in wanted}
@@ -162,12 +178,13 @@ def test_requirements_hold_every_extra_of_the_package() -> None:
     assert {name for name in names if f"\n{name}==" not in text} == set()
 
 
-@pytest.mark.parametrize("arguments", [["check", "--output-format=concise"], ["format", "--check"]])
-def test_ruff_is_content(arguments: list[str]) -> None:
-    ruff = Path(sys.executable).with_name("ruff")
-    if not ruff.exists():
-        pytest.skip("ruff is not installed beside this Python")
-    done = subprocess.run(
-        [ruff, *arguments, "."], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+@pytest.mark.parametrize(
+    "command", ["ruff check --output-format=concise", "ruff format --check", "mypy"]
+)
+def test_linters_and_the_type_checker_are_content(command: str) -> None:
+    name, *arguments = command.split()
+    tool = Path(sys.executable).with_name(name)
+    if not tool.exists():
+        pytest.skip(f"{name} is not installed beside this Python")
+    done = subprocess.run([tool, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

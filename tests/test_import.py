@@ -210,9 +210,9 @@ def test_every_public_name_is_there(name):
         assert getattr(home, name) is value
 
 
-def test_dir_lists_names_before_they_are_loaded():
+def test_dir_lists_the_public_names_before_they_are_loaded_and_nothing_else():
     out = run_without((), "import llama_tutorial; print(*dir(llama_tutorial))")
-    assert set(llama_tutorial.__all__) <= set(out.split())
+    assert set(out.split()) == {*llama_tutorial.__all__, "__version__"}
 
 
 def test_the_public_names_are_the_designs():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,13 @@ import pytest
 pytest.importorskip("nbformat")
 pytest.importorskip("nbclient")
 pytest.importorskip("yaml")
+pytest.importorskip("jupytext")
 
 import notebook_text
 import notebooks
 import run_notebooks
 import set_url
+import yaml
 from nbclient.exceptions import CellExecutionError
 
 DRAFT = """\
@@ -61,6 +65,16 @@ def notebook(tmp_path: Path) -> Path:
     return path
 
 
+def edit(notebook: Path, old: str, new: str) -> None:
+    """Changes a notebook as its author does, in a draft."""
+    draft = notebook.with_suffix(".md")
+    notebook_text.convert(notebook, draft)
+    text = draft.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    draft.write_text(text.replace(old, new), encoding="utf-8")
+    notebook_text.convert(draft, notebook)
+
+
 def test_a_draft_becomes_cells(notebook: Path) -> None:
     first, second, setup, shown, prose, last = notebooks.read(notebook).cells
     assert first.source.startswith("(ch:x)=\n# Title")
@@ -74,9 +88,34 @@ def test_a_draft_becomes_cells(notebook: Path) -> None:
     assert last.source == "x"
 
 
-def test_a_notebook_becomes_the_draft_that_it_came_from(notebook: Path, tmp_path: Path) -> None:
-    notebook_text.convert(notebook, tmp_path / "again.md")
-    assert (tmp_path / "again.md").read_text(encoding="utf-8") == DRAFT
+@pytest.mark.parametrize("chapter", notebooks.chapters(), ids=lambda path: path.stem)
+def test_a_chapter_survives_the_way_through_a_draft(chapter: Path, tmp_path: Path) -> None:
+    again = Path(shutil.copy(chapter, tmp_path))
+    notebook_text.convert(again, tmp_path / "draft.md")
+    notebook_text.convert(tmp_path / "draft.md", again)
+    assert again.read_bytes() == chapter.read_bytes()
+
+
+def test_another_word_of_prose_is_another_line_of_the_notebook(tmp_path: Path) -> None:
+    chapter = Path(shutil.copy(notebooks.BOOK / "rope.ipynb", tmp_path))
+    before = chapter.read_text(encoding="utf-8").splitlines()
+    edit(chapter, "A GPT learns one vector", "A GPT memorises one vector")
+    after = chapter.read_text(encoding="utf-8").splitlines()
+    assert len(after) == len(before)
+    [(old, new)] = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    assert old.replace("learns", "memorises", 1) == new
+
+
+def test_changed_code_loses_its_outputs_and_moved_code_keeps_them(notebook: Path) -> None:
+    run_notebooks.run(notebook)
+    edit(notebook, "\nx\n```", "\nx, 2\n```")
+    shown, _, changed = notebooks.read(notebook).cells[3:]
+    assert shown.outputs[0].text == "{'a': 1}\n"
+    assert (changed.source, changed.outputs, changed.execution_count) == ("x, 2", [], None)
+    edit(notebook, "Another cell.", "```{code-cell}\n3\n```")
+    new, _, shown = notebooks.read(notebook).cells[1:4]
+    assert (new.source, new.outputs) == ("3", [])
+    assert shown.outputs[0].text == "{'a': 1}\n"
 
 
 def test_two_notebooks_or_two_texts_are_refused(tmp_path: Path) -> None:
@@ -143,7 +182,7 @@ def test_an_unknown_chapter_lists_those_that_there_are() -> None:
     assert run_notebooks.chosen([]) == notebooks.chapters()
 
 
-def test_the_address_is_carried_into_the_notebooks(
+def test_the_address_is_carried_to_where_it_is_needed(
     notebook: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_notebooks.run(notebook)
@@ -151,12 +190,19 @@ def test_the_address_is_carried_into_the_notebooks(
     config = (notebooks.ROOT / "_config.yml").read_text(encoding="utf-8")
     elsewhere = re.sub(r"^(  url: ).*$", r"\1https://example.org/a/b/", config, flags=re.MULTILINE)
     (notebook.parent / "_config.yml").write_text(elsewhere, encoding="utf-8")
+    for name in set_url.FILES:
+        shutil.copy(notebooks.ROOT / name, notebook.parent)
     monkeypatch.setattr(notebooks, "ROOT", notebook.parent)
     monkeypatch.setattr(notebooks, "BOOK", notebook.parent)
     set_url.main()
     after = notebooks.read(notebook)
     assert '"llama-tutorial[torch,notebooks] @ git+https://example.org/a/b",' in str(after.cells[2])
     assert [cell.get("outputs") for cell in after.cells] == outputs
-    assert "x.ipynb: set-up cell renewed" in capsys.readouterr().out
+    project = tomllib.loads((notebook.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["urls"]["Issues"] == "https://example.org/a/b/issues"
+    citation = yaml.safe_load((notebook.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == "https://example.org/a/b"
+    renewed = re.findall("(.*): renewed", capsys.readouterr().out)
+    assert renewed == ["x.ipynb", "pyproject.toml", "CITATION.cff"]
     set_url.main()
     assert "renewed" not in capsys.readouterr().out
