@@ -13,6 +13,7 @@ one by one.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -27,6 +28,36 @@ from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer
 from llama_tutorial.sampling import draw, next_probabilities
+
+
+@overload
+def generate(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    *,
+    temperature: float | int = 0.6,
+    top_k: int | None = None,
+    top_p: float | int = 0.9,
+    seed: int | None = None,
+    stop_ids: Collection[int] = (),
+    logprobs: Literal[False] = False,
+) -> list[list[int]]: ...
+
+
+@overload
+def generate(
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    *,
+    temperature: float | int = 0.6,
+    top_k: int | None = None,
+    top_p: float | int = 0.9,
+    seed: int | None = None,
+    stop_ids: Collection[int] = (),
+    logprobs: Literal[True],
+) -> tuple[list[list[int]], list[list[float]]]: ...
 
 
 def generate(
@@ -142,9 +173,15 @@ def _decode(
     longest = int(lengths.max())
     padded = [[*prompt[start:], *[0] * (longest - len(prompt) + start)] for prompt in prompts]
     if cache is None:
-        like = {"dtype": weight.dtype, "device": weight.device}
-        heads = model.layers[0].attention.n_kv_heads
-        cache = KVCache(model.config, B, longest + max_new_tokens, n_kv_heads=heads, **like)
+        layer: Any = model.layers[0]  # whose heads are fewer where processes share the model
+        cache = KVCache(
+            model.config,
+            B,
+            longest + max_new_tokens,
+            dtype=weight.dtype,
+            device=weight.device,
+            n_kv_heads=layer.attention.n_kv_heads,
+        )
     generators = [torch.Generator().manual_seed(number) for number in row_seeds(prompts, seed)]
 
     # Prefill: all prompts in one pass, and of each the last token's logits alone.

@@ -78,10 +78,11 @@ class Transformer(nn.Module):
             self.rope = RotaryPositions(config.head_dim, config.max_seq_len, config.rope_theta)
         self.layers = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.norm = make_norm(config)
-        if config.tie_embeddings:
-            self.output = TiedOutput(self.tok_embeddings)
-        else:
-            self.output = nn.Linear(config.dim, config.vocab_size, bias=False)
+        self.output: nn.Module = (
+            TiedOutput(self.tok_embeddings)
+            if config.tie_embeddings
+            else nn.Linear(config.dim, config.vocab_size, bias=False)
+        )
         self.reset_parameters()
         self.register_load_state_dict_post_hook(_rebuild_rope)
 
@@ -166,7 +167,9 @@ class Transformer(nn.Module):
         logits = self.output(self.norm(x))  # (B, T or 1, V)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
-    def _check_call(self, tokens, cache, start, documents) -> Int[Tensor, "#B 1"]:
+    def _check_call(
+        self, tokens: Tensor, cache: KVCache | None, start: Any, documents: Tensor | None
+    ) -> Int[Tensor, "#B 1"]:
         """Where each row starts, once the call is known to make sense.
 
         On the CPU, where positions can be read without waiting for a GPU.

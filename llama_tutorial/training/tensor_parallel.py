@@ -20,7 +20,7 @@ Read next: :mod:`llama_tutorial.generation`, which works as it does on one GPU.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -93,23 +93,29 @@ def cut(model: Transformer, mesh: DeviceMesh) -> None:
     from torch.distributed.tensor import Replicate
     from torch.distributed.tensor.parallel import (
         ColwiseParallel,
+        ParallelStyle,
         RowwiseParallel,
         parallelize_module,
     )
 
     check_shareable(model.config, mesh.size())
     rows, columns = ColwiseParallel, RowwiseParallel  # named after the transposed matrix
+    layer_plan: dict[str, ParallelStyle]
     layer_plan = {f"attention.{name}": rows() for name in ("wq", "wk", "wv")}
     layer_plan |= {f"feed_forward.{name}": rows() for name in ("w1", "w3")}
     layer_plan |= {"attention.wo": columns(), "feed_forward.w2": columns()}
     if model.config.feed_forward == "gelu":
         del layer_plan["feed_forward.w3"]
+    layer: Any
     for layer in model.layers:
         parallelize_module(layer, mesh, layer_plan)
         layer.attention.n_kv_heads //= mesh.size()
     if not model.config.tie_embeddings:
-        ends = {"tok_embeddings": columns(input_layouts=Replicate())}
-        ends["output"] = rows(output_layouts=Replicate())
+        ends: dict[str, ParallelStyle]
+        ends = {
+            "tok_embeddings": columns(input_layouts=Replicate()),
+            "output": rows(output_layouts=Replicate()),
+        }
         parallelize_module(model, mesh, ends)
 
 
