@@ -161,7 +161,7 @@ class Transformer(nn.Module):
             store = cache and partial(cache.update, layer, positions, n_keys)
             x = block(x, rotation, mask, store)
         if cache is not None:
-            cache.length = start.expand(B, 1)[:, 0] + T
+            cache.length = start[:, 0].expand(B) + T
         if logits_at is not None:
             x = x[torch.arange(B), logits_at][:, None]  # (B, 1, D)
         logits = self.output(self.norm(x))  # (B, T or 1, V)
@@ -183,25 +183,19 @@ class Transformer(nn.Module):
             raise ValueError(f"{B} rows of tokens, but the cache has {cache.batch_size}")
         if isinstance(start, Tensor) and start.shape != (B,):
             raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
-        if start is None:
-            start = 0 if cache is None else cache.length
-        start = torch.as_tensor(start, device="cpu").reshape(-1, 1)  # (B or 1, 1)
+        filled = torch.zeros(1, dtype=torch.int64, device="cpu") if cache is None else cache.length
+        start = filled if start is None else torch.as_tensor(start, device="cpu").reshape(-1)
         first, end = int(start.min()), int(start.max()) + T
         if first < 0 or end > context:
             at = f"{T} tokens at position {first if first < 0 else end - T}"
             raise ValueError(f"{at} do not fit into the context of {context}; shorten the input")
         if cache is not None and end > cache.max_seq_len:
-            need = f"{T} tokens at position {end - T} need {end} slots"
-            raise ValueError(
-                f"the cache is full: {need}, max_seq_len is {cache.max_seq_len}; "
-                "make a longer cache, or reset() this one"
-            )
-        if cache is not None and bool((start > cache.length[:, None]).any()):
-            raise ValueError(
-                f"start={end - T} leaves empty slots after the cache's length of "
-                f"{cache.length.tolist()}, and queries would look at them; feed tokens in order"
-            )
-        return start[:1] if first + T == end else start  # where all rows agree, they share
+            need = f"{T} tokens at position {end - T} need {end} slots, max_seq_len is"
+            raise ValueError(f"the cache is full: {need} {cache.max_seq_len}; make a longer one")
+        if cache is not None and bool((start > filled).any()):
+            after = f"after the cache's length of {filled.tolist()}"
+            raise ValueError(f"start={end - T} leaves empty slots {after}; feed tokens in order")
+        return (start[:1] if first + T == end else start)[:, None]  # one where all rows agree
 
 
 def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:

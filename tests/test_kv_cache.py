@@ -208,8 +208,7 @@ def test_sizes_out_of_range_are_refused(arguments, message):
 @pytest.mark.parametrize("start", [3, torch.tensor([1, 3])])
 def test_an_overflow_gives_the_numbers(start):
     message = (
-        "the cache is full: 4 tokens at position 3 need 7 slots, max_seq_len is 6; "
-        "make a longer cache, or reset() this one"
+        "the cache is full: 4 tokens at position 3 need 7 slots, max_seq_len is 6; make a longer"
     )
     model, cache = double_model("llama-gqa"), KVCache(CONFIG.replace(n_layers=2), 2, 6)
     cache.length = torch.tensor([3, 3])

@@ -51,7 +51,7 @@ def fast_linear(model: nn.Module) -> nn.Module:
         children: list[tuple[str, Any]] = list(module.named_children())
         for name, layer in children:
             if type(layer) in kinds and layer.weight.numel() >= SMALLEST:
-                fast = nn.Module.__new__(kinds[type(layer)])
+                fast: nn.Module = nn.Module.__new__(kinds[type(layer)])
                 fast.__dict__.update(layer.__dict__)  # the same parameters
                 setattr(module, name, fast)
     return model
