@@ -18,9 +18,8 @@ so), :mod:`.discourse` (what a pronoun means), :mod:`.patterns` (how things are 
 
 from __future__ import annotations
 
-from llama_tutorial.tales.consistency import Consistency, consistency, mean_consistency
 from llama_tutorial.tales.questions import NOT_SAID, Question, questions
-from llama_tutorial.tales.reading import Claim
+from llama_tutorial.tales.reading import Claim, Consistency, consistency, mean_consistency
 from llama_tutorial.tales.tale import SPLITS, Facts, Tale, combinations, held_out, tales, tell
 from llama_tutorial.tales.world import Being, Event
 

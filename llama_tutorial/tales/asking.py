@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from llama_tutorial.tales.describing import POSSESSIVE, article
+from llama_tutorial.tales.wording import POSSESSIVE, article
 from llama_tutorial.tales.tale import Facts
 from llama_tutorial.tales.words import PLACES
 

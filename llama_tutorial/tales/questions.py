@@ -12,7 +12,7 @@ from random import Random
 from typing import NamedTuple
 
 from llama_tutorial.tales.asking import ASKERS, NOT_SAID, name_of
-from llama_tutorial.tales.describing import article
+from llama_tutorial.tales.wording import article
 from llama_tutorial.tales.tale import Facts, Tale
 from llama_tutorial.tales.words import BOYS, GIRLS, PLACES, THINGS
 
