@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from random import Random
 
-from llama_tutorial.tales.asking import name_of
+from llama_tutorial.tales.wording import the
 from llama_tutorial.tales.questions import NOT_SAID, Question, questions
 from llama_tutorial.tales.tale import Tale, tales
 from llama_tutorial.tales.words import THINGS
@@ -113,7 +113,7 @@ def request(tale: Tale, random: Random | None = None) -> str:
     own = [question.text for question in questions(tale) if question.kind == "tell"]
     if own and random.random() < 0.8:
         return own[0]
-    return random.choice(ANY_TALE).format(A=name_of(next(iter(tale.facts.beings))))
+    return random.choice(ANY_TALE).format(A=the(next(iter(tale.facts.beings))))
 
 
 def _given(tale: Tale, question: str) -> str:
