@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Iterator
 from random import Random
 
-from llama_tutorial.tales.wording import the
 from llama_tutorial.tales.questions import NOT_SAID, Question, questions
 from llama_tutorial.tales.tale import Tale, tales
+from llama_tutorial.tales.wording import the
 from llama_tutorial.tales.words import THINGS
 
 Message = dict[str, str]

@@ -40,7 +40,7 @@ class EventKind(NamedTuple):
     makes: tuple[Rule, ...]
     speaker: str  # role; empty for what is told and not said
     hearer: str
-    roles: frozenset[str]  # those that its rules speak of
+    roles: frozenset[str]  # those that its rules speak of, but for spots, which may stay unknown
     patterns: list[Pattern]
 
 
@@ -49,7 +49,8 @@ class Pattern(NamedTuple):
 
     event: EventKind
     text: str
-    roles: frozenset[str]
+    roles: frozenset[str]  # those that its words name
+    inferred: frozenset[str]  # those of the event that its words leave out
     guards: tuple[tuple[str, str, str], ...]  # role, ":" or "=", trait or noun
     tone: str
     variants: tuple[Parts, ...]
@@ -107,9 +108,9 @@ def parse_events(rows: Iterable[str]) -> dict[str, EventKind]:
 
 
 def _roles(rules: tuple[Rule, ...]) -> frozenset[str]:
-    """Every role letter in some rules."""
-    words = [word for rule in rules for word in (*rule.left.split(","), rule.right.split(".")[0])]
-    return frozenset(word for word in words if len(word) == 1 and word.isalpha())
+    """Every role letter in some rules, but for spots."""
+    words = {word for rule in rules for word in (*rule.left.split(","), rule.right.split(".")[0])}
+    return frozenset(words & set("ABCDEGxyzpqrw"))
 
 
 def _pattern(event: EventKind, row: str) -> Pattern:
@@ -125,7 +126,8 @@ def _pattern(event: EventKind, row: str) -> Pattern:
     variants = spell_out(rest)
     roles = {slot.role for variant in variants for slot in variant if isinstance(slot, Slot)}
     roles |= {role for role, relation, _ in guards if relation == "="} | {*event.speaker}
-    return Pattern(event, row, frozenset(roles), tuple(guards), tone, variants)
+    inferred = event.roles - roles
+    return Pattern(event, row, frozenset(roles), inferred, tuple(guards), tone, variants)
 
 
 @cache

@@ -20,25 +20,19 @@ class Choice(NamedTuple):
     share: float
     options: tuple[str, ...]
 
-    def draw(self, story: Story) -> str:
-        """One of the options."""
-        if self.share:
-            return self.options[0 if story.chance(self.share) else 1]
-        return story.pick(self.options) if len(self.options) > 1 else self.options[0]
-
 
 class Draw(NamedTuple):
     """A step that draws somebody or something: ``A = someone``."""
 
     names: tuple[str, ...]
-    what: Choice
+    what: str | Choice
 
 
 class Tell(NamedTuple):
     """A step that tells an event, or a piece: ``oneday, meet A B``."""
 
-    kind: Choice
-    opener: Choice
+    kind: str | Choice
+    opener: str | Choice
     roles: tuple[tuple[str, str], ...]  # role letter, and the name of what has it
     optional: bool
 
@@ -55,15 +49,16 @@ Step = Draw | Tell | If
 
 
 @cache
-def plots() -> dict[str, list[Step]]:
-    """The steps of every plot, by its name."""
-    return _parsed("= ")
-
-
-@cache
-def pieces() -> dict[str, list[Step]]:
-    """The steps of what several plots share."""
-    return _parsed("- ")
+def plots(mark: str = "=") -> dict[str, list[Step]]:
+    """The steps of every plot by its name; with "-", of the pieces that plots share."""
+    found: dict[str, list[Step]] = {}
+    rows = lines("plots")[::-1]
+    while rows:
+        head = rows.pop()
+        steps = _steps(rows, "")
+        if head[0] == mark:
+            found[head[2:].split(":")[0]] = steps
+    return found
 
 
 def tell_plot(name: str, story: Story) -> None:
@@ -73,20 +68,6 @@ def tell_plot(name: str, story: Story) -> None:
         LookupError: No pattern suits one of its events: another attempt may succeed.
     """
     _run(plots()[name], story, {})
-
-
-# -- reading the table ------------------------------------------------------------------------------
-
-
-def _parsed(mark: str) -> dict[str, list[Step]]:
-    found: dict[str, list[Step]] = {}
-    rows = lines("plots")[::-1]
-    while rows:
-        head = rows.pop()
-        steps = _steps(rows, "")
-        if head.startswith(mark):
-            found[head[2:].split(":")[0]] = steps
-    return found
 
 
 def _steps(rows: list[str], indent: str) -> list[Step]:
@@ -99,10 +80,8 @@ def _steps(rows: list[str], indent: str) -> list[Step]:
             steps.append(If(tuple(test.split() for test in tests.split(" and ")), [], []))
             steps[-1].then.extend([_step(then)] if then else _steps(rows, indent + "    "))
         elif row.startswith("else:"):
-            otherwise = row[5:]
-            steps[-1].otherwise.extend(
-                [_step(otherwise)] if otherwise else _steps(rows, indent + "    ")
-            )
+            otherwise = [_step(row[5:])] if row[5:] else _steps(rows, indent + "    ")
+            steps[-1].otherwise.extend(otherwise)
         else:
             steps.append(_step(row))
     return steps
@@ -119,13 +98,12 @@ def _step(row: str) -> Draw | Tell:
     return Tell(_choice(kind), _choice(opener.rstrip(",")), pairs, optional)
 
 
-def _choice(text: str) -> Choice:
-    share, options = _CHOICE.fullmatch(text).groups()
-    options = tuple(option.strip() for option in options.split("|"))
-    return Choice(float(share or 0), (*options, "") if share and len(options) == 1 else options)
-
-
-# -- telling ----------------------------------------------------------------------------------------
+def _choice(text: str) -> str | Choice:
+    share, text = _CHOICE.fullmatch(text).groups()
+    options = tuple(option.strip() for option in text.split("|"))
+    if share:
+        return Choice(float(share), (*options, ""))
+    return Choice(0, options) if len(options) > 1 else options[0]
 
 
 def _run(steps: list[Step], story: Story, names: dict[str, Any]) -> None:
@@ -140,11 +118,12 @@ def _run(steps: list[Step], story: Story, names: dict[str, Any]) -> None:
 
 
 def _tell(step: Tell, story: Story, names: dict[str, Any]) -> None:
-    kind, opener = step.kind.draw(story), step.opener.draw(story)
+    kind = _word(step.kind, story)
+    opener = _word(step.opener, story)
     kind, opener = names.get(kind, kind), names.get(opener, opener)
     roles = {role: names[name] for role, name in step.roles}
-    if kind in pieces():
-        _run(pieces()[kind], story, {"link": opener, **roles})
+    if kind in plots("-"):
+        _run(plots("-")[kind], story, {"link": opener, **roles})
         return
     try:
         story(kind, opener, **roles)
@@ -153,9 +132,18 @@ def _tell(step: Tell, story: Story, names: dict[str, Any]) -> None:
             raise
 
 
+def _word(choice: str | Choice, story: Story) -> str:
+    """One of the options, if there is a choice."""
+    if isinstance(choice, str):
+        return choice
+    if choice.share:
+        return choice.options[0 if story.chance(choice.share) else 1]
+    return story.pick(choice.options)
+
+
 def _drawn(step: Draw, story: Story, names: dict[str, Any]) -> list[Any]:
     """What the step draws, one for each of its names."""
-    first, *rest = [names.get(word, word) for word in step.what.draw(story).split()]
+    first, *rest = [names.get(word, word) for word in _word(step.what, story).split()]
     if first in _DRAWS:
         return [getattr(story, first)(*rest)]
     if first == "skill":

@@ -48,9 +48,17 @@ class Rule(NamedTuple):
 
 
 @cache
-def wordings() -> dict[str, list[str]]:
-    """How each kind of question is asked."""
-    return {kind: [row for row in rows if row[0] != ">"] for kind, rows in _table().items()}
+def question_kinds() -> dict[str, tuple[list[str], list[Rule]]]:
+    """The wordings of each kind of question, and what answers it."""
+    kinds: dict[str, tuple[list[str], list[Rule]]] = {}
+    for row in lines("questions"):
+        if row.startswith("= "):
+            wordings, rules = kinds[row[2:]] = [], []
+        elif row.startswith("> "):
+            rules.append(_rule(row, wordings[0]))
+        else:
+            wordings.append(row)
+    return kinds
 
 
 def questions(tale: Tale) -> list[Question]:
@@ -61,8 +69,9 @@ def questions(tale: Tale) -> list[Question]:
     """
     random = Random(f"questions/{tale.split}/{tale.seed}")
     answers: dict[tuple[str, tuple[tuple[str, str], ...]], set[str]] = {}
-    for kind in wordings():
-        for filled, answer in _answers(kind, tale.facts):
+    for kind, (_, rules) in question_kinds().items():
+        found = _BY_HAND[kind](tale.facts) if kind in _BY_HAND else _answers(rules, tale.facts)
+        for filled, answer in found:
             answers.setdefault((kind, tuple(sorted(filled.items()))), set()).add(answer)
     found = [
         _worded(kind, dict(filled), one_of.pop(), random)
@@ -76,66 +85,40 @@ def questions(tale: Tale) -> list[Question]:
 
 
 def _worded(kind: str, filled: dict[str, str], answer: str, random: Random) -> Question:
-    text = random.choice(wordings()[kind]).format(**filled)
+    text = random.choice(question_kinds()[kind][0]).format(**filled)
     return Question(text[0].upper() + text[1:], answer, kind)
-
-
-# -- by the table -----------------------------------------------------------------------------------
-
-
-@cache
-def _table() -> dict[str, list[str]]:
-    """The rows of each kind of question."""
-    table: dict[str, list[str]] = {}
-    for row in lines("questions"):
-        if row.startswith("= "):
-            rows = table[row[2:]] = []
-        else:
-            rows.append(row)
-    return table
-
-
-@cache
-def _rules() -> dict[str, list[Rule]]:
-    """What answers each kind of question."""
-    return {
-        kind: [_rule(row, rows[0]) for row in rows if row[0] == ">"]
-        for kind, rows in _table().items()
-    }
 
 
 def _rule(row: str, wording: str) -> Rule:
     match = _RULE.fullmatch(row)
     if not match:
         raise ValueError(f"{row!r}: must be '> events: answer'")
-    kinds, only, never = ((match[name] or "").split(", ") for name in ("kinds", "only", "never"))
+    kinds, only, never = (
+        match[name].split(", ") if match[name] else [] for name in ("kinds", "only", "never")
+    )
     roles = {part.role: part.role for part in parts(wording) if isinstance(part, Slot)}
     if match["asked"]:
         roles[match["asked"]] = match["role"]
     return Rule(kinds, roles, only, never, parts(match["answer"]))
 
 
-def _answers(kind: str, facts: Facts) -> Found:
-    """What to ask by a kind of question, and its answers."""
-    if kind in _BY_HAND:
-        yield from ((filled, _sentence(words)) for filled, words in _BY_HAND[kind](facts))
+def _answers(rules: list[Rule], facts: Facts) -> Found:
+    """What to ask by some rules, and the answers."""
     happened = {event.kind for event in facts.events}
-    for rule in _rules()[kind]:
-        if happened.isdisjoint(rule.never) and (rule.only == [""] or happened & set(rule.only)):
-            for roles in facts.told(*rule.kinds):
-                if roles.keys() >= {*rule.roles.values()}:
-                    filled = {
-                        letter: _filler(Slot(role, ""), roles, facts)
-                        for letter, role in rule.roles.items()
-                    }
-                    words = [
-                        part if isinstance(part, str) else _filler(part, roles, facts)
-                        for part in rule.answer
-                    ]
-                    yield filled, _sentence("".join(words))
+    for rule in rules:
+        if happened & set(rule.never) or (rule.only and not happened & set(rule.only)):
+            continue
+        for roles in facts.told(*rule.kinds):
+            if roles.keys() >= {*rule.roles.values()}:
+                asked = {at: _words(Slot(of, ""), roles, facts) for at, of in rule.roles.items()}
+                answer = (
+                    part if isinstance(part, str) else _words(part, roles, facts)
+                    for part in rule.answer
+                )
+                yield asked, _sentence("".join(answer))
 
 
-def _filler(slot: Slot, roles: dict[str, Any], facts: Facts) -> str:
+def _words(slot: Slot, roles: dict[str, Any], facts: Facts) -> str:
     """The words for a role of an event."""
     value = roles[slot.role]
     if slot.form == "he":
@@ -150,10 +133,7 @@ def _filler(slot: Slot, roles: dict[str, Any], facts: Facts) -> str:
 
 
 def _sentence(words: str) -> str:
-    return words if words == NOT_SAID else words[0].upper() + words[1:] + "."
-
-
-# -- by hand ----------------------------------------------------------------------------------------
+    return words[0].upper() + words[1:] + "."
 
 
 def _has(facts: Facts) -> Found:
@@ -162,25 +142,25 @@ def _has(facts: Facts) -> Found:
     for noun in facts.things:
         holder = facts.get("holder", noun)
         if holder and holder not in borrowers:
-            yield {"x": noun}, the(holder)
+            yield {"x": noun}, _sentence(the(holder))
 
 
 def _color(facts: Facts) -> Found:
     for noun, looks in facts.things.items():
-        yield {"x": noun}, looks.get("colour", NOT_SAID)
+        yield {"x": noun}, _sentence(looks["colour"]) if "colour" in looks else NOT_SAID
 
 
 def _animal(facts: Facts) -> Found:
     for being in facts.beings.values():
         if being.named and being.kind not in ("boy", "girl"):
-            yield {"A": being.name}, article(being.kind)
+            yield {"A": being.name}, _sentence(article(being.kind))
 
 
 def _helped(facts: Facts) -> Found:
     if facts.told(*_HELPING):
         for flag in facts.final:
             if flag[0] == "helped":
-                yield {"A": the(flag[2])}, the(flag[1])
+                yield {"A": the(flag[2])}, _sentence(the(flag[1]))
 
 
 _BY_HAND = {"has": _has, "color": _color, "animal": _animal, "helped": _helped}

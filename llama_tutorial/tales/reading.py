@@ -177,8 +177,8 @@ class Reader:
             self.claims.append(Claim(text, event.name, not fault, fault))
         beings = binding.new_beings.values()
         self.world.happen(event.makes, binding.roles, beings, binding.new_things, binding.owns)
-        named = candidate.pattern.roles | event.roles
-        roles = {role: value for role, value in binding.roles.items() if role in named}
+        told = candidate.pattern.roles | candidate.pattern.inferred
+        roles = {role: value for role, value in binding.roles.items() if role in told}
         self.events.append(Event(event.name, in_order(roles), number))
 
     # -- speech ---------------------------------------------------------------------------------

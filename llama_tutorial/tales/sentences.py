@@ -44,8 +44,7 @@ def _closing(text: str, at: int) -> int:
 
 def _told_unit(text: str, at: int, units: list[Unit]) -> int:
     """A sentence that does not begin with a quotation mark; returns where it ends."""
-    match = _NARRATED.match(text, at)
-    end = match.end() if match and match.end() > at else at + 1
+    end = max(_NARRATED.match(text, at).end(), at + 1)
     told = text[at:end]
     if told.endswith(", ") and text[end : end + 1] == '"':
         close = _closing(text, end + 1)
@@ -59,33 +58,26 @@ def _spoken_unit(text: str, at: int, units: list[Unit]) -> int:
     """A sentence that begins with one; words without a frame belong to the last speaker."""
     close = _closing(text, at + 1)
     spoken = text[at + 1 : close]
-    rest = _NARRATED.match(text, close + 1)
-    frame = rest[0] if rest else ""
-    if spoken[-1:] in (",", "!", "?") and frame.endswith(".") and _is_frame(frame):
+    frame = _NARRATED.match(text, close + 1)[0]
+    framed = spoken[-1:] in (",", "!", "?") and frame.endswith(".")
+    if framed and ">" + key_of(chunk(words_of(frame))) in frame_index():
         units.append(Unit(text[at : close + 1 + len(frame)], frame, spoken, True))
         return close + 1 + len(frame)
     if units and units[-1].spoken and units[-1].after:
         last = units[-1]
-        words = f"{_full(last.spoken)} {spoken}"
-        units[-1] = last._replace(text=f"{last.text} {text[at : close + 1]}", spoken=words)
+        said = last.spoken[:-1] + "." if last.spoken.endswith(",") else last.spoken
+        whole = f"{last.text} {text[at : close + 1]}"
+        units[-1] = last._replace(text=whole, spoken=f"{said} {spoken}")
     else:
         units.append(Unit(text[at : close + 1], "", spoken))
     return close + 1
 
 
-def _is_frame(words: str) -> bool:
-    return ">" + key_of(chunk(words_of(words))) in frame_index()
-
-
-def _full(spoken: str) -> str:
-    return spoken[:-1] + "." if spoken.endswith(",") else spoken
-
-
 def starts(items: list[Item]) -> list[list[Item]]:
     """The items as they are, and without the opener where there is one."""
-    tokens = [item.token for item in items[:6]]
+    tokens = tuple(item.token for item in items[:6])
     for opener in openers().get(tokens[0] if tokens else "", ()):
-        if tuple(tokens[: len(opener)]) == opener:
+        if tokens[: len(opener)] == opener:
             rest = items[len(opener) :]
             return [items, rest[1:] if rest[:1] and rest[0].token == "," else rest]
     return [items]

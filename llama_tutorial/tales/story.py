@@ -10,33 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from random import Random
 from typing import Any, TypeVar
 
+from llama_tutorial.tales import words
 from llama_tutorial.tales.discourse import Discourse
-from llama_tutorial.tales.patterns import (
-    Parts,
-    Pattern,
-    Slot,
-    event_kinds,
-    frames,
-    guard_holds,
-)
+from llama_tutorial.tales.patterns import Parts, Pattern, Slot, event_kinds, frames, guard_holds
 from llama_tutorial.tales.wording import Draft, Unfit
-from llama_tutorial.tales.words import (
-    ANIMALS,
-    BOYS,
-    GENDER,
-    GIRLS,
-    HE_ANIMALS,
-    KIN,
-    KIND_LOOKS,
-    LOOK_GROUP,
-    PLACES,
-    SHE_ANIMALS,
-    STRANGERS,
-    THINGS,
-)
 from llama_tutorial.tales.world import Being, Event, World, in_order
 
 Choice = TypeVar("Choice")
@@ -55,7 +36,6 @@ _JOINED = {
     "but": ("but", 0.45),
     "then_but": ("but", 0.3),
 }
-_UNTOLD = frozenset("st")  # what a sentence need not say, and then nobody knows
 _NEEDED = frozenset(("oneday", "sunny", "windy", "winter", "night", "nextday", "evening"))
 _OFTEN = frozenset(("So", "But", "Then", ""))  # openers that a tale may use again
 _TRIES = 3  # how often a pattern is tried anew for another first word
@@ -97,55 +77,64 @@ class Story:
         else:
             child = self._children if self.chance(0.8) else not self._children
         he = self.chance(0.5)
-        names = (BOYS if he else GIRLS) if child else (HE_ANIMALS if he else SHE_ANIMALS)
+        names = (
+            (words.BOYS if he else words.GIRLS)
+            if child
+            else (words.HE_ANIMALS if he else words.SHE_ANIMALS)
+        )
         while (name := self.pick(names)) in self.cast:
             pass
         if child:
             kind = "boy" if he else "girl"
         else:
             taken = {being.kind for being in self.cast.values()}
-            kinds = ANIMALS if kinds in ((), ("animal",)) else kinds
+            kinds = words.ANIMALS if kinds in ((), ("animal",)) else kinds
             kind = self.pick([kind for kind in kinds if kind not in taken])
-        self.cast[name] = Being(name, kind, GENDER[name], self.pick(KIND_LOOKS[kind]))
+        self.cast[name] = Being(name, kind, words.GENDER[name], self.pick(words.KIND_LOOKS[kind]))
         return name
 
     def stranger(self, *kinds: str) -> str:
         """Somebody without a name: an owl, a baker."""
-        kind = self.pick([kind for kind in kinds or tuple(STRANGERS) if kind not in self.cast])
-        self.cast[kind] = Being(kind, kind, STRANGERS[kind], self.pick(KIND_LOOKS[kind]))
+        kind = self.pick(
+            [kind for kind in kinds or tuple(words.STRANGERS) if kind not in self.cast]
+        )
+        self.cast[kind] = Being(
+            kind, kind, words.STRANGERS[kind], self.pick(words.KIND_LOOKS[kind])
+        )
         return kind
 
     def kin(self, *names: str) -> str:
         """A grown-up of the family of the one who was cast first."""
-        name = self.pick([name for name in names or tuple(KIN) if name not in self.cast])
+        name = self.pick([name for name in names or tuple(words.KIN) if name not in self.cast])
         self.kin_of[name] = next(iter(self.cast))
-        self.cast[name] = Being(name, name, KIN[name])
+        self.cast[name] = Being(name, name, words.KIN[name])
         return name
 
     def thing(self, *traits: str) -> str:
         """Something that has any of these traits, and none of those behind a minus: "-big"."""
-        nouns = [noun for noun in _with(traits, THINGS) if noun not in self.looks]
-        return self.this(self.pick(nouns))
+        return self.this(
+            self.pick([noun for noun in _having("thing", *traits) if noun not in self.looks])
+        )
 
     def this(self, noun: str) -> str:
         """That very thing, with looks of its own."""
-        thing = THINGS[noun]
+        thing = words.THINGS[noun]
         looks: dict[str, str] = {}
         if thing.colours and self.chance(0.75):
             looks["colour"] = self.pick(thing.colours)
         if thing.looks and self.chance(0.5 if looks else 0.8):
             look = self.pick(thing.looks)
-            looks[LOOK_GROUP[look]] = look
+            looks[words.LOOK_GROUP[look]] = look
         self.looks[noun] = looks
         return noun
 
     def place(self, *traits: str) -> str:
         """A place that has any of these traits, and none of those behind a minus; never home."""
-        return self.pick([noun for noun in _with(traits, PLACES) if noun != "home"])
+        return self.pick([noun for noun in _having("place", *traits) if noun != "home"])
 
     def spots(self, place: str, count: int) -> list[str]:
         """Different spots of a place."""
-        return self.random.sample(PLACES[place].spots, count)
+        return self.random.sample(words.PLACES[place].spots, count)
 
     # -- choosing a pattern ---------------------------------------------------------------------
 
@@ -159,7 +148,7 @@ class Story:
         event = event_kinds()[kind]
         if "A" in roles and "B" in roles:
             roles.setdefault("G", (roles["A"], roles["B"]))
-        if missing := event.roles - roles.keys() - _UNTOLD:
+        if missing := event.roles - roles.keys():
             raise ValueError(f"{kind} needs {sorted(missing)} too, beside {sorted(roles)}")
         join, share = _JOINED.get(link, ("", 0.0))
         join = join if self.chance(share) else ""
@@ -187,13 +176,12 @@ class Story:
             return False
         if not all(guard_holds(guard, roles[guard[0]]) for guard in pattern.guards):
             return False
-        missing = pattern.event.roles - pattern.roles - _UNTOLD
-        if not missing:
+        if not pattern.inferred:
             return True
         known = {role: value for role, value in roles.items() if role in pattern.roles}
         return all(
             roles[role] == self.discourse.infer(role, pattern.event, known, self.world)
-            for role in missing
+            for role in pattern.inferred
         )
 
     def _fresh(self, made: Made) -> bool:
@@ -279,7 +267,7 @@ class Story:
         """Write the sentence down and let the event happen."""
         text, draft, joined = made
         event = pattern.event
-        told = pattern.roles | (event.roles - _UNTOLD)
+        told = pattern.roles | pattern.inferred
         roles = {role: value for role, value in roles.items() if role in told}
         self._used.add(id(pattern))
         self.patterns.append(pattern.text)
@@ -301,13 +289,14 @@ class Story:
         self.events.append(Event(event.name, in_order(roles), len(self.sentences) - 1))
 
 
-def _with(traits: Sequence[str], table: dict[str, Any]) -> list[str]:
-    """The nouns of a table that have any of the traits, and none of those behind a minus."""
+@cache
+def _having(what: str, *traits: str) -> list[str]:
+    """The things or places that have any of the traits, and none of those behind a minus."""
     wanted = {trait for trait in traits if trait[0] != "-"}
     unwanted = {trait[1:] for trait in traits if trait[0] == "-"}
     return [
-        noun
-        for noun, entry in table.items()
+        entry.noun
+        for entry in (words.THINGS if what == "thing" else words.PLACES).values()
         if (not wanted or entry.traits & wanted) and not entry.traits & unwanted
     ]
 

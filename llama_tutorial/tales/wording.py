@@ -1,4 +1,4 @@
-"""How the teller calls somebody or something: "Pip", "the fox", "he"; "a red kite", "her kite", "it".
+"""How the teller calls somebody or something: "Pip", "the fox", "he", "a red kite", "it".
 
 A :class:`Draft` is one clause being tried. It keeps to what
 :class:`~llama_tutorial.tales.discourse.Discourse` would understand; where a form would mislead, it
@@ -69,15 +69,16 @@ class Draft:
         self.owns: list[tuple[str, str]] = []  # "his kite" says whose it is
         self.speaker = self.hearer = ""  # of spoken words
         self.same_subject = ""  # whom the clause before it in the sentence is about
-        self.kind_told = False  # "Pip was a little fox": no "Pip the fox" before it
+        self.variant: Parts = ()
 
     def write(self, variant: Parts, roles: Mapping[str, Any]) -> str:
         """The clause in words, without capital and full stop."""
-        self.kind_told = any(isinstance(part, Slot) and part.form == "kind" for part in variant)
-        return "".join(
+        self.variant = variant
+        words = [
             part if isinstance(part, str) else self._fill(part, roles[part.role], not i)
             for i, part in enumerate(variant)
-        )
+        ]
+        return "".join(words)
 
     def _fill(self, slot: Slot, value: Any, first: bool) -> str:
         """The words for one slot; ``first`` if the clause begins with it."""
@@ -195,8 +196,9 @@ class Draft:
         if being.kind in KIN:
             words = f"{self._whose(self.kin_of[being.name])} {being.name.lower()}"
         elif not self.world.beings and being.named and (form != "s" or child):
-            # Only the first sentence may name somebody plainly.
-            words = being.name if child or self.kind_told else f"{being.name} the {being.kind}"
+            # Only the first sentence may do so: "Pip the fox sang", but "Pip was a fox".
+            told = child or any(isinstance(p, Slot) and p.form == "kind" for p in self.variant)
+            words = being.name if told else f"{being.name} the {being.kind}"
         else:
             raise Unfit
         self.new_beings.append(being._replace(look=""))

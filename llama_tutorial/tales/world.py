@@ -88,7 +88,9 @@ class World:
     def __init__(self) -> None:
         self.beings: dict[str, Being] = {}
         self.things: dict[str, dict[str, str]] = {}  # noun -> group of look -> look
-        self.facts: dict[tuple, Any] = {}  # ("holder", "kite") -> "Mia", ("helped", "A", "B") -> True
+        self.facts: dict[
+            tuple, Any
+        ] = {}  # ("holder", "kite") -> "Mia", ("helped", "A", "B") -> True
 
     def fault(self, rule: Rule, roles: Roles) -> str | None:
         """Why the rule does not hold, in words; None where it holds or says nothing here."""
