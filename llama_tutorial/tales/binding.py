@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from llama_tutorial.tales.chunking import Mention
@@ -207,17 +207,18 @@ class Binding:
                 return
         looks = self.world.things.get(noun, self.new_things.get(noun))
         if mention.how in ("a", "no"):
-            if form == "new":
-                if looks is None:
-                    self._new_thing(noun, mention)
-                else:
-                    self.faults.append(f"the {noun} is known already")
-                self.discourse.mention_thing(noun)
-            self._same(role, noun)
-            return
-        if looks is not None:
+            if form != "new":
+                self._same(role, noun)
+                return
+            if looks is None:
+                self._new_thing(noun, mention)
+            else:
+                self.faults.append(f"the {noun} is known already")
+        elif looks is not None:
             self.refers = True
-            self._check_looks(noun, looks, mention)
+            for look in mention.looks:
+                if (told := looks.get(LOOK_GROUP[look], look)) != look:
+                    self.faults.append(f"the {noun} is {told}, not {look}")
         elif form == "own" and mention.owner is not None:
             self._new_thing(noun, mention)
         else:
@@ -229,12 +230,6 @@ class Binding:
 
     def _new_thing(self, noun: str, mention: Mention) -> None:
         self.new_things[noun] = {LOOK_GROUP[look]: look for look in mention.looks}
-
-    def _check_looks(self, noun: str, looks: Mapping[str, str], mention: Mention) -> None:
-        for look in mention.looks:
-            told = looks.get(LOOK_GROUP[look], look)
-            if told != look:
-                self.faults.append(f"the {noun} is {told}, not {look}")
 
     def _check_owner(self, noun: str, mention: Mention) -> None:
         if mention.how == "my":

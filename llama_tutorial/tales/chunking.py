@@ -53,6 +53,11 @@ class Item(NamedTuple):
     mention: Any = None
 
 
+def mentions_of(items: list[Item]) -> list[Any]:
+    """What is behind those items that mention somebody or something."""
+    return [item.mention for item in items if item.mention is not None]
+
+
 def words_of(text: str) -> list[str]:
     """The words and punctuation marks of a text."""
     return _WORD.findall(text)

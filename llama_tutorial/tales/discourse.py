@@ -121,11 +121,7 @@ class Discourse:
     def infer(self, role: str, event: EventKind, known: Roles, world: World) -> Any:
         """What is meant by a role that the words leave out; None where nobody can tell.
 
-        Args:
-            role: The letter.
-            event: What is told.
-            known: The roles that the words give.
-            world: As it was before the sentence, like this discourse.
+        ``known`` are the roles that they give, and the world is as it was before the sentence.
         """
         if role == "G":
             return self.they()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from llama_tutorial.tales.chunking import Item, Mention, chunk, merge_verb, words_of
+from llama_tutorial.tales.chunking import Item, Mention, chunk, mentions_of, merge_verb, words_of
 from llama_tutorial.tales.patterns import Parts, Pattern, Slot, event_kinds, frames
 
 _ROLES = dict.fromkeys("ABCDE", "C") | dict.fromkeys("xyz", "X") | dict.fromkeys("pqr", "P")
@@ -75,10 +75,6 @@ def key_of(items: list[Item]) -> str:
     return " ".join(tokens)
 
 
-def _expected(items: list[Item]) -> tuple[Expected, ...]:
-    return tuple(item.mention for item in items if item.mention is not None)
-
-
 @cache
 def clause_index() -> dict[str, list[Candidate]]:
     """Told clauses and spoken words by key; spoken ones stand behind a quotation mark."""
@@ -88,7 +84,7 @@ def clause_index() -> dict[str, list[Candidate]]:
         for pattern in event.patterns:
             for variant in pattern.variants:
                 items = pattern_items(_without_sound(variant))
-                candidate = Candidate(pattern, _expected(items))
+                candidate = Candidate(pattern, tuple(mentions_of(items)))
                 index.setdefault(mark + key_of(items), []).append(candidate)
                 for i, item in enumerate(items):
                     if item.token == "Cn" and item.mention.slot.form == "new":
@@ -114,7 +110,7 @@ def frame_index() -> dict[str, tuple[Expected, ...]]:
     for side, table in ((">", frames().after), ("<", frames().before)):
         for frame in (frame for of_tone in table.values() for frame in of_tone):
             items = pattern_items(frame)
-            index.setdefault(side + key_of(items), _expected(items))
+            index.setdefault(side + key_of(items), tuple(mentions_of(items)))
     return index
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from llama_tutorial.tales.story import Story
 from llama_tutorial.tales.tables import lines
+from llama_tutorial.tales.wording import Unfit
 from llama_tutorial.tales.words import KIN, SKILLS
 
 _CHOICE = re.compile(r"(?:(0\.\d+): ?)?(.*)")
@@ -65,7 +66,7 @@ def tell_plot(name: str, story: Story) -> None:
     """Tell a plot.
 
     Raises:
-        LookupError: No pattern suits one of its events: another attempt may succeed.
+        Unfit: No pattern suits one of its events; another attempt may succeed.
     """
     _run(plots()[name], story, {})
 
@@ -118,16 +119,15 @@ def _run(steps: list[Step], story: Story, names: dict[str, Any]) -> None:
 
 
 def _tell(step: Tell, story: Story, names: dict[str, Any]) -> None:
-    kind = _word(step.kind, story)
-    opener = _word(step.opener, story)
-    kind, opener = names.get(kind, kind), names.get(opener, opener)
+    words = _word(step.kind, story), _word(step.opener, story)
+    kind, opener = (names.get(word, word) for word in words)
     roles = {role: names[name] for role, name in step.roles}
     if kind in plots("-"):
         _run(plots("-")[kind], story, {"link": opener, **roles})
         return
     try:
         story(kind, opener, **roles)
-    except LookupError:
+    except Unfit:
         if not step.optional:
             raise
 

@@ -18,7 +18,7 @@ from llama_tutorial.tales import words
 from llama_tutorial.tales.discourse import Discourse
 from llama_tutorial.tales.patterns import Parts, Pattern, Slot, event_kinds, frames, guard_holds
 from llama_tutorial.tales.wording import Draft, Unfit
-from llama_tutorial.tales.world import Being, Event, World, in_order
+from llama_tutorial.tales.world import Being, Event, World, in_order, members
 
 Choice = TypeVar("Choice")
 Made = tuple[str, Draft, bool]  # a sentence, its draft, and whether it is joined to the last one
@@ -77,35 +77,32 @@ class Story:
         else:
             child = self._children if self.chance(0.8) else not self._children
         he = self.chance(0.5)
-        names = (
-            (words.BOYS if he else words.GIRLS)
-            if child
-            else (words.HE_ANIMALS if he else words.SHE_ANIMALS)
-        )
-        while (name := self.pick(names)) in self.cast:
-            pass
         if child:
+            name = self._unused(words.BOYS if he else words.GIRLS)
             kind = "boy" if he else "girl"
         else:
+            name = self._unused(words.HE_ANIMALS if he else words.SHE_ANIMALS)
             taken = {being.kind for being in self.cast.values()}
-            kinds = words.ANIMALS if kinds in ((), ("animal",)) else kinds
+            kinds = kinds if kinds not in ((), ("animal",)) else tuple(words.ANIMALS)
             kind = self.pick([kind for kind in kinds if kind not in taken])
         self.cast[name] = Being(name, kind, words.GENDER[name], self.pick(words.KIND_LOOKS[kind]))
         return name
 
+    def _unused(self, names: Sequence[str]) -> str:
+        while (name := self.pick(names)) in self.cast:
+            pass
+        return name
+
     def stranger(self, *kinds: str) -> str:
         """Somebody without a name: an owl, a baker."""
-        kind = self.pick(
-            [kind for kind in kinds or tuple(words.STRANGERS) if kind not in self.cast]
-        )
-        self.cast[kind] = Being(
-            kind, kind, words.STRANGERS[kind], self.pick(words.KIND_LOOKS[kind])
-        )
+        kind = self.pick([kind for kind in kinds or words.STRANGERS if kind not in self.cast])
+        look = self.pick(words.KIND_LOOKS[kind])
+        self.cast[kind] = Being(kind, kind, words.STRANGERS[kind], look)
         return kind
 
     def kin(self, *names: str) -> str:
         """A grown-up of the family of the one who was cast first."""
-        name = self.pick([name for name in names or tuple(words.KIN) if name not in self.cast])
+        name = self.pick([name for name in names or words.KIN if name not in self.cast])
         self.kin_of[name] = next(iter(self.cast))
         self.cast[name] = Being(name, name, words.KIN[name])
         return name
@@ -142,7 +139,7 @@ class Story:
         """Tell an event; ``link`` names the openers that it may have.
 
         Raises:
-            LookupError: No pattern of the kind suits these roles at this moment.
+            Unfit: No pattern of the kind suits these roles at this moment.
             ValueError: A role that the kind's rules speak of is missing: a fault in the plot.
         """
         event = event_kinds()[kind]
@@ -167,7 +164,7 @@ class Story:
                     return self._accept(pattern, roles, made)
                 fallback = fallback or (pattern, made)
         if fallback is None:
-            raise LookupError(f"no way to tell {kind} of {roles} after {self.sentences[-1:]}")
+            raise Unfit(f"no way to tell {kind} of {roles} after {self.sentences[-1:]}")
         return self._accept(fallback[0], roles, fallback[1])
 
     def _suits(self, pattern: Pattern, roles: dict[str, Any]) -> bool:
@@ -219,7 +216,7 @@ class Story:
             return False
         if any(isinstance(part, str) and _STOP.search(part) for part in variant):
             return False
-        return join != "and" or _members(roles[first.role]) == self._open
+        return join != "and" or members(roles[first.role]) == self._open
 
     def _opened(self, variant: Parts, text: str, link: str) -> str:
         """The sentence behind an opener, where it may have one."""
@@ -284,7 +281,7 @@ class Story:
         first = pattern.variants[0][0]
         plain = not event.speaker and not joined and last.endswith(".") and "," not in text
         subject = isinstance(first, Slot) and first.role in "ABCDG" and not first.form
-        self._open = _members(roles[first.role]) if plain and subject else None
+        self._open = members(roles[first.role]) if plain and subject else None
         self.world.happen(event.makes, roles, draft.new_beings, draft.new_things, draft.owns)
         self.events.append(Event(event.name, in_order(roles), len(self.sentences) - 1))
 
@@ -299,10 +296,6 @@ def _having(what: str, *traits: str) -> list[str]:
         for entry in (words.THINGS if what == "thing" else words.PLACES).values()
         if (not wanted or entry.traits & wanted) and not entry.traits & unwanted
     ]
-
-
-def _members(value: Any) -> tuple:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _first_word(text: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from llama_tutorial.tales.plots import plots, tell_plot
 from llama_tutorial.tales.story import Story
+from llama_tutorial.tales.wording import Unfit
 from llama_tutorial.tales.words import GENDER, PLACES, THINGS
 from llama_tutorial.tales.world import Being, Event
 
@@ -61,13 +62,7 @@ class Tale:
 def combinations(text: str) -> set[tuple[str, str, str]]:
     """Every (name, thing, place) whose words are all in the text."""
     words = set(_WORD.findall(text))
-    return set(
-        product(
-            sorted(words & GENDER.keys()),
-            sorted(words & THINGS.keys()),
-            sorted(words & _PLACE_WORDS),
-        )
-    )
+    return set(product(words & GENDER.keys(), words & THINGS.keys(), words & _PLACE_WORDS))
 
 
 def held_out(combination: tuple[str, str, str]) -> bool:
@@ -97,7 +92,7 @@ def tell(seed: int, split: str = "train") -> Tale:
             plot = story.pick(names)
         try:
             tell_plot(plot, story)
-        except LookupError:  # no pattern fits: rare, and another attempt is cheap
+        except Unfit:  # rare, and another attempt is cheap
             continue
         text = " ".join(story.sentences)
         if _fits(text, len(story.sentences), split):

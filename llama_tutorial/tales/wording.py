@@ -28,8 +28,8 @@ _NUMBER = {2: "two", 3: "three"}
 _ORDER = ("size", "age", "touch", "colour", "make")  # of adjectives: a big old red paper kite
 
 
-class Unfit(Exception):  # noqa: N818 - not an error: this pattern does not suit this moment
-    """The pattern cannot be used here."""
+class Unfit(LookupError):  # noqa: N818 - not an error: another pattern or another tale is tried
+    """A pattern, or all patterns of an event, cannot be used at this moment."""
 
 
 def article(words: str) -> str:
@@ -246,8 +246,12 @@ class Draft:
         if form in ("a", "no"):
             return article(noun) if form == "a" else "no " + noun
         looks = self.world.things.get(noun, self.new_things.get(noun))
-        if form == "new":
-            return self._new_thing(noun, looks)
+        if form == "new":  # all its looks
+            if looks is not None:
+                raise Unfit
+            self.new_things[noun] = dict(self.looks[noun])
+            self.discourse.mention_thing(noun)
+            return article(describe(noun, self.looks[noun]))
         if form == "own":
             return self._own_thing(noun, looks)
         if looks is None:
@@ -262,14 +266,6 @@ class Draft:
         self.discourse.mention_thing(noun)
         colour = ("colour",) if self.random.random() < 0.3 else ()
         return self._determiner(noun, form) + " " + describe(noun, looks, colour)
-
-    def _new_thing(self, noun: str, looks: Mapping[str, str] | None) -> str:
-        """Something that nobody has heard of yet, with all its looks."""
-        if looks is not None:
-            raise Unfit
-        self.new_things[noun] = dict(self.looks[noun])
-        self.discourse.mention_thing(noun)
-        return article(describe(noun, self.looks[noun]))
 
     def _own_thing(self, noun: str, looks: Mapping[str, str] | None) -> str:
         """His or her red kite, which may be the first that is heard of it."""

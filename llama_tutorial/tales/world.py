@@ -104,7 +104,7 @@ class World:
         if not _complete(rule, roles):
             return _UNCLEAR if rule.relation == "=" else None
         wanted = self._value(rule.right, roles)
-        for subject in _members(roles[rule.left]):
+        for subject in members(roles[rule.left]):
             actual = self.facts.get((rule.attribute, subject))
             if rule.relation == "=":
                 bad = actual != wanted
@@ -115,7 +115,7 @@ class World:
             elif rule.relation == "!=":
                 bad = actual == wanted
             else:
-                bad = wanted is not None and actual not in _members(wanted)
+                bad = wanted is not None and actual not in members(wanted)
             if bad:
                 return f"{rule.attribute} of {subject} is {actual}, not {rule.relation} {wanted}"
         return None
@@ -128,7 +128,7 @@ class World:
                 self._set(key, rule.relation == "flag" or None)
         elif _complete(rule, roles):
             value = self._value(rule.right, roles)
-            for subject in _members(roles[rule.left]):
+            for subject in members(roles[rule.left]):
                 self._set((rule.attribute, subject), value)
 
     def happen(
@@ -174,7 +174,8 @@ def _complete(rule: Rule, roles: Roles) -> bool:
     return rule.left in roles and (len(rule.right) > 1 or rule.right in (*roles, "-"))
 
 
-def _members(value: Any) -> tuple:
+def members(value: Any) -> tuple:
+    """Those of a group, or the only one."""
     return value if isinstance(value, tuple) else (value,)
 
 
