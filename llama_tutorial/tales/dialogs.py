@@ -175,7 +175,7 @@ def _before(tale: Tale, random: Random) -> Iterator[Turn]:
 
 
 def _fitting(
-    parts: list[list[Turn]], room: float, length: Callable[[list[Message]], int]
+    parts: list[list[Turn]], room: int | float, length: Callable[[list[Message]], int]
 ) -> list[Turn]:
     """The turns that fit: what is too long is left out, and a part whose first turn is, whole."""
     kept: list[Turn] = []

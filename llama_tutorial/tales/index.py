@@ -59,10 +59,7 @@ def _slot_items(slot: Slot) -> list[Item]:
     if form == "hands":
         return [Item("HANDS")]
     if form == "used":
-        return [
-            Item("USED", Expected(Slot(role, "verb"))),
-            Item("X", Expected(Slot(role, ""))),
-        ]
+        return [Item("USED", Expected(Slot(role, "verb"))), Item("X", Expected(Slot(role, "")))]
     token = "Xa" if form == "new" and role in "xyz" else _FORMS.get(form, _ROLES[role])
     return [Item(token, Expected(slot))]
 

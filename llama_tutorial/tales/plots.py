@@ -104,7 +104,7 @@ def _choice(text: str) -> str | Choice:
     options = tuple(option.strip() for option in text.split("|"))
     if share:
         return Choice(float(share), (*options, ""))
-    return Choice(0, options) if len(options) > 1 else options[0]
+    return Choice(0.0, options) if len(options) > 1 else options[0]
 
 
 def _run(steps: list[Step], story: Story, names: dict[str, Any]) -> None:
