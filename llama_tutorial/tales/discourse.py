@@ -109,10 +109,6 @@ class Discourse:
         """The one spoken to or of beside ``name``: whoever was mentioned last."""
         return next((candidate for candidate in self.recent if candidate != name), None)
 
-    def subject(self) -> str | None:
-        """Whom the story is looking at."""
-        return next(iter((*self.now, *self.before)), None)
-
     def thing_clear(self, noun: str) -> bool:
         """Whether "it" can only be ``noun``: the last mentioned, alone in its sentence."""
         here = self.things_now or self.things_before
@@ -127,7 +123,7 @@ class Discourse:
             return self.they()
         if role in "xyz":
             return self.thing
-        subject = known.get(event.speaker or "A") or self.subject() or ""
+        subject = known.get(event.speaker or "A") or next(iter((*self.now, *self.before)), "")
         if role in "pqr":
             return world.facts.get(("where", subject))
         if role == "w":
