@@ -15,6 +15,7 @@ from math import inf
 from random import Random
 
 from llama_tutorial.tales.questions import NOT_SAID, Question, questions
+from llama_tutorial.tales.tables import sections
 from llama_tutorial.tales.tale import Tale, tales
 from llama_tutorial.tales.wording import the
 from llama_tutorial.tales.words import THINGS
@@ -22,22 +23,10 @@ from llama_tutorial.tales.words import THINGS
 Message = dict[str, str]
 Turn = tuple[str, str]
 
-ANY_TALE = (
-    "Tell me a story.",
-    "Tell me a tale.",
-    "Please tell a story.",
-    "I would like to hear a tale.",
-    "Tell a story about {A}.",
-    "Tell me a tale with {A} in it.",
-)
-SMALL_TALK: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("Hello.", "Hello!", "Hi.", "Hi!", "Good morning."), "Hello! Shall I tell you a tale?"),
-    (
-        ("Who are you?", "What are you?", "What can you do?"),
-        "I tell tales, and I answer questions about them.",
-    ),
-    (("Thank you.", "Thank you!", "Thanks."), "You are welcome."),
-    (("Goodbye.", "Bye.", "Good night."), "Goodbye!"),
+_TABLES = sections("dialogs")
+SMALL_TALK: tuple[tuple[tuple[str, ...], str], ...] = tuple(
+    (tuple(said.split(" | ")), answer)
+    for said, answer in (row.split(" -> ") for row in _TABLES["small talk"])
 )
 TOLD, GIVEN = "told", "given"
 # A told tale has twenty times the tokens of its answers, and is what the base can do already.
@@ -114,7 +103,7 @@ def request(tale: Tale, random: Random | None = None) -> str:
     own = [question.text for question in questions(tale) if question.kind == "tell"]
     if own and random.random() < 0.8:
         return own[0]
-    return random.choice(ANY_TALE).format(A=the(next(iter(tale.facts.beings))))
+    return random.choice(_TABLES["any tale"]).format(A=the(next(iter(tale.facts.beings))))
 
 
 def _parts(tale: Tale, other: Tale, random: Random) -> list[list[Turn]]:
