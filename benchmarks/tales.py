@@ -22,7 +22,7 @@ import torch
 
 from llama_tutorial import Transformer, generate, load
 from llama_tutorial.tales import mean_consistency, tales
-from llama_tutorial.tales.sentences import split_units
+from llama_tutorial.tales.reading import split_units
 
 SEED = 0
 BATCH = 50

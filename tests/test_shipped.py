@@ -19,7 +19,7 @@ from llama_tutorial.finetuning import with_context
 from llama_tutorial.finetuning.evaluation import answer, asked_of_tales, exact_match
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import consistency, mean_consistency, tales
-from llama_tutorial.tales.sentences import split_units
+from llama_tutorial.tales.reading import split_units
 
 FOLDER = SHIPPED["tales"].model.parent
 BASES = ("tales", "tales-small")

@@ -2,8 +2,8 @@
 
 :func:`tell` makes the tale of a seed, :func:`consistency` measures any text by what it says itself,
 and :func:`questions` asks what a tale answers (or does not). One table of sentence patterns
-(:mod:`llama_tutorial.tales.grammar`) is used for telling and for reading, so the two cannot drift
-apart. Nothing here needs more than the standard library.
+(``data/patterns.txt``) is used for telling and for reading, so the two cannot drift apart. Nothing
+here needs more than the standard library.
 
     >>> from llama_tutorial.tales import consistency, tell
     >>> tale = tell(7)
@@ -11,16 +11,15 @@ apart. Nothing here needs more than the standard library.
     1.0
 
 How it works, from the words up: :mod:`.words` (who and what there is), :mod:`.world` (what is
-so), :mod:`.discourse` (what a pronoun means), :mod:`.patterns` (how things are said),
-:mod:`.plots` and :mod:`.telling` (what happens, and its words), :mod:`.reading` (the way back),
-:mod:`.tale` (seeds and splits).
+so), :mod:`.patterns` (how things are said), :mod:`.discourse` (what a pronoun means),
+:mod:`.wording`, :mod:`.story` and :mod:`.plots` (what happens, and its words), :mod:`.tale` (seeds
+and splits); and the way back: :mod:`.chunking`, :mod:`.index`, :mod:`.binding`, :mod:`.reading`.
 """
 
 from __future__ import annotations
 
-from llama_tutorial.tales.consistency import Consistency, consistency, mean_consistency
 from llama_tutorial.tales.questions import NOT_SAID, Question, questions
-from llama_tutorial.tales.reading import Claim
+from llama_tutorial.tales.reading import Claim, Consistency, consistency, mean_consistency
 from llama_tutorial.tales.tale import SPLITS, Facts, Tale, combinations, held_out, tales, tell
 from llama_tutorial.tales.world import Being, Event
 

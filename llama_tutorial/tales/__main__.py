@@ -7,12 +7,9 @@ import sys
 from llama_tutorial.tales import consistency, questions, tales
 
 
-def main(arguments: list[str]) -> None:
-    """Print tales with their scores and questions: ``[count] [split] [first seed]``."""
-    count = int(arguments[0]) if arguments else 5
-    split = arguments[1] if len(arguments) > 1 else "train"
-    seed = int(arguments[2]) if len(arguments) > 2 else 0
-    for tale in tales(count, split, seed):
+def main(count: str = "5", split: str = "train", seed: str = "0") -> None:
+    """Print tales, from that seed on, with their scores and questions."""
+    for tale in tales(int(count), split, int(seed)):
         result = consistency(tale.text)
         print(
             f"[{tale.split} {tale.seed}: {tale.plot}, score {result.score}, parsed {result.parsed}]"
@@ -25,4 +22,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

@@ -32,7 +32,6 @@ _WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|[.,!?]")
 _PRONOUNS = {"he": "he", "him": "he", "himself": "he", "she": "she", "herself": "she"}
 _GROUP_WORDS = frozenset(("they", "them", "their"))
 _POSSESSIVES = {"his": "he", "her": "she"}
-_RELATIONS = frozenset(("friend",))
 _HANDS = frozenset(HANDS.values()) | {"paws"}
 _KIN = {name.lower(): name for name in KIN}
 
@@ -40,9 +39,8 @@ _KIN = {name.lower(): name for name in KIN}
 class Mention(NamedTuple):
     """How somebody or something is called."""
 
-    how: (
-        str  # name kind kin new rel pronoun group | the a no my your own it | place spot skill verb
-    )
+    # name kind kin new rel pronoun group | the a no my your own it | place spot skill verb
+    how: str
     value: Any  # name, kind, gender, noun, place, spot; for a group its mentions
     looks: tuple[str, ...] = ()
     owner: Mention | None = None
@@ -53,6 +51,11 @@ class Item(NamedTuple):
 
     token: str
     mention: Any = None
+
+
+def mentions_of(items: list[Item]) -> list[Any]:
+    """What is behind those items that mention somebody or something."""
+    return [item.mention for item in items if item.mention is not None]
 
 
 def words_of(text: str) -> list[str]:
@@ -92,8 +95,11 @@ def _verbs() -> dict[tuple[str, ...], str]:
     return {tuple(thing.use.split()): "USE" for thing in THINGS.values()} | table
 
 
+Chunk = tuple[int, Item]  # where it ends, and the item
+
+
 class _Words:
-    """A cursor over the words of a clause."""
+    """The words of a clause; each method finds what begins at a word, if it does."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words
@@ -102,15 +108,49 @@ class _Words:
     def at(self, i: int) -> str:
         return self.lower[i] if i < len(self.lower) else ""
 
-    def phrase(self, i: int) -> tuple[int, Item] | None:
-        """A fixed phrase that starts here."""
+    def phrase(self, i: int) -> Chunk | None:
+        """A fixed phrase: "in the park", "under the bench", "to swim"."""
         start = tuple(self.lower[i : i + 2])
         for words, item in _phrases().get(start) or _phrases().get(start[:1], ()):
             if tuple(self.lower[i : i + len(words)]) == words:
                 return i + len(words), item
         return None
 
-    def being(self, i: int) -> tuple[int, Item] | None:
+    def thing(self, i: int) -> Chunk | None:
+        """A thing behind its article or owner: "the red kite", "no kite", "his kite", "my kite"."""
+        lower = self.lower[i]
+        owner = None
+        if lower in ("the", "this", "my", "your", "no", "a", "an"):
+            how = "a" if lower == "an" else lower
+        elif (owner := self._owner(i)) is not None:
+            how = "own"
+        else:
+            return None
+        k = self._looks(i + 1)
+        if self.at(k) not in THINGS:
+            return None
+        looks = tuple(word for word in self.lower[i + 1 : k] if word in LOOK_GROUP)
+        token = {"a": "Xa", "no": "Xn"}.get(how, "X")
+        return k + 1, Item(token, Mention(how, self.lower[k], looks, owner))
+
+    def beings(self, i: int) -> Chunk | None:
+        """One being, or several: "Tom and Mia", "Tom, Mia and Ben"."""
+        found = self.being(i)
+        if found is None or found[1].token != "C" or found[1].mention.owner:
+            return found
+        end, item = found
+        members = [item.mention]
+        while (link := self.at(end)) in (",", "and"):
+            following = self.being(end + 1)
+            if following is None or following[1].token != "C":
+                break
+            end, item = following
+            members.append(item.mention)
+            if link == "and":
+                return end, Item("G", Mention("group", tuple(members)))
+        return found
+
+    def being(self, i: int) -> Chunk | None:
         """Pip the fox, the old owl, a fox named Pip, his friend Ben, her grandma."""
         if i >= len(self.words):
             return None
@@ -122,65 +162,48 @@ class _Words:
             return i + 1, Item("C", Mention("kin", word))
         if lower in ("the", "a", "an"):
             return self._described(i, lower)
-        if lower in _POSSESSIVES or (lower.endswith("'s") and word[:-2] in GENDER):
-            return self._related(i, lower)
-        return None
+        owner = self._owner(i)
+        return self._related(i, owner) if owner else None
 
-    def _described(self, i: int, article: str) -> tuple[int, Item] | None:
+    def _described(self, i: int, article: str) -> Chunk | None:
+        """The old owl, a fox named Pip, a little fox."""
         k = self._looks(i + 1)
         looks, kind = tuple(self.lower[i + 1 : k]), self.at(k)
         if kind not in KINDS:
             return None
         if article == "the":
             return k + 1, Item("C", Mention("kind", kind, looks))
-        if (
-            self.at(k + 1) in ("named", "called")
-            and self.words[k + 2 : k + 3]
-            and self.words[k + 2] in GENDER
-        ):
-            return k + 3, Item("Cn", Mention("new", self.words[k + 2], (*looks, kind)))
+        name = self._name(k + 2)
+        if name and self.at(k + 1) in ("named", "called"):
+            return k + 3, Item("Cn", Mention("new", name, (*looks, kind)))
         return k + 1, Item("K", Mention("new", kind, (*looks, kind)))
 
-    def _related(self, i: int, lower: str) -> tuple[int, Item] | None:
-        owner = self.owner(i, lower)
+    def _related(self, i: int, owner: Mention) -> Chunk | None:
+        """His friend Ben, her grandma."""
         k = self._looks(i + 1)
-        if self.at(k).removesuffix("'s") in _KIN:
-            return k + 1, Item("C", Mention("kin", _KIN[self.at(k).removesuffix("'s")], (), owner))
-        if self.at(k) in _RELATIONS and self.words[k + 1 : k + 2] and self.words[k + 1] in GENDER:
-            end, item = self.being(k + 1) or (k + 2, None)
-            return end, Item("Cn", Mention("rel", item.mention.value, item.mention.looks, owner))
+        kin = self.at(k).removesuffix("'s")
+        if kin in _KIN:
+            return k + 1, Item("C", Mention("kin", _KIN[kin], (), owner))
+        if self.at(k) == "friend" and self._name(k + 1):
+            end, (_, friend) = self.being(k + 1)
+            return end, Item("Cn", Mention("rel", friend.value, friend.looks, owner))
         return None
 
-    def owner(self, i: int, lower: str) -> Mention:
-        """Whose: from "his", "her" or "Tom's"."""
+    def _owner(self, i: int) -> Mention | None:
+        """Whose: "his", "her" or "Tom's"."""
+        word, lower = self.words[i], self.lower[i]
         if lower in _POSSESSIVES:
             return Mention("pronoun", _POSSESSIVES[lower])
-        return Mention("name", self.words[i][:-2])
+        return Mention("name", word[:-2]) if lower[-2:] == "'s" and word[:-2] in GENDER else None
+
+    def _name(self, i: int) -> str:
+        return self.words[i] if i < len(self.words) and self.words[i] in GENDER else ""
 
     def _looks(self, k: int) -> int:
         """Past the adjectives."""
         while self.at(k) in LOOK_GROUP or self.at(k) in PLAIN_LOOKS:
             k += 1
         return k
-
-    def thing(self, i: int) -> tuple[int, Item] | None:
-        """A thing behind its article or owner: "the red kite", "no kite", "his kite", "my kite"."""
-        lower = self.lower[i]
-        owner = None
-        if lower in ("the", "this", "my", "your", "no"):
-            how = lower
-        elif lower in ("a", "an"):
-            how = "a"
-        elif lower in _POSSESSIVES or (lower.endswith("'s") and self.words[i][:-2] in GENDER):
-            how, owner = "own", self.owner(i, lower)
-        else:
-            return None
-        k = self._looks(i + 1)
-        if self.at(k) not in THINGS:
-            return None
-        looks = tuple(word for word in self.lower[i + 1 : k] if word in LOOK_GROUP)
-        token = {"a": "Xa", "no": "Xn"}.get(how, "X")
-        return k + 1, Item(token, Mention(how, self.lower[k], looks, owner))
 
 
 def chunk(words: list[str]) -> list[Item]:
@@ -189,53 +212,22 @@ def chunk(words: list[str]) -> list[Item]:
     items: list[Item] = []
     i = 0
     while i < len(words):
-        lower = cursor.lower[i]
-        found = cursor.phrase(i) or cursor.thing(i)
-        if found is None:
-            found = _beings(cursor, i)
-        if found is None:
-            found = i + 1, _single(cursor, i, lower)
-        i, item = found
+        found = cursor.phrase(i) or cursor.thing(i) or cursor.beings(i)
+        i, item = found or (i + 1, _single(words[i], cursor.lower[i]))
         items.append(item)
         merge_verb(items)
     return items
 
 
-def _beings(cursor: _Words, i: int) -> tuple[int, Item] | None:
-    """One being, or several: "Tom and Mia", "Tom, Mia and Ben"."""
-    found = cursor.being(i)
-    if found is None or found[1].token != "C" or found[1].mention.owner:
-        return found
-    end, item = found
-    members = [item.mention]
-    while (more := _next_member(cursor, end)) is not None:
-        end = more[0]
-        members.append(more[1].mention)
-        if more[2]:
-            return end, Item("G", Mention("group", tuple(members)))
-    return found
-
-
-def _next_member(cursor: _Words, end: int) -> tuple[int, Item, bool] | None:
-    if cursor.at(end) not in (",", "and"):
-        return None
-    following = cursor.being(end + 1)
-    if following is None or following[1].token != "C":
-        return None
-    return (*following, cursor.at(end) == "and")
-
-
-def _single(cursor: _Words, i: int, lower: str) -> Item:
+def _single(word: str, lower: str) -> Item:
     """A word by itself."""
-    if lower in _PRONOUNS:
-        return Item("C", Mention("pronoun", _PRONOUNS[lower]))
-    if lower in _POSSESSIVES:
-        return Item("C", Mention("pronoun", _POSSESSIVES[lower]))
-    if lower.endswith("'s") and cursor.words[i][:-2] in {**GENDER, **KIN}:
-        name = cursor.words[i][:-2]
-        return Item("C", Mention("name" if name in GENDER else "kin", name))
-    if lower.endswith("'s") and lower[:-2] in KINDS:
-        return Item("KIND'S", Mention("kind", lower[:-2]))
+    if gender := _PRONOUNS.get(lower) or _POSSESSIVES.get(lower):
+        return Item("C", Mention("pronoun", gender))
+    if lower.endswith("'s"):
+        if word[:-2] in GENDER or word[:-2] in KIN:
+            return Item("C", Mention("name" if word[:-2] in GENDER else "kin", word[:-2]))
+        if lower[:-2] in KINDS:
+            return Item("KIND'S", Mention("kind", lower[:-2]))
     if lower in _GROUP_WORDS:
         return Item("G", Mention("groupword", lower))
     if lower == "it":

@@ -11,32 +11,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from math import inf
 from random import Random
 
-from llama_tutorial.tales.asking import name_of
 from llama_tutorial.tales.questions import NOT_SAID, Question, questions
+from llama_tutorial.tales.tables import sections
 from llama_tutorial.tales.tale import Tale, tales
+from llama_tutorial.tales.wording import the
 from llama_tutorial.tales.words import THINGS
 
 Message = dict[str, str]
 Turn = tuple[str, str]
 
-ANY_TALE = (
-    "Tell me a story.",
-    "Tell me a tale.",
-    "Please tell a story.",
-    "I would like to hear a tale.",
-    "Tell a story about {A}.",
-    "Tell me a tale with {A} in it.",
-)
-SMALL_TALK: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("Hello.", "Hello!", "Hi.", "Hi!", "Good morning."), "Hello! Shall I tell you a tale?"),
-    (
-        ("Who are you?", "What are you?", "What can you do?"),
-        "I tell tales, and I answer questions about them.",
-    ),
-    (("Thank you.", "Thank you!", "Thanks."), "You are welcome."),
-    (("Goodbye.", "Bye.", "Good night."), "Goodbye!"),
+_TABLES = sections("dialogs")
+SMALL_TALK: tuple[tuple[tuple[str, ...], str], ...] = tuple(
+    (tuple(said.split(" | ")), answer)
+    for said, answer in (row.split(" -> ") for row in _TABLES["small talk"])
 )
 TOLD, GIVEN = "told", "given"
 # A told tale has twenty times the tokens of its answers, and is what the base can do already.
@@ -73,7 +63,7 @@ def dialogs(
     told = tales(2 * n, split, 2 * seed)
     for number, (tale, other) in enumerate(zip(told, told, strict=True), seed):
         random = Random(f"dialog/{tale.split}/{tale.seed}")
-        turns = _fitting(_parts(tale, other, random), room, length)
+        turns = _fitting(_parts(tale, other, random), inf if room is None else room, length)
         if not turns:
             raise ValueError(f"room={room}: no turn of dialog {number} fits; give more room")
         yield messages(turns)
@@ -103,7 +93,7 @@ def ask(tale: Tale, question: Question, how: str = GIVEN) -> list[Message]:
     if how not in (TOLD, GIVEN):
         raise ValueError(f"how={how!r}: must be {TOLD!r} or {GIVEN!r}")
     if how == GIVEN:
-        return messages([(_given(tale, question.text), "")])[:1]
+        return messages([(f"{tale.text}\n{question.text}", "")])[:1]
     return messages([(request(tale), tale.text), (question.text, "")])[:3]
 
 
@@ -113,11 +103,7 @@ def request(tale: Tale, random: Random | None = None) -> str:
     own = [question.text for question in questions(tale) if question.kind == "tell"]
     if own and random.random() < 0.8:
         return own[0]
-    return random.choice(ANY_TALE).format(A=name_of(next(iter(tale.facts.beings))))
-
-
-def _given(tale: Tale, question: str) -> str:
-    return f"{tale.text}\n{question}"
+    return random.choice(_TABLES["any tale"]).format(A=the(next(iter(tale.facts.beings))))
 
 
 def _parts(tale: Tale, other: Tale, random: Random) -> list[list[Turn]]:
@@ -140,7 +126,7 @@ def _about(tale: Tale, other: Tale, random: Random) -> list[Turn]:
     if random.random() < _TOLD_SHARE or not turns:
         return [(request(tale, random), tale.text), *turns]
     (question, answer), *rest = turns
-    return [(_given(tale, question), answer), *rest]
+    return [(f"{tale.text}\n{question}", answer), *rest]
 
 
 def _apart(tale: Tale, other: Tale) -> bool:
@@ -178,17 +164,16 @@ def _before(tale: Tale, random: Random) -> Iterator[Turn]:
 
 
 def _fitting(
-    parts: list[list[Turn]], room: int | None, length: Callable[[list[Message]], int]
+    parts: list[list[Turn]], room: int | float, length: Callable[[list[Message]], int]
 ) -> list[Turn]:
     """The turns that fit: what is too long is left out, and a part whose first turn is, whole."""
     kept: list[Turn] = []
     for part in parts:
-        for number, turn in enumerate(part):
-            size = 0 if room is None else length(messages([turn]))
-            if room is not None and size > room:
-                if number == 0:
-                    break
-                continue
-            kept.append(turn)
-            room = None if room is None else room - size
+        for turn in part:
+            size = length(messages([turn]))
+            if size <= room:
+                kept.append(turn)
+                room -= size
+            elif turn is part[0]:
+                break
     return kept

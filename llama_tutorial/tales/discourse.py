@@ -7,26 +7,14 @@ asks the same method, so that the two cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
-from llama_tutorial.tales.world import Being
+from llama_tutorial.tales.patterns import EventKind
+from llama_tutorial.tales.world import Being, Roles, World
 
 
 class Discourse:
     """The mentions of this sentence and of the last one that mentioned anybody."""
-
-    __slots__ = (
-        "alone",
-        "alone_before",
-        "before",
-        "group",
-        "leads",
-        "leads_before",
-        "now",
-        "recent",
-        "thing",
-        "things_before",
-        "things_now",
-    )
 
     def __init__(self) -> None:
         self.now: list[str] = []  # beings of this sentence, the subject first
@@ -43,11 +31,8 @@ class Discourse:
     def copy(self) -> Discourse:
         """An independent copy, to try a sentence with."""
         other = Discourse.__new__(Discourse)
-        other.now, other.before = self.now[:], self.before
-        other.alone, other.alone_before = self.alone, self.alone_before
-        other.leads, other.leads_before = self.leads, self.leads_before
-        other.things_now, other.things_before = self.things_now[:], self.things_before
-        other.group, other.thing, other.recent = self.group, self.thing, self.recent
+        other.__dict__.update(self.__dict__)
+        other.now, other.things_now = self.now[:], self.things_now[:]
         return other
 
     def next_sentence(self) -> None:
@@ -124,11 +109,25 @@ class Discourse:
         """The one spoken to or of beside ``name``: whoever was mentioned last."""
         return next((candidate for candidate in self.recent if candidate != name), None)
 
-    def subject(self) -> str | None:
-        """Whom the story is looking at."""
-        return next(iter((*self.now, *self.before)), None)
-
     def thing_clear(self, noun: str) -> bool:
         """Whether "it" can only be ``noun``: the last mentioned, alone in its sentence."""
         here = self.things_now or self.things_before
         return self.thing == noun and here == [noun]
+
+    def infer(self, role: str, event: EventKind, known: Roles, world: World) -> Any:
+        """What is meant by a role that the words leave out; None where nobody can tell.
+
+        ``known`` are the roles that they give, and the world is as it was before the sentence.
+        """
+        if role == "G":
+            return self.they()
+        if role in "xyz":
+            return self.thing
+        subject = known.get(event.speaker or "A") or next(iter((*self.now, *self.before)), "")
+        if role in "pqr":
+            return world.facts.get(("where", subject))
+        if role == "w":
+            return world.facts.get(("wants", subject))
+        if role in "ABCDE":
+            return subject if role == "A" and not event.speaker else self.other(subject)
+        return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from llama_tutorial.tales.chunking import Item, Mention, chunk, merge_verb, words_of
-from llama_tutorial.tales.grammar.links import AFTER, BEFORE, OPENERS, SOUNDS
-from llama_tutorial.tales.patterns import Pattern, Slot, event_kinds, parts
+from llama_tutorial.tales.chunking import Item, Mention, chunk, mentions_of, merge_verb, words_of
+from llama_tutorial.tales.patterns import Parts, Pattern, Slot, event_kinds, frames
 
-_TOKENS = {"new": "Cn", "rel": "Cn", "kind": "K", "a": "Xa", "no": "Xn", "at": "AT", "to": "TO"}
+_ROLES = dict.fromkeys("ABCDE", "C") | dict.fromkeys("xyz", "X") | dict.fromkeys("pqr", "P")
+_ROLES |= {"G": "G", "s": "S", "t": "S", "w": "W"}
+_FORMS = {"new": "Cn", "rel": "Cn", "kind": "K", "a": "Xa", "no": "Xn", "at": "AT", "to": "TO"}
 _PRONOUNS = frozenset("he she him her his they them their himself herself".split())
 
 
@@ -27,30 +28,7 @@ class Candidate(NamedTuple):
     expected: tuple[Expected, ...]
 
 
-def slot_items(slot: Slot) -> list[Item]:
-    """The tokens that fill a slot."""
-    role, form = slot
-    if form == "hands":
-        return [Item("HANDS")]
-    if form in ("used", "use"):
-        return [
-            Item(form.upper(), Expected(Slot(role, "verb"))),
-            Item("X", Expected(Slot(role, ""))),
-        ]
-    if role == "G":
-        return [Item("G", Expected(slot))]
-    if role in "st":
-        return [Item("S", Expected(slot))]
-    if role == "w":
-        return [Item("W", Expected(slot))]
-    if role in "pqr":
-        return [Item(_TOKENS.get(form, "P"), Expected(slot))]
-    if form == "new" and role in "xyz":
-        return [Item("Xa", Expected(slot))]
-    return [Item(_TOKENS.get(form, "C" if role in "ABCDE" else "X"), Expected(slot))]
-
-
-def pattern_items(variant: tuple[str | Slot, ...]) -> list[Item]:
+def pattern_items(variant: Parts) -> list[Item]:
     """A variant's tokens.
 
     Raises:
@@ -59,9 +37,11 @@ def pattern_items(variant: tuple[str | Slot, ...]) -> list[Item]:
     items: list[Item] = []
     for part in variant:
         if isinstance(part, Slot):
-            for item in slot_items(part):
+            for item in _slot_items(part):
                 items.append(item)
-                _merge(items)
+                merge_verb(items)  # a literal verb before a thing is the verb of a USED token
+                if len(items) >= 2 and isinstance(items[-2].mention, Mention):
+                    items[-2] = Item(items[-2].token, Expected(None, items[-2].mention.value))
             continue
         literal = part.replace("|", " ")
         for item in chunk(words_of(literal)):
@@ -73,11 +53,15 @@ def pattern_items(variant: tuple[str | Slot, ...]) -> list[Item]:
     return items
 
 
-def _merge(items: list[Item]) -> None:
-    """A literal verb before a thing is the verb of a ``USED`` token."""
-    merge_verb(items)
-    if len(items) >= 2 and isinstance(items[-2].mention, Mention):
-        items[-2] = Item(items[-2].token, Expected(None, items[-2].mention.value))
+def _slot_items(slot: Slot) -> list[Item]:
+    """The tokens that fill a slot."""
+    role, form = slot
+    if form == "hands":
+        return [Item("HANDS")]
+    if form == "used":
+        return [Item("USED", Expected(Slot(role, "verb"))), Item("X", Expected(Slot(role, "")))]
+    token = "Xa" if form == "new" and role in "xyz" else _FORMS.get(form, _ROLES[role])
+    return [Item(token, Expected(slot))]
 
 
 def key_of(items: list[Item]) -> str:
@@ -88,37 +72,30 @@ def key_of(items: list[Item]) -> str:
     return " ".join(tokens)
 
 
-def _expected(items: list[Item]) -> tuple[Expected, ...]:
-    return tuple(item.mention for item in items if item.mention is not None)
-
-
 @cache
 def clause_index() -> dict[str, list[Candidate]]:
     """Told clauses and spoken words by key; spoken ones stand behind a quotation mark."""
     index: dict[str, list[Candidate]] = {}
     for event in event_kinds().values():
+        mark = '"' if event.speaker else ""
         for pattern in event.patterns:
             for variant in pattern.variants:
                 items = pattern_items(_without_sound(variant))
-                key = ('"' if event.speaker else "") + key_of(items)
-                candidates = [Candidate(pattern, _expected(items))]
-                index.setdefault(key, []).extend(candidates)
+                candidate = Candidate(pattern, tuple(mentions_of(items)))
+                index.setdefault(mark + key_of(items), []).append(candidate)
                 for i, item in enumerate(items):
-                    if (
-                        item.token == "Cn" and item.mention.slot.form == "new"
-                    ):  # a stranger has no name
+                    if item.token == "Cn" and item.mention.slot.form == "new":
+                        # A stranger has no name.
                         other = [*items[:i], Item("K", item.mention), *items[i + 1 :]]
-                        index.setdefault(('"' if event.speaker else "") + key_of(other), []).extend(
-                            candidates
-                        )
+                        index.setdefault(mark + key_of(other), []).append(candidate)
     return index
 
 
-def _without_sound(variant: tuple[str | Slot, ...]) -> tuple[str | Slot, ...]:
+def _without_sound(variant: Parts) -> Parts:
     """The pattern after its sound: "Whoosh! The wind..." is read as two sentences."""
-    if variant and isinstance(variant[0], str) and "! " in variant[0]:
+    if isinstance(variant[0], str) and "! " in variant[0]:
         sound, rest = variant[0].split("! ", 1)
-        if sound in SOUNDS:
+        if sound in frames().sounds:
             return (rest, *variant[1:]) if rest else variant[1:]
     return variant
 
@@ -127,25 +104,24 @@ def _without_sound(variant: tuple[str | Slot, ...]) -> tuple[str | Slot, ...]:
 def frame_index() -> dict[str, tuple[Expected, ...]]:
     """Who says it, by key: ">" and "said Tom" after the words, "<" and "Mia said" before."""
     index: dict[str, tuple[Expected, ...]] = {}
-    for side, table in ((">", AFTER), ("<", BEFORE)):
-        for texts in table.values():
-            for text in texts:
-                items = pattern_items(parts(text))
-                index.setdefault(side + key_of(items), _expected(items))
+    for side, table in ((">", frames().after), ("<", frames().before)):
+        for frame in (frame for of_tone in table.values() for frame in of_tone):
+            items = pattern_items(frame)
+            index.setdefault(side + key_of(items), tuple(mentions_of(items)))
     return index
 
 
 @cache
 def sounds() -> frozenset[str]:
     """The keys of sounds that stand alone."""
-    return frozenset(key_of(chunk(words_of(sound))) for sound in SOUNDS)
+    return frozenset(key_of(chunk(words_of(sound))) for sound in frames().sounds)
 
 
 @cache
 def openers() -> dict[str, list[tuple[str, ...]]]:
     """The openers, as words without commas, by the first; the longest first."""
     found: dict[str, list[tuple[str, ...]]] = {}
-    for opener in OPENERS:
+    for opener in {opener for of_name in frames().openers.values() for opener in of_name if opener}:
         words = tuple(word.lower() for word in words_of(opener) if word != ",")
         found.setdefault(words[0], []).append(words)
     for options in found.values():
@@ -159,6 +135,6 @@ def multi_heads() -> dict[str, int]:
     heads: dict[str, int] = {}
     for key in clause_index():
         if " . " in key and not key.startswith('"'):
-            sentences = key.split(" . ")
-            heads[sentences[0]] = max(heads.get(sentences[0], 0), len(sentences))
+            first, *rest = key.split(" . ")
+            heads[first] = max(heads.get(first, 0), 1 + len(rest))
     return heads

@@ -1,79 +1,32 @@
-# ruff: noqa: E501 - a table: a row is a line
 """Questions about a tale, worded in several ways, with the answers that its facts give.
 
 A question that the tale does not answer has the answer :data:`NOT_SAID`. The last is no question
-but a request, and the tale itself is its answer.
+but a request, and the tale itself is its answer. ``data/questions.txt`` holds the wordings.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import cache
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from llama_tutorial.tales.asking import ASKERS, NOT_SAID, name_of
-from llama_tutorial.tales.describing import article
+from llama_tutorial.tales.patterns import Parts, Slot, parts
+from llama_tutorial.tales.tables import lines
 from llama_tutorial.tales.tale import Facts, Tale
+from llama_tutorial.tales.wording import POSSESSIVE, article, the
 from llama_tutorial.tales.words import BOYS, GIRLS, PLACES, THINGS
 
-WORDINGS: dict[str, tuple[str, ...]] = {
-    "has": (
-        "Who has the {x} at the end?",
-        "At the end, who has the {x}?",
-        "Who has the {x} when the tale is over?",
-    ),
-    "color": (
-        "What color is the {x}?",
-        "Which color does the {x} have?",
-        "Tell me the color of the {x}.",
-    ),
-    "animal": (
-        "What kind of animal is {A}?",
-        "What animal is {A}?",
-        "{A} is an animal. Which one?",
-    ),
-    "found_where": (
-        "Where was the {x} found?",
-        "Where did the {x} turn up?",
-        "In which place was the {x} found?",
-    ),
-    "found_who": ("Who found the {x}?", "Who was it that found the {x}?"),
-    "gave": ("Who gave the {x} to {B}?", "From whom did {B} get the {x}?", "Who gave {B} the {x}?"),
-    "got": ("What did {A} give to {B}?", "What did {B} get from {A}?"),
-    "wanted": (
-        "What did {A} want?",
-        "What did {A} wish for?",
-        "{A} wanted something. What was it?",
-    ),
-    "why_sad": ("Why was {A} sad?", "What made {A} sad?", "{A} was sad. Why?"),
-    "went": ("Where did {A} go?", "To which place did {A} go?", "{A} went somewhere. Where?"),
-    "helped": ("Who helped {A}?", "Who was it that helped {A}?", "{A} got help. From whom?"),
-    "hid": ("Where did {A} hide?", "What was the hiding place of {A}?"),
-    "traded": ("What did {A} give for the {y}?", "What did {A} trade for the {y}?"),
-    "broke": ("Who broke the {x}?", "Who was it that broke the {x}?"),
-    "took": ("Who took the {x}?", "Who took the {x} without asking?"),
-    "learned": ("What did {A} learn?", "What can {A} do now?"),
-    "birthday": ("Whose birthday was it?", "Who had a birthday?"),
-    "scared": ("What was {A} afraid of?", "What scared {A}?"),
-    "nobody_asked": (
-        "How old is {A}?",
-        "What did {A} eat for breakfast?",
-        "What is the name of the brother of {A}?",
-    ),
-    "stranger": (
-        "Where does {A} live?",
-        "What does {A} want?",
-        "Why is {A} sad?",
-        "Whom did {A} help?",
-    ),
-    "nowhere": ("Who has the {x}?", "What color is the {x}?", "Where was the {x} found?"),
-    "tell": (
-        "Tell a story about {A}, {x} and {p}.",
-        "Tell me a tale with {A}, {x} and {p} in it.",
-        "Please tell a story about {A} and {x}. It happens {at}.",
-        "I would like to hear about {A}, {x} and {p}.",
-    ),
-}
+NOT_SAID = "The tale does not say."
+_RULE = re.compile(
+    r"> (?P<kinds>[\w, ]+?)(?: with (?P<asked>\w)=(?P<role>\w))?"
+    r"(?: if (?P<only>[\w, ]+))?(?: unless (?P<never>[\w, ]+))?: (?P<answer>.+)"
+)
+_HELPING = (
+    "do_help here bring_back clue rescue guide encourage show get_down comfort three_high carry_up"
+).split()
+Found = Iterator[tuple[dict[str, str], str]]  # what to fill into a wording, and the answer
 
 
 class Question(NamedTuple):
@@ -84,16 +37,41 @@ class Question(NamedTuple):
     kind: str  # the key of its wordings
 
 
+class Rule(NamedTuple):
+    """Which events answer a kind of question, and how."""
+
+    kinds: list[str]
+    roles: dict[str, str]  # letter in the question -> role in the event
+    only: list[str]
+    never: list[str]
+    answer: Parts
+
+
+@cache
+def question_kinds() -> dict[str, tuple[list[str], list[Rule]]]:
+    """The wordings of each kind of question, and what answers it."""
+    kinds: dict[str, tuple[list[str], list[Rule]]] = {}
+    for row in lines("questions"):
+        if row.startswith("= "):
+            wordings, rules = kinds[row[2:]] = [], []
+        elif row.startswith("> "):
+            rules.append(_rule(row, wordings[0]))
+        else:
+            wordings.append(row)
+    return kinds
+
+
 def questions(tale: Tale) -> list[Question]:
-    """Every question that the tale's facts answer, three that they do not, and the request to tell it.
+    """Every question that the facts answer, three that they do not, and the request to tell it.
 
     The same for the same tale, on every machine. A question with two right answers is left out. A
     tale without a thing or without a place has no request.
     """
     random = Random(f"questions/{tale.split}/{tale.seed}")
     answers: dict[tuple[str, tuple[tuple[str, str], ...]], set[str]] = {}
-    for kind, ask in ASKERS.items():
-        for filled, answer in ask(tale.facts):
+    for kind, (_, rules) in question_kinds().items():
+        found = _BY_HAND[kind](tale.facts) if kind in _BY_HAND else _answers(rules, tale.facts)
+        for filled, answer in found:
             answers.setdefault((kind, tuple(sorted(filled.items()))), set()).add(answer)
     found = [
         _worded(kind, dict(filled), one_of.pop(), random)
@@ -107,19 +85,94 @@ def questions(tale: Tale) -> list[Question]:
 
 
 def _worded(kind: str, filled: dict[str, str], answer: str, random: Random) -> Question:
-    text = random.choice(WORDINGS[kind]).format(**filled)
+    text = random.choice(question_kinds()[kind][0]).format(**filled)
     return Question(text[0].upper() + text[1:], answer, kind)
+
+
+def _rule(row: str, wording: str) -> Rule:
+    match = _RULE.fullmatch(row)
+    if not match:
+        raise ValueError(f"{row!r}: must be '> events: answer'")
+    kinds, only, never = (
+        match[name].split(", ") if match[name] else [] for name in ("kinds", "only", "never")
+    )
+    roles = {part.role: part.role for part in parts(wording) if isinstance(part, Slot)}
+    if match["asked"]:
+        roles[match["asked"]] = match["role"]
+    return Rule(kinds, roles, only, never, parts(match["answer"]))
+
+
+def _answers(rules: list[Rule], facts: Facts) -> Found:
+    """What to ask by some rules, and the answers."""
+    happened = {event.kind for event in facts.events}
+    for rule in rules:
+        if happened & set(rule.never) or (rule.only and not happened & set(rule.only)):
+            continue
+        for roles in facts.told(*rule.kinds):
+            if roles.keys() >= {*rule.roles.values()}:
+                asked = {at: _words(Slot(of, ""), roles, facts) for at, of in rule.roles.items()}
+                answer = (
+                    part if isinstance(part, str) else _words(part, roles, facts)
+                    for part in rule.answer
+                )
+                yield asked, _sentence("".join(answer))
+
+
+def _words(slot: Slot, roles: dict[str, Any], facts: Facts) -> str:
+    """The words for a role of an event."""
+    value = roles[slot.role]
+    if slot.form == "he":
+        return facts.beings[value].gender
+    if slot.form == "his":
+        return POSSESSIVE[facts.beings[value].gender]
+    if slot.form == "a":
+        return article(value)
+    if slot.form == "to":
+        return PLACES[value].to
+    return the(value) if slot.role in "ABCDE" else value
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:] + "."
+
+
+def _has(facts: Facts) -> Found:
+    """Who has what was lent is not asked: the tale need not tell of its return."""
+    borrowers = {fact[2] for fact in facts.final if fact[0] == "lent"}
+    for noun in facts.things:
+        holder = facts.get("holder", noun)
+        if holder and holder not in borrowers:
+            yield {"x": noun}, _sentence(the(holder))
+
+
+def _color(facts: Facts) -> Found:
+    for noun, looks in facts.things.items():
+        yield {"x": noun}, _sentence(looks["colour"]) if "colour" in looks else NOT_SAID
+
+
+def _animal(facts: Facts) -> Found:
+    for being in facts.beings.values():
+        if being.named and being.kind not in ("boy", "girl"):
+            yield {"A": being.name}, _sentence(article(being.kind))
+
+
+def _helped(facts: Facts) -> Found:
+    if facts.told(*_HELPING):
+        for flag in facts.final:
+            if flag[0] == "helped":
+                yield {"A": the(flag[2])}, _sentence(the(flag[1]))
+
+
+_BY_HAND = {"has": _has, "color": _color, "animal": _animal, "helped": _helped}
 
 
 def _not_said(facts: Facts, random: Random) -> Iterator[tuple[str, dict[str, str]]]:
     """Questions that no tale answers, or not this one."""
-    yield "nobody_asked", {"A": name_of(next(iter(facts.beings)))}
+    yield "nobody_asked", {"A": the(next(iter(facts.beings)))}
     yield "stranger", {"A": random.choice([n for n in (*BOYS, *GIRLS) if n not in facts.beings])}
     spoken_of = {value for event in facts.events for value in dict(event.roles).values()}
-    yield (
-        "nowhere",
-        {"x": random.choice([n for n in THINGS if n not in {*facts.things, *spoken_of}])},
-    )
+    unknown = [noun for noun in THINGS if noun not in {*facts.things, *spoken_of}]
+    yield "nowhere", {"x": random.choice(unknown)}
 
 
 def _request(facts: Facts) -> dict[str, str]:
@@ -129,7 +182,7 @@ def _request(facts: Facts) -> dict[str, str]:
         return {}
     place = PLACES[places[0]]
     return {
-        "A": name_of(next(iter(facts.beings))),
+        "A": the(next(iter(facts.beings))),
         "x": article(next(iter(facts.things))),
         "p": place.noun if place.noun in ("home", "school") else "the " + place.noun,
         "at": place.at,

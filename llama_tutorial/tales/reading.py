@@ -2,14 +2,22 @@
 
 It splits a tale into sentences, looks every clause up among the patterns, finds out whom the
 pronouns mean, and checks what is said against everything that was said before.
+
+:func:`consistency` measures by that. Every clause that one of the story world's patterns could have
+made, and that speaks of anything known or needs anything to be so, is a *claim*: it holds if
+everybody it names was introduced, things are where and whose they were, colours stay, nobody gives
+what they do not have or is where they did not go, the one who is thanked has helped, and so on.
+A clause with any fault does not hold, however much of it is right.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from llama_tutorial.tales.binding import Binding
-from llama_tutorial.tales.chunking import Item, Mention, chunk, words_of
+from llama_tutorial.tales.chunking import Item, Mention, chunk, mentions_of, words_of
 from llama_tutorial.tales.discourse import Discourse
 from llama_tutorial.tales.index import (
     Candidate,
@@ -17,13 +25,22 @@ from llama_tutorial.tales.index import (
     frame_index,
     key_of,
     multi_heads,
+    openers,
     sounds,
 )
-from llama_tutorial.tales.sentences import Unit, split_units, starts
-from llama_tutorial.tales.settling import in_order, settle
-from llama_tutorial.tales.world import Event, World
+from llama_tutorial.tales.world import Event, World, in_order
 
+_NARRATED = re.compile(r'[^".!?]*[.!?]*')
 _CONJUNCTIONS = frozenset(("and", "but", "so"))
+
+
+class Unit(NamedTuple):
+    """A sentence: told, or spoken with a frame around."""
+
+    text: str
+    told: str  # the sentence, or "said Tom" / "Tom asked"
+    spoken: str = ""
+    after: bool = False  # whether the frame follows the words
 
 
 class Claim(NamedTuple):
@@ -84,15 +101,13 @@ class Reader:
     def _unread(self, items: list[Item]) -> None:
         """A sentence that no pattern made still speaks of somebody."""
         self.discourse.next_sentence()
-        for item in items:
-            mention = item.mention
+        for token, mention in items:
             if mention is None:
                 continue
-            members = mention.value if mention.how == "group" else (mention,)
-            for member in members:
-                if isinstance(member, Mention) and member.value in self.world.beings:
+            for member in mention.value if mention.how == "group" else (mention,):
+                if member.value in self.world.beings:
                     self.discourse.mention(member.value)
-            if item.token == "X" and mention.value in self.world.things:
+            if token == "X" and mention.value in self.world.things:
                 self.discourse.mention_thing(mention.value)
 
     # -- clauses --------------------------------------------------------------------------------
@@ -104,7 +119,7 @@ class Reader:
         before = self.discourse.copy()
         self.discourse.next_sentence()
         for clause in clauses:
-            mentions = [item.mention for item in clause if item.mention is not None]
+            mentions = mentions_of(clause)
             if mentions and mentions[0].how == "same":
                 mentions[0] = Mention("same", self._subject)
             best = self._best(clause_index()[key_of(clause)], mentions, before)
@@ -123,14 +138,12 @@ class Reader:
         for i, item in enumerate(items[1:-1], 1):
             if item.token not in _CONJUNCTIONS or key_of(items[:i]) not in clause_index():
                 continue
-            right = items[i + 1 :]
+            ways = [items[i + 1 :]]
             if item.token == "and" and items[0].token in "CG" and items[i - 1].token != ",":
-                rest = self._clauses([Item(items[0].token, Mention("same", None)), *right])
-                if rest is not None:
+                ways.insert(0, [Item(items[0].token, Mention("same", None)), *ways[0]])
+            for right in ways:
+                if (rest := self._clauses(right)) is not None:
                     return [items[:i], *rest]
-            rest = self._clauses(right)
-            if rest is not None:
-                return [items[:i], *rest]
         return None
 
     def _best(
@@ -170,9 +183,9 @@ class Reader:
             fault = "; ".join(binding.faults)
             self.claims.append(Claim(text, event.name, not fault, fault))
         beings = binding.new_beings.values()
-        settle(self.world, event, binding.roles, beings, binding.new_things, binding.owns)
-        named = candidate.pattern.roles | event.roles
-        roles = {role: value for role, value in binding.roles.items() if role in named}
+        self.world.happen(event.makes, binding.roles, beings, binding.new_things, binding.owns)
+        meant = candidate.pattern.roles | candidate.pattern.inferred
+        roles = {role: value for role, value in binding.roles.items() if role in meant}
         self.events.append(Event(event.name, in_order(roles), number))
 
     # -- speech ---------------------------------------------------------------------------------
@@ -188,8 +201,7 @@ class Reader:
         frame = self._frame(unit)
         if frame is None:
             return False
-        mentions = [item.mention for item in items if item.mention is not None]
-        best = self._best(candidates, mentions, before, frame)
+        best = self._best(candidates, mentions_of(items), before, frame)
         if best is not None:
             self._accept(*best, number, unit.text)
         return best is not None
@@ -200,7 +212,117 @@ class Reader:
             expected = frame_index().get((">" if unit.after else "<") + key_of(items))
             if expected is not None:
                 binding = Binding(self.world, self.discourse, self.discourse)
-                mentions = [item.mention for item in items if item.mention is not None]
-                binding.bind(expected, mentions)
+                binding.bind(expected, mentions_of(items))
                 return binding
         return None
+
+
+def split_units(text: str) -> list[Unit]:
+    """Cut a text into sentences; a last one that breaks off is left out."""
+    text = text.strip()
+    units: list[Unit] = []
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+        elif text[at] == '"':
+            at = _spoken_unit(text, at, units)
+        else:
+            at = _told_unit(text, at, units)
+    broken = text[-1:] not in (".", "!", "?", '"') or text.count('"') % 2 == 1
+    return units[:-1] if broken else units
+
+
+def _closing(text: str, at: int) -> int:
+    """Where the quotation ends that begins before ``at``."""
+    close = text.find('"', at)
+    return len(text) - 1 if close < 0 else close
+
+
+def _told_unit(text: str, at: int, units: list[Unit]) -> int:
+    """A sentence that does not begin with a quotation mark; returns where it ends."""
+    end = max(_NARRATED.match(text, at).end(), at + 1)
+    told = text[at:end]
+    if told.endswith(", ") and text[end : end + 1] == '"':
+        close = _closing(text, end + 1)
+        units.append(Unit(text[at : close + 1], told, text[end + 1 : close]))
+        return close + 1
+    units.append(Unit(told, told))
+    return end
+
+
+def _spoken_unit(text: str, at: int, units: list[Unit]) -> int:
+    """A sentence that begins with one; words without a frame belong to the last speaker."""
+    close = _closing(text, at + 1)
+    spoken = text[at + 1 : close]
+    frame = _NARRATED.match(text, close + 1)[0]
+    framed = spoken[-1:] in (",", "!", "?") and frame.endswith(".")
+    if framed and ">" + key_of(chunk(words_of(frame))) in frame_index():
+        units.append(Unit(text[at : close + 1 + len(frame)], frame, spoken, True))
+        return close + 1 + len(frame)
+    if units and units[-1].spoken and units[-1].after:
+        last = units[-1]
+        said = last.spoken[:-1] + "." if last.spoken.endswith(",") else last.spoken
+        whole = f"{last.text} {text[at : close + 1]}"
+        units[-1] = last._replace(text=whole, spoken=f"{said} {spoken}")
+    else:
+        units.append(Unit(text[at : close + 1], "", spoken))
+    return close + 1
+
+
+def starts(items: list[Item]) -> list[list[Item]]:
+    """The items as they are, and without the opener where there is one."""
+    tokens = tuple(item.token for item in items[:6])
+    for opener in openers().get(tokens[0] if tokens else "", ()):
+        if tokens[: len(opener)] == opener:
+            rest = items[len(opener) :]
+            return [items, rest[1:] if rest[:1] and rest[0].token == "," else rest]
+    return [items]
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """How consistent a text is, and how much of it was understood."""
+
+    score: float | None  # share of claims that hold; None without a claim
+    parsed: float  # share of sentences that could be read, 0 to 1
+    claims: tuple[Claim, ...]
+    sentences: int
+
+    @property
+    def faults(self) -> tuple[Claim, ...]:
+        """The claims that do not hold."""
+        return tuple(claim for claim in self.claims if not claim.holds)
+
+
+def consistency(text: str) -> Consistency:
+    """Measure a tale, told by the story world or written by a model.
+
+    A last sentence that breaks off (a model ran out of tokens) is left out.
+
+    Args:
+        text: One tale.
+
+    Returns:
+        The score, 1.0 for every tale of the story world and None where nothing was claimed; read it
+        together with ``parsed``, the share of sentences that were understood.
+    """
+    reader = Reader().read(text)
+    claims = tuple(reader.claims)
+    score = sum(claim.holds for claim in claims) / len(claims) if claims else None
+    parsed = reader.parsed / reader.sentences if reader.sentences else 0.0
+    return Consistency(score, parsed, claims, reader.sentences)
+
+
+def mean_consistency(texts: list[str]) -> tuple[float | None, float]:
+    """Score over all claims of many texts, and the share of all their sentences that were read.
+
+    Longer tales count for more. A text without a claim adds nothing to the score, but its sentences
+    count among those to be read.
+    """
+    results = [consistency(text) for text in texts]
+    claims = [claim for result in results for claim in result.claims]
+    sentences = sum(result.sentences for result in results)
+    parsed = sum(result.parsed * result.sentences for result in results)
+    score = sum(claim.holds for claim in claims) / len(claims) if claims else None
+    return score, parsed / sentences if sentences else 0.0

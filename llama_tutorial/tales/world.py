@@ -16,11 +16,10 @@ The teller makes what an event makes; the reader also checks what it needs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from llama_tutorial.tales.words import KINDS, SPOT_PLACES
+from llama_tutorial.tales.words import SPOT_PLACES
 
 # Role letter -> a being's name, a thing's noun, a place, a spot; a group is a tuple of names.
 Roles = Mapping[str, Any]
@@ -29,6 +28,7 @@ _RULE = re.compile(
     r"|(?P<no>!?)(?P<flag>\w+)\((?P<of>[\w,]*)\)"
     r"|(?P<spot>\w)@(?P<who>\w)"
 )
+_UNCLEAR = "it is not clear who or what is meant"
 
 
 class Being(NamedTuple):
@@ -63,81 +63,96 @@ class Rule(NamedTuple):
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:
-    """Read a comma-separated list of rules."""
-    rules, at = [], 0
-    for match in _RULE.finditer(text):
-        if text[at : match.start()].strip(" ,"):
-            break
-        at = match.end()
+    """Read a comma-separated list of rules.
+
+    Raises:
+        ValueError: What stands between two commas is no rule.
+    """
+    rules = []
+    for part in filter(None, text.strip().split(", ")):
+        match = _RULE.fullmatch(part)
+        if not match:
+            raise ValueError(f"{text!r}: {part!r} is no rule of the story world")
         if match["attribute"]:
             rules.append(Rule(match["relation"], match["attribute"], match["left"], match["right"]))
         elif match["flag"]:
             rules.append(Rule("noflag" if match["no"] else "flag", match["flag"], match["of"], ""))
         else:
             rules.append(Rule("@", "where", match["who"], match["spot"]))
-    if text[at:].strip(" ,"):
-        raise ValueError(f"{text!r}: {text[at:]!r} is no rule of the story world")
     return tuple(rules)
 
 
-@dataclass
 class World:
     """Everything that is so at one moment of a tale."""
 
-    beings: dict[str, Being] = field(default_factory=dict)
-    things: dict[str, dict[str, str]] = field(default_factory=dict)  # noun -> group of look -> look
-    facts: dict[tuple, Any] = field(default_factory=dict)
-
-    def value(self, word: str, roles: Roles) -> Any:
-        """What the right side of a rule stands for; None where it is not known."""
-        if "." in word:
-            role, attribute = word.split(".")
-            return self.facts.get((attribute, roles[role])) if role in roles else None
-        if word == "-":
-            return None
-        return roles.get(word) if len(word) == 1 else word
+    def __init__(self) -> None:
+        self.beings: dict[str, Being] = {}
+        self.things: dict[str, dict[str, str]] = {}  # noun -> group of look -> look
+        self.facts: dict[
+            tuple, Any
+        ] = {}  # ("holder", "kite") -> "Mia", ("helped", "A", "B") -> True
 
     def fault(self, rule: Rule, roles: Roles) -> str | None:
         """Why the rule does not hold, in words; None where it holds or says nothing here."""
         if rule.relation in ("flag", "noflag"):
-            return self._flag_fault(rule, roles)
-        if rule.left not in roles or (len(rule.right) == 1 and rule.right not in (*roles, "-")):
-            return "it is not clear who or what is meant" if rule.relation == "=" else None
-        for subject in _members(roles[rule.left]):
+            key = _flag(rule, roles)
+            if key is None:
+                return _UNCLEAR
+            if (key in self.facts) == (rule.relation == "flag"):
+                return None
+            return f"{rule.attribute}{key[1:]} is {'not ' if rule.relation == 'flag' else ''}so"
+        if not _complete(rule, roles):
+            return _UNCLEAR if rule.relation == "=" else None
+        wanted = self._value(rule.right, roles)
+        for subject in members(roles[rule.left]):
             actual = self.facts.get((rule.attribute, subject))
-            expected = self.value(rule.right, roles)
-            if rule.relation == "@":
-                bad = actual is not None and actual not in SPOT_PLACES.get(roles[rule.right], ())
+            if rule.relation == "=":
+                bad = actual != wanted
+            elif actual is None:
+                bad = False
+            elif rule.relation == "@":
+                bad = actual not in SPOT_PLACES.get(wanted, ())
             elif rule.relation == "!=":
-                bad = actual == expected and actual is not None
-            elif rule.relation == "~":
-                bad = (
-                    actual is not None and expected is not None and actual not in _members(expected)
-                )
+                bad = actual == wanted
             else:
-                bad = actual != expected
+                bad = wanted is not None and actual not in members(wanted)
             if bad:
-                return f"{rule.attribute} of {subject} is {actual}, not {rule.relation} {expected}"
+                return f"{rule.attribute} of {subject} is {actual}, not {rule.relation} {wanted}"
         return None
-
-    def _flag_fault(self, rule: Rule, roles: Roles) -> str | None:
-        key = _flag_key(rule, roles)
-        if key is None:
-            return "it is not clear who or what is meant"
-        if (key in self.facts) == (rule.relation == "flag"):
-            return None
-        return f"{rule.attribute}{key[1:]} is {'not ' if rule.relation == 'flag' else ''}so"
 
     def make(self, rule: Rule, roles: Roles) -> None:
         """Make the rule so."""
-        if rule.relation == "flag" or rule.relation == "noflag":
-            key = _flag_key(rule, roles)
+        if rule.relation in ("flag", "noflag"):
+            key = _flag(rule, roles)
             if key is not None:
                 self._set(key, rule.relation == "flag" or None)
-        elif rule.left in roles and not (len(rule.right) == 1 and rule.right not in (*roles, "-")):
-            value = self.value(rule.right, roles)
-            for subject in _members(roles[rule.left]):
+        elif _complete(rule, roles):
+            value = self._value(rule.right, roles)
+            for subject in members(roles[rule.left]):
                 self._set((rule.attribute, subject), value)
+
+    def happen(
+        self,
+        makes: Iterable[Rule],
+        roles: Roles,
+        beings: Iterable[Being],
+        things: Mapping[str, dict[str, str]],
+        owns: Iterable[tuple[str, str]],
+    ) -> None:
+        """Let an event happen: who is new, what is new and whose it is, and the event's effects."""
+        self.beings.update((being.name, being) for being in beings)
+        self.things.update(things)
+        for noun, owner in owns:
+            self.facts["owner", noun] = owner
+        for rule in makes:
+            self.make(rule, roles)
+
+    def _value(self, word: str, roles: Roles) -> Any:
+        """What the right side of a rule stands for; None where it is not known."""
+        if "." in word:
+            role, attribute = word.split(".")
+            return self.facts.get((attribute, roles[role])) if role in roles else None
+        return roles.get(word) if len(word) == 1 else word
 
     def _set(self, key: tuple, value: Any) -> None:
         if value is None:
@@ -145,26 +160,28 @@ class World:
         else:
             self.facts[key] = value
 
-    def where_is(self, being: str) -> str | None:
-        """The place where a being is, if the tale has said it."""
-        return self.facts.get(("where", being))
 
-    def of_kind(self, kind: str) -> list[str]:
-        """Everyone who may be called "the fox", "the girl"..."""
-        return [being.name for being in self.beings.values() if being.kind == kind]
-
-
-def stranger(kind: str) -> Being:
-    """Someone without a name."""
-    return Being(kind, kind, KINDS[kind])
+def in_order(roles: Roles) -> tuple[tuple[str, Any], ...]:
+    """Roles as an event keeps them: by letter, groups by name."""
+    return tuple(
+        (role, tuple(sorted(value)) if isinstance(value, tuple) else value)
+        for role, value in sorted(roles.items())
+    )
 
 
-def _members(value: Any) -> tuple:
+def _complete(rule: Rule, roles: Roles) -> bool:
+    """Whether both sides of a rule are known; "A.where" on the right may stay open."""
+    return rule.left in roles and (len(rule.right) > 1 or rule.right in (*roles, "-"))
+
+
+def members(value: Any) -> tuple:
+    """Those of a group, or the only one."""
     return value if isinstance(value, tuple) else (value,)
 
 
-def _flag_key(rule: Rule, roles: Roles) -> tuple | None:
-    letters = [letter for letter in rule.left.split(",") if letter]
+def _flag(rule: Rule, roles: Roles) -> tuple | None:
+    """The fact that a flag speaks of; None where a role is not known."""
+    letters = rule.left.split(",") if rule.left else []
     if any(letter not in roles for letter in letters):
         return None
     return (rule.attribute, *(roles[letter] for letter in letters))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 
 import pytest
@@ -41,6 +43,12 @@ def test_the_same_every_time_and_each_by_its_number():
     assert first == list(dialogs(6, seed=3))
     assert first[4:] == list(dialogs(2, seed=7))
     assert first != list(dialogs(6, "validation", 3))
+
+
+def test_the_same_for_ever():
+    """The shipped chat model was tuned on these very dialogs."""
+    text = json.dumps(list(dialogs(200)))
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "d09193439e692068"
 
 
 def test_tales_are_told_and_given_and_some_dialogs_hold_two(told):
