@@ -75,7 +75,7 @@ def test_a_model_that_sentencepiece_refuses_is_explained():
     """Cut between two pieces: without byte pieces SentencePiece would take it for a whole one."""
     whole = Tokenizer.train(TEXT, 50, byte_fallback=False)
     data, piece = whole._model, whole.id_to_piece(29).encode()
-    cut = data.index(piece + b"\x15") + len(piece) + 5  # its text, and its score
+    cut = data.index(bytes([len(piece)]) + piece) + 1 + len(piece) + 5  # text and score
     assert spm.SentencePieceProcessor(model_proto=data[:cut]).vocab_size() == 30
     with pytest.raises(ValueError, match=r"ends after 30 pieces, before .*: it is truncated"):
         Tokenizer(data[:cut])
