@@ -95,7 +95,7 @@ def test_a_checkpoint_and_its_tokenizer_are_read_without_torch(assets):
         OPTIONAL,
         f"""
 from llama_tutorial import BPETokenizer, load_tokenizer
-from llama_tutorial.numpy_llama.llama2c_file import read
+from llama_tutorial.numpy_llama.llama2c import read
 file = read({str(assets / "stories260K.bin")!r})
 print(sum(array.size for array in file.tensors.values()), file.config.n_params)
 tokenizer = load_tokenizer({str(assets / "tok512.bin")!r})
@@ -132,7 +132,7 @@ options = ["generate", "--engine", "numpy", "--checkpoint", {name!r}, "--seed", 
 code = main([*options, "--prompt", "Once", "--max-new-tokens", "20"])
 model, tokenizer = load({name!r}, engine="numpy")
 prompt = tokenizer.encode("Once", bos=True)
-ids = model.generate(prompt, 20, seed=1, stop_ids=(tokenizer.bos_id, tokenizer.eos_id))
+ids = model.stream(prompt, 20, seed=1, stop_ids=(tokenizer.bos_id, tokenizer.eos_id))
 print(code, tokenizer.decode([*prompt, *ids]))
 """,
     )

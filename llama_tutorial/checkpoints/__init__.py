@@ -95,6 +95,7 @@ def load_model(
             cannot compute, truncated or damaged, its parts do not belong together, or its tensors
             do not fit its configuration; or ``dtype`` is not floating.
     """
+    _check_torch()
     from llama_tutorial.checkpoints.weights import fill
 
     if dtype is not None and not dtype.is_floating_point:
@@ -110,9 +111,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
     Raises:
         FileNotFoundError, ValueError: As `load_model` does.
     """
-    from llama_tutorial.checkpoints import llama2c
-    from llama_tutorial.numpy_llama.llama2c_header import ForeignFileError
-
+    _check_torch()
     path = Path(path)
     if not path.exists():
         if (old := left_aside(path)) is not None:
@@ -127,6 +126,10 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
         with module.opened(path, contents) as checkpoint:
             yield checkpoint
         return
+
+    from llama_tutorial.checkpoints import llama2c
+    from llama_tutorial.numpy_llama.llama2c import ForeignFileError
+
     try:
         with llama2c.opened(path) as checkpoint:
             yield checkpoint
@@ -165,6 +168,7 @@ def save_model(
         ValueError: There is no such format, it cannot hold this model, a tokenizer or shards,
             ``path`` is something that must not be replaced, or the model has LoRA adapters.
     """
+    _check_torch()
     from llama_tutorial.checkpoints import huggingface, llama2c, meta, native
     from llama_tutorial.lora.adapters import lora_layers
 
@@ -190,6 +194,16 @@ def save_model(
         )
     else:
         llama2c.save(model, path, _LLAMA2C_VERSIONS[format], group_size)
+
+
+def _check_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        raise ImportError(
+            "reading and writing checkpoints needs torch: pip install 'llama-tutorial[torch]'; "
+            "llama2.c's files are also read by load(..., engine='numpy'), without it"
+        ) from None
 
 
 def _folder_format(folder: Path) -> tuple[str, dict[str, Any]]:

@@ -81,7 +81,7 @@ def download_model(repository: str) -> Path:
     library = _library()
     with _explained(library, repository):
         try:
-            names = library.HfApi().list_repo_files(repository)
+            siblings = library.HfApi().model_info(repository).siblings
         except library.errors.RepositoryNotFoundError:
             raise
         except Exception:  # offline, by choice or not: the cache has what was fetched before
@@ -90,7 +90,7 @@ def download_model(repository: str) -> Path:
                 repository, allow_patterns=one_of, local_files_only=True
             )
         else:
-            files = needed(repository, names)
+            files = needed(repository, [file.rfilename for file in siblings])
             folder = library.snapshot_download(repository, allow_patterns=files)
         return Path(folder)
 
