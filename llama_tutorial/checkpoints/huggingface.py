@@ -180,7 +180,10 @@ def _write_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> None:
     name = save_tokenizer(tokenizer, folder)
     if isinstance(tokenizer, GPT2Tokenizer):
         special = ("bos_token", "eos_token", "unk_token")
-        about = {"tokenizer_class": "GPT2Tokenizer", **dict.fromkeys(special, END_OF_TEXT)}
+        about: dict[str, Any] = {
+            "tokenizer_class": "GPT2Tokenizer",
+            **dict.fromkeys(special, END_OF_TEXT),
+        }
     elif name == "tokenizer.model":
         ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id}
         ids["unk"] = tokenizer.vocabulary.unk_id

@@ -89,7 +89,11 @@ def write_params(config: ModelConfig, folder: Path) -> None:
         ValueError: Meta's format cannot hold the model.
     """
     check_holdable(config)
-    params = {"dim": config.dim, "n_layers": config.n_layers, "n_heads": config.n_heads}
+    params: dict[str, Any] = {
+        "dim": config.dim,
+        "n_layers": config.n_layers,
+        "n_heads": config.n_heads,
+    }
     if config.n_kv_heads != config.n_heads:
         params["n_kv_heads"] = config.n_kv_heads
     params |= {"vocab_size": config.vocab_size, "norm_eps": config.norm_eps}

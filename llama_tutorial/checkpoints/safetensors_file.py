@@ -87,8 +87,8 @@ def save_safetensors(
             if (name, tensor.shape, tensor.dtype) != (promised, model.shape, model.dtype):
                 raise ValueError(f"{name} comes where the header of {path} promises {promised}")
             file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        if promised := next(expected, None):
-            raise ValueError(f"{promised[0]}, which the header of {path} promises, is missing")
+        if missing := next(expected, None):
+            raise ValueError(f"{missing[0]}, which the header of {path} promises, is missing")
 
 
 def _library(name: str) -> ModuleType:

@@ -76,7 +76,7 @@ def open_folder(folder: Path, is_ignored: Callable[[str], bool]) -> Iterator[Ten
 
     Args:
         folder: With one of the four kinds of files.
-        is_ignored: Whether a tensor is none of the model's weights, and may lie anywhere.
+        is_ignored: Whether a tensor is none of the model's weights, and may lie in any file.
 
     Raises:
         FileNotFoundError: There are no weights, or a file that the index names is missing.

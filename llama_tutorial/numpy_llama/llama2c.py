@@ -31,6 +31,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ _MAGIC = 0x616B3432  # "ak42" as one number; in the file its bytes stand in reve
 _SIZES = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
 # Beyond every real model, and below every text: four letters make a number above 500 million.
 _LARGEST = 2**24
-_AGREED = {
+_AGREED: dict[str, Any] = {
     "norm": "rmsnorm",
     "feed_forward": "swiglu",
     "positions": "rope",
@@ -86,7 +87,7 @@ class Header:
         _check_agreed(self.config)
         _check_sizes([getattr(self.config, name) for name in _SIZES])
         if self.version == 2:
-            check_group_size(self.group_size, self.config.dim, self.config.hidden_dim)
+            check_group_size(self.group_size or 0, self.config.dim, self.config.hidden_dim)
 
     def pack(self) -> bytes:
         """The header's bytes."""
@@ -100,7 +101,7 @@ class Header:
         return _LAYOUT[self.version].pack(*numbers).ljust(HEADER_BYTES[self.version], b"\0")
 
     def entries(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Name and shape of everything behind the header, in the file's order.
+        """Name and shape of everything after the header, in the file's order.
 
         Names are Meta's; the two tables, in version 0, are called `ROPE_TABLES`.
         """
@@ -110,14 +111,14 @@ class Header:
 
     def is_quantized(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of this shape is stored in int8: the matrices of version 2."""
-        return self.version == 2 and len(shape) == 2
+        return self.group_size is not None and len(shape) == 2
 
     def stored_bytes(self, shape: tuple[int, ...]) -> int:
         """Bytes that a tensor of this shape takes in the file."""
         numbers = math.prod(shape)
-        return (
-            numbers + 4 * (numbers // self.group_size) if self.is_quantized(shape) else 4 * numbers
-        )
+        if self.group_size is None or not self.is_quantized(shape):
+            return 4 * numbers
+        return numbers + 4 * (numbers // self.group_size)
 
     def file_bytes(self) -> int:
         """Length of the whole file."""
@@ -176,7 +177,7 @@ def parse_header(head: bytes) -> Header:
             return _header(0, [*sizes, abs(vocab_size), max_seq_len], vocab_size > 0)
         except ValueError as error:  # nothing but these numbers tells a version 0
             raise ForeignFileError(f"is no llama2.c checkpoint: read as one, {error}") from None
-    sizes, (tied, *group_size) = numbers[2:9], numbers[9:]
+    sizes, (tied, *group_size) = list(numbers[2:9]), numbers[9:]
     if tied not in (0, 1):
         raise ValueError(f"is damaged: the flag for a tied head is {tied}, must be 0 or 1")
     try:
@@ -200,7 +201,7 @@ def _header(
     version: int, sizes: Sequence[int], tied: bool, group_size: int | None = None
 ) -> Header:
     _check_sizes(sizes)
-    fields = dict(zip(_SIZES, sizes, strict=True))
+    fields: dict[str, Any] = dict(zip(_SIZES, sizes, strict=True))
     return Header(version, ModelConfig(**fields, **_AGREED, tie_embeddings=tied), group_size)
 
 
@@ -298,7 +299,7 @@ def write(
         config: The model's configuration.
         tensors: Meta's parameter names to float32 arrays (float16 is widened). They are asked for
             one by one, so a mapping that makes them on demand need not hold all of them.
-        version: 0 is what ``run`` reads, 1 the same behind a proper header, 2 int8.
+        version: 0 is what ``run`` reads, 1 the same after a proper header, 2 int8.
         group_size: In version 2, how many weights share a scale.
 
     Raises:
@@ -357,7 +358,7 @@ def _view(header: Header, data: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
 
 def _parts(header: Header, name: str, array: np.ndarray) -> list[np.ndarray]:
     """What is stored of one tensor: `_view` backwards."""
-    if not header.is_quantized(array.shape):
+    if header.group_size is None or not header.is_quantized(array.shape):
         return [array.astype("<f4", copy=False)]
     try:
         quantized = quantize(array, header.group_size)

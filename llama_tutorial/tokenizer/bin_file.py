@@ -41,7 +41,9 @@ def parse_tokenizer_bin(data: bytes) -> Vocabulary:
             f"it begins with {data[:8]!r}: neither a SentencePiece .model nor a tokenizer.bin, "
             f"which begins with the length of its longest piece, 1 to {_LONGEST}"
         )
-    pieces, scores, at = [], [], 4
+    pieces: list[str] = []
+    scores: list[float] = []
+    at = 4
     while at < len(data):
         if at + _ROW.size > len(data):
             raise ValueError(

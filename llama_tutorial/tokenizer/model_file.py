@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llama_tutorial.tokenizer.vocabulary import SPACE, UNK_SURFACE, PieceType, Vocabulary
 
@@ -236,7 +236,7 @@ def format_model(vocabulary: Vocabulary) -> bytes:
         )
         for piece, score, kind in rows
     )
-    trainer: dict[int, int | str] = {
+    trainer: dict[int, int | str | bytes] = {
         _MODEL_TYPE: _BPE,
         _VOCAB_SIZE: len(vocabulary),
         _BYTE_FALLBACK: int(bool(vocabulary.byte_ids)),
@@ -252,11 +252,16 @@ def format_model(vocabulary: Vocabulary) -> bytes:
         if token_id >= 0:
             trainer[piece_field] = vocabulary.pieces[token_id]
     prefix = int(vocabulary.add_dummy_prefix)
-    normalizer = {_NAME: "identity", _CHARSMAP: b"", _DUMMY_PREFIX: prefix, _REMOVE_SPACES: 0}
+    normalizer: dict[int, int | str | bytes] = {
+        _NAME: "identity",
+        _CHARSMAP: b"",
+        _DUMMY_PREFIX: prefix,
+        _REMOVE_SPACES: 0,
+    }
     return out + _field(_TRAINER, _format(trainer)) + _field(_NORMALIZER, _format(normalizer))
 
 
-def _format(message: Mapping[int, int | float | str | bytes]) -> bytes:
+def _format(message: Mapping[int, Any]) -> bytes:
     return b"".join(_field(number, value) for number, value in message.items())
 
 

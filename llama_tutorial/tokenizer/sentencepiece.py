@@ -70,9 +70,8 @@ class Tokenizer(BaseTokenizer):
 
     def __init__(self, model: str | os.PathLike[str] | bytes) -> None:
         new_processor = _import_sentencepiece().SentencePieceProcessor
-        given = isinstance(model, bytes)
-        self._model = model if given else read_bytes(model)
-        with nullcontext() if given else errors_name(model):
+        self._model = model if isinstance(model, bytes) else read_bytes(model)
+        with nullcontext() if isinstance(model, bytes) else errors_name(model):
             check_whole(self._model)
             try:
                 self._processor: Any = new_processor(model_proto=self._model)

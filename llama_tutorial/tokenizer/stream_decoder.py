@@ -5,7 +5,7 @@ Decoding looks like joining the pieces, and is nearly that. Three things make it
 * The space that was put before the text comes off again, from the first piece only. Decoding id by
   id would take it off every piece, and ``Once upon`` would read ``Onceupon``.
 * A character without a piece arrives as up to four byte pieces. Until the last of them is there,
-  there is nothing that may be shown: the bytes are held back.
+  nothing may be shown: the bytes are held back.
 * Bytes that make no character (a model may choose any) become U+FFFD, one for each byte, as
   SentencePiece does. Python's ``errors="replace"`` gives one for a whole truncated character.
 
