@@ -75,8 +75,8 @@ def load(
         dtype: Of the model. None keeps the file's; int8 becomes float32.
         device: Where the weights go.
         engine: ``"torch"`` gives a :class:`~llama_tutorial.model.Transformer`; ``"numpy"`` a
-            :class:`~llama_tutorial.numpy_llama.NumpyLlama`, which needs no torch, takes llama2.c's
-            files only, and computes in float32 on the CPU.
+            :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, which needs no torch, takes
+            llama2.c's files only, and computes in float32 on the CPU.
 
     Raises:
         FileNotFoundError: There is no such file, folder or repository, or the hub cannot be

@@ -92,3 +92,22 @@ def test_the_numpy_engine_is_loaded_by_the_same_names(tmp_path, model, tokenizer
         load(tmp_path / "small.bin", tokenizer=SHIPPED["tales"].tokenizer, engine="numpy")
     with pytest.raises(FileNotFoundError, match=r"tails: no such file or folder, and no model of"):
         load("tails", engine="numpy")
+
+
+def test_an_engine_that_is_none_and_settings_that_an_engine_has_not(tmp_path, model):
+    with pytest.raises(ValueError, match=r"engine='jax': must be 'torch' or 'numpy'"):
+        load("tales", engine="jax")
+    for settings in ({"dtype": torch.float32}, {"device": "meta"}):
+        with pytest.raises(ValueError, match=r"engine='numpy' computes in float32 on the CPU, not"):
+            load("tales", engine="numpy", **settings)
+
+
+def test_the_numpy_engine_says_what_to_do_with_a_folder(tmp_path, model, tokenizer):
+    save_model(model, tmp_path / "model", tokenizer=tokenizer)
+    with pytest.raises(ValueError, match=r"is a folder; .*write one with save_model\(model"):
+        load(tmp_path / "model", engine="numpy")
+
+
+def test_a_file_name_in_a_folder_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match=r"tails: no such file or folder, and no model of"):
+        load("tails", "model.bin")

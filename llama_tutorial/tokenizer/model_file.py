@@ -1,10 +1,11 @@
 """SentencePiece's ``.model`` file as a table, read and written without SentencePiece.
 
-:class:`~llama_tutorial.tokenizer.Tokenizer` leaves the file to SentencePiece. This reader is for
-what SentencePiece does not do: it lets :class:`~llama_tutorial.tokenizer.BPETokenizer` open a
-``.model`` where SentencePiece is not installed, it says at which byte a damaged file is damaged,
-and it finds what SentencePiece's API does not tell: which pieces are user-defined, and the settings
-that change how text is encoded and decoded.
+:class:`~llama_tutorial.tokenizer.sentencepiece.Tokenizer` leaves the file to SentencePiece. This
+reader is for what SentencePiece does not do. It lets
+:class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` open a ``.model`` where SentencePiece is not
+installed. It says at which byte a damaged file is damaged. And it finds what SentencePiece's API
+does not tell: which pieces are user-defined, and the settings that change how text is encoded and
+decoded.
 
 The file is one protobuf message. The wire format is small: a message is a row of fields, each a
 *tag* ``field_number * 8 + wire_type`` and a value, and the wire type says how long the value is::
@@ -213,29 +214,21 @@ def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
 def format_model(vocabulary: Vocabulary) -> bytes:
     """The bytes of a ``.model`` that SentencePiece and :func:`parse_model` read.
 
-    So that a vocabulary which :class:`~llama_tutorial.tokenizer.BPETokenizer` has learned can be
+    With it a vocabulary that :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` has learned can be
     stored beside a model as Llama's is.
 
     Raises:
-        ValueError: :class:`~llama_tutorial.tokenizer.BPETokenizer` does not encode exactly as this
-            vocabulary says; keep the file that it came from instead.
+        ValueError: Only SentencePiece itself encodes exactly as this vocabulary says
+            (``inexact_because``); keep the file that it came from instead.
     """
     if vocabulary.inexact_because:
         raise ValueError(f"cannot write this vocabulary: {vocabulary.inexact_because}")
     rows = zip(vocabulary.pieces, vocabulary.scores, vocabulary.types, strict=True)
-    out = b"".join(
-        _field(
-            _PIECES,
-            _format(
-                {
-                    _PIECE: piece.replace(vocabulary.space, SPACE),
-                    _SCORE: float(score),
-                    _TYPE: int(kind),
-                }
-            ),
-        )
-        for piece, score, kind in rows
-    )
+    out = bytearray()
+    for piece, score, kind in rows:
+        text = piece.replace(vocabulary.space, SPACE)
+        row = _format({_PIECE: text, _SCORE: float(score), _TYPE: int(kind)})
+        out += _field(_PIECES, row)
     trainer: dict[int, int | str | bytes] = {
         _MODEL_TYPE: _BPE,
         _VOCAB_SIZE: len(vocabulary),
@@ -258,7 +251,8 @@ def format_model(vocabulary: Vocabulary) -> bytes:
         _DUMMY_PREFIX: prefix,
         _REMOVE_SPACES: 0,
     }
-    return out + _field(_TRAINER, _format(trainer)) + _field(_NORMALIZER, _format(normalizer))
+    out += _field(_TRAINER, _format(trainer)) + _field(_NORMALIZER, _format(normalizer))
+    return bytes(out)
 
 
 def _format(message: Mapping[int, Any]) -> bytes:
