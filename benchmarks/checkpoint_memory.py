@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from llama_tutorial import PRESETS, ModelConfig, generate, load_model, save_model
-from llama_tutorial.checkpoints.meta import opened
+from llama_tutorial.checkpoints import open_checkpoint
 from llama_tutorial.checkpoints.weights import empty_model
 from llama_tutorial.model import Transformer
 
@@ -53,12 +53,16 @@ def random_tensors(like: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
 def write_native(config: ModelConfig, folder: Path) -> None:
     """A native checkpoint with random weights, without the model in memory."""
     from llama_tutorial.checkpoints import native
-    from llama_tutorial.checkpoints.folders import CONFIG, write_json
+    from llama_tutorial.checkpoints.folders import (
+        CONFIG,
+        NATIVE_FORMAT,
+        SAFETENSORS,
+        write_json,
+    )
     from llama_tutorial.checkpoints.safetensors_file import save_safetensors
-    from llama_tutorial.checkpoints.weight_files import SAFETENSORS
 
     folder.mkdir(parents=True)
-    contents = {"format": native.FORMAT, "version": native.VERSION, "model": config.to_dict()}
+    contents = {"format": NATIVE_FORMAT, "version": native.VERSION, "model": config.to_dict()}
     write_json(contents, folder / CONFIG)
     like = empty_model(config).to(torch.bfloat16).state_dict()
     save_safetensors(random_tensors(like), like, folder / SAFETENSORS)
@@ -73,7 +77,7 @@ def write_form(native: Path, folder: Path, form: str) -> int:
 
 def naive_load(folder: Path) -> Transformer:
     """What most tutorials do: the model, then all of the file, then a copy of each tensor."""
-    with opened(folder) as checkpoint:
+    with open_checkpoint(folder) as checkpoint:
         config = checkpoint.config
     model = Transformer(config).to(torch.bfloat16)
     path = folder / "consolidated.00.pth"

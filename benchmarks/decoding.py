@@ -42,8 +42,8 @@ from typing import Any
 import numpy as np
 
 from llama_tutorial import PRESETS, ModelConfig
-from llama_tutorial.numpy_llama import Cache, NumpyLlama, llama2c_file
-from llama_tutorial.numpy_llama.llama2c_header import ROPE_TABLES, Header
+from llama_tutorial.numpy_llama import Cache, NumpyLlama, llama2c
+from llama_tutorial.numpy_llama.llama2c import ROPE_TABLES, Header
 
 PROMPT = list(range(1, 17))
 MOST_NEW_TOKENS = 240
@@ -114,7 +114,7 @@ def write_weights(path: Path, config: ModelConfig) -> None:
         for name, shape in Header(0, config).entries()
         if name not in ROPE_TABLES
     }
-    llama2c_file.write(path, config, tensors)
+    llama2c.write(path, config, tensors)
 
 
 def run_part(part: str, file: Path, threads: int, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -231,7 +231,7 @@ def numpy_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
     def generate() -> float:
         start = clock()
-        assert len(list(model.generate(PROMPT, new_tokens, temperature=0))) == new_tokens
+        assert len(list(model.stream(PROMPT, new_tokens, temperature=0))) == new_tokens
         return (clock() - start) / new_tokens
 
     times = rounds_of(

@@ -5,26 +5,18 @@
 
 The name is that of a model that the package carries (:mod:`llama_tutorial.shipped`), a path, or a
 repository of the Hugging Face hub: ``meta-llama/Llama-2-7b``, ``gpt2``.
-
-Read next: :mod:`llama_tutorial.checkpoints` for what is read,
-:mod:`llama_tutorial.checkpoints.download` for what is fetched.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
-from llama_tutorial.checkpoints.download import (
-    SHORT_NAMES,
-    download_file,
-    download_model,
-    is_hub_id,
-)
+from llama_tutorial.checkpoints.download import SHORT_NAMES, download_file, is_hub_id, locate
+from llama_tutorial.checkpoints.folders import ADAPTER, PARAMS, AnyTokenizer
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.tokenizer import load_tokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 
 if TYPE_CHECKING:
@@ -32,9 +24,7 @@ if TYPE_CHECKING:
 
     from llama_tutorial.config import ModelConfig
     from llama_tutorial.model import Transformer
-    from llama_tutorial.numpy_llama.engine import NumpyLlama
-    from llama_tutorial.tokenizer.bpe import BPETokenizer
-    from llama_tutorial.tokenizer.sentencepiece import Tokenizer
+    from llama_tutorial.numpy_llama import NumpyLlama
 
 _TOKENIZERS = ("tokenizer.model", "tokenizer.bin", "vocab.json", "tokenizer.json")
 # Where a file's tokenizer is, if it is not called so; or where to get it.
@@ -46,6 +36,7 @@ _ELSEWHERE = {
 }
 
 
+@overload
 def load(
     source: str | os.PathLike[str],
     filename: str | None = None,
@@ -53,7 +44,25 @@ def load(
     tokenizer: str | os.PathLike[str] | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
-) -> tuple[Transformer, Tokenizer | BPETokenizer | GPT2Tokenizer]:
+    engine: Literal["torch"] = "torch",
+) -> tuple[Transformer, AnyTokenizer]: ...
+@overload
+def load(
+    source: str | os.PathLike[str],
+    filename: str | None = None,
+    *,
+    tokenizer: str | os.PathLike[str] | None = None,
+    engine: Literal["numpy"],
+) -> tuple[NumpyLlama, AnyTokenizer]: ...
+def load(
+    source: str | os.PathLike[str],
+    filename: str | None = None,
+    *,
+    tokenizer: str | os.PathLike[str] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    engine: str = "torch",
+) -> tuple[Transformer | NumpyLlama, AnyTokenizer]:
     """Load a model and its tokenizer.
 
     Args:
@@ -64,70 +73,37 @@ def load(
         tokenizer: The path of the tokenizer, where none lies beside the model, or another is meant;
             or a repository that holds a ``tokenizer.model``.
         dtype: Of the model. None keeps the file's; int8 becomes float32.
-        device: Where the weights shall lie.
+        device: Where the weights go.
+        engine: ``"torch"`` gives a :class:`~llama_tutorial.model.Transformer`; ``"numpy"`` a
+            :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, which needs no torch, takes
+            llama2.c's files only, and computes in float32 on the CPU.
 
     Raises:
         FileNotFoundError: There is no such file, folder or repository, or the hub cannot be
             reached.
         PermissionError: The repository is gated; the message says how to get access.
         ValueError: The checkpoint cannot be read, comes without a tokenizer, or the tokenizer has
-            another number of pieces than the model.
+            another number of pieces than the model; or there is no such engine.
     """
-    from llama_tutorial.checkpoints import load_model
+    if engine not in ("torch", "numpy"):
+        raise ValueError(f"engine={engine!r}: must be 'torch' or 'numpy'")
+    if engine == "numpy" and (dtype is not None or str(device) != "cpu"):
+        raise ValueError(
+            f"engine='numpy' computes in float32 on the CPU, not with dtype={dtype}, "
+            f"device={str(device)!r}; leave both out"
+        )
+    path, tokenizer_path = find(source, filename, tokenizer)
+    pieces = read_tokenizer(tokenizer_path, path)
+    model: Transformer | NumpyLlama
+    if engine == "numpy":
+        from llama_tutorial.numpy_llama import NumpyLlama
 
-    read = partial(load_model, dtype=dtype, device=device)
-    return load_with(read, source, filename, tokenizer=tokenizer)
+        model = NumpyLlama.load(source if os.fspath(source) in SHIPPED else path)
+    else:
+        from llama_tutorial.checkpoints import load_model
 
-
-def load_with(
-    read_model: Callable[[Path], Transformer],
-    source: str | os.PathLike[str],
-    filename: str | None = None,
-    *,
-    tokenizer: str | os.PathLike[str] | None = None,
-) -> tuple[Transformer, Tokenizer | BPETokenizer | GPT2Tokenizer]:
-    """The same where the model is to be read in another way.
-
-    Args:
-        read_model: Gives the model of a checkpoint's path, in place of
-            :func:`llama_tutorial.checkpoints.load_model`.
-        source: As in `load`.
-        filename: As in `load`.
-        tokenizer: As in `load`.
-
-    Raises:
-        FileNotFoundError, PermissionError, ValueError: As in `load`.
-    """
-    path, pieces_path = find(source, filename, tokenizer)
-    pieces = _checked(path, pieces_path)
-    model = read_model(path)
-    _check_company(pieces, model.config)
-    return model, pieces
-
-
-def load_numpy(
-    source: str | os.PathLike[str],
-    filename: str | None = None,
-    *,
-    tokenizer: str | os.PathLike[str] | None = None,
-) -> tuple[NumpyLlama, Tokenizer | BPETokenizer | GPT2Tokenizer]:
-    """The same for the engine that needs no torch; the model must be a llama2.c file.
-
-    Args:
-        source: As in `load`.
-        filename: As in `load`.
-        tokenizer: As in `load`.
-
-    Raises:
-        FileNotFoundError, PermissionError, ValueError: As in `load`.
-    """
-    from llama_tutorial.numpy_llama.engine import NumpyLlama
-
-    path, pieces_path = find(source, filename, tokenizer)
-    pieces = _checked(path, pieces_path)
-    name = os.fspath(source)
-    model = NumpyLlama.load(SHIPPED[name].llama2c if name in SHIPPED else path)
-    _check_company(pieces, model.config)
+        model = load_model(path, dtype=dtype, device=device)
+    check_tokenizer_matches(pieces, model.config)
     return model, pieces
 
 
@@ -141,78 +117,76 @@ def find(
     """Where a checkpoint lies, and its tokenizer, if one was given or comes with it.
 
     What is on the hub is downloaded. Arguments and errors as in `load`; without ``needs_tokenizer``
-    a file of the hub may be had that comes without one.
+    a file of the hub that comes without one is downloaded too.
     """
     name = os.fspath(source)
+    given = None if tokenizer is None else _tokenizer_path(os.fspath(tokenizer))
     if name in SHIPPED:
         if filename is not None:
             raise ValueError(f"filename={filename!r}: {name!r} comes with the package, as one file")
-        path, beside = SHIPPED[name].model, SHIPPED[name].tokenizer
-    elif Path(name).exists():
-        path = Path(name) if filename is None else Path(name) / filename
-        beside = _beside(path)
-    elif is_hub_id(SHORT_NAMES.get(name, name)):
-        has_one = tokenizer is not None
-        path, beside = _fetch(SHORT_NAMES.get(name, name), filename, has_one, needs_tokenizer)
-    else:
-        shipped = ", ".join(map(repr, SHIPPED))
-        raise FileNotFoundError(
-            f"{name}: no such file or folder, and no model of this package; those are {shipped}"
-        )
-    return path, beside if tokenizer is None else _given(os.fspath(tokenizer))
+        return SHIPPED[name].model, given or SHIPPED[name].tokenizer
+    repository = SHORT_NAMES.get(name, name)
+    if filename is not None and not Path(name).exists() and is_hub_id(repository):
+        return _download(repository, filename, given, needs_tokenizer)
+    path = locate(name)
+    path = path if filename is None else path / filename
+    return path, given or _tokenizer_in(path)
 
 
-def read_tokenizer(path: Path) -> Tokenizer | BPETokenizer | GPT2Tokenizer:
-    """The tokenizer of a file that `find` has found: GPT-2's is in JSON, and has two files."""
-    from llama_tutorial.tokenizer.sentencepiece import load_tokenizer
+def read_tokenizer(path: Path | None, model: Path) -> AnyTokenizer:
+    """The tokenizer at ``path``, which `find` has found with ``model``.
 
-    return (
-        GPT2Tokenizer.from_folder(path.parent) if path.suffix == ".json" else load_tokenizer(path)
-    )
-
-
-def _checked(path: Path, pieces_path: Path | None) -> Tokenizer | BPETokenizer | GPT2Tokenizer:
-    """The tokenizer, if there is one."""
-    if pieces_path is None:
+    Raises:
+        FileNotFoundError: It is not there.
+        ValueError: There is none, or it cannot be read.
+    """
+    if path is None:
         raise ValueError(
-            f"{path} comes without a tokenizer: give one with tokenizer= (on the command line, "
+            f"{model} comes without a tokenizer: give one with tokenizer= (on the command line, "
             "--tokenizer), a SentencePiece .model or a llama2.c tokenizer.bin"
         )
-    return read_tokenizer(pieces_path)
+    if path.suffix == ".json":  # GPT-2's, perhaps in two files
+        return GPT2Tokenizer.from_folder(path.parent)
+    return load_tokenizer(path)
 
 
-def _check_company(pieces: Tokenizer | BPETokenizer | GPT2Tokenizer, config: ModelConfig) -> None:
-    if pieces.vocab_size != config.vocab_size:
+def check_tokenizer_matches(tokenizer: AnyTokenizer, config: ModelConfig) -> None:
+    """Raise a ValueError unless a tokenizer has as many pieces as the model has embeddings."""
+    if tokenizer.vocab_size != config.vocab_size:
         raise ValueError(
-            f"the tokenizer has {pieces.vocab_size} pieces, the model has {config.vocab_size}: "
+            f"the tokenizer has {tokenizer.vocab_size} pieces, the model has {config.vocab_size}: "
             "they do not belong together; give the model's own with tokenizer= (on the command "
             "line, --tokenizer)"
         )
 
 
-def _beside(path: Path) -> Path | None:
+def _tokenizer_in(path: Path) -> Path | None:
     """The tokenizer of a checkpoint's folder. Meta's download has one for all, a folder above."""
     if not path.is_dir():
         return None
-    folders = [path, path.absolute().parent] if (path / "params.json").is_file() else [path]
+    folders = [path, path.absolute().parent] if (path / PARAMS).is_file() else [path]
     places = (folder / name for folder in folders for name in _TOKENIZERS)
     found = next((place for place in places if place.is_file()), None)
-    if found is None and (path / "adapter.json").is_file():  # a LoRA adapter: its base's
-        from llama_tutorial.checkpoints.adapter import find_base
+    if found is None and (path / ADAPTER).is_file():  # a LoRA adapter: its base's
+        from llama_tutorial.checkpoints.adapter import base_of
 
-        return find(find_base(path))[1]
+        return find(base_of(path))[1]
     return found
 
 
-def _fetch(
-    repository: str, filename: str | None, has_tokenizer: bool, needs_tokenizer: bool
+def _tokenizer_path(tokenizer: str) -> Path:
+    """The path of a tokenizer that was given; of a repository, its ``tokenizer.model``."""
+    if not Path(tokenizer).exists() and is_hub_id(tokenizer):
+        return download_file(tokenizer, "tokenizer.model")
+    return Path(tokenizer)
+
+
+def _download(
+    repository: str, filename: str, tokenizer: Path | None, needs_tokenizer: bool
 ) -> tuple[Path, Path | None]:
-    """Download a model, and its tokenizer unless one was given."""
-    if filename is None:
-        path = download_model(repository)
-        return path, _beside(path)
+    """One file of a repository, and the tokenizer: the one that was given, or a known one."""
     companion = _COMPANIONS.get((repository, filename))
-    if companion is None and needs_tokenizer and not has_tokenizer:
+    if tokenizer is None and companion is None and needs_tokenizer:
         # said before a download that would be for nothing
         raise ValueError(
             f"{filename} of {repository} comes without a tokenizer: "
@@ -220,13 +194,6 @@ def _fetch(
             "--tokenizer)"
         )
     path = download_file(repository, filename)
-    if has_tokenizer or companion is None:
-        return path, None
-    return path, download_file(repository, companion)
-
-
-def _given(tokenizer: str) -> Path:
-    """A tokenizer's path; of a repository, that of its ``tokenizer.model``."""
-    if not Path(tokenizer).exists() and is_hub_id(tokenizer):
-        return download_file(tokenizer, "tokenizer.model")
-    return Path(tokenizer)
+    if tokenizer is None and companion is not None:
+        tokenizer = download_file(repository, companion)
+    return path, tokenizer

@@ -17,8 +17,8 @@ from llama_tutorial import PRESETS, ModelConfig, figures
 from llama_tutorial.figures import numpy_llama as cost_figure
 from llama_tutorial.figures import numpy_llama_file as file_figure
 from llama_tutorial.figures import numpy_llama_plots as plots
-from llama_tutorial.numpy_llama import llama2c_file
-from llama_tutorial.numpy_llama.llama2c_header import ROPE_TABLES, Header
+from llama_tutorial.numpy_llama import llama2c
+from llama_tutorial.numpy_llama.llama2c import ROPE_TABLES, Header
 
 pytestmark = pytest.mark.usefixtures("figure_look")
 
@@ -46,7 +46,7 @@ def tensors_of(config: ModelConfig) -> dict[str, np.ndarray]:
 def paths(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     for name, (config, version) in FORMS.items():
-        llama2c_file.write(folder / name, config, tensors_of(config), version, group_size=8)
+        llama2c.write(folder / name, config, tensors_of(config), version, group_size=8)
     return {name: folder / name for name in FORMS}
 
 
@@ -56,7 +56,7 @@ def paths(tmp_path_factory):
 @pytest.mark.parametrize("name", FORMS)
 def test_parts_follow_one_another_to_the_end(paths, name):
     data, config = file_figure.file_data(paths[name]), FORMS[name][0]
-    tensors = llama2c_file.read(paths[name]).tensors
+    tensors = llama2c.read(paths[name]).tensors
     at, seen = file_figure.file_numbers(data, 0, 0)["size"], []
     part = 0
     while at < data["length"]:
@@ -77,7 +77,7 @@ def test_parts_follow_one_another_to_the_end(paths, name):
 @pytest.mark.parametrize("name", FORMS)
 def test_shown_numbers_are_those_that_the_reader_gives(paths, name):
     data = file_figure.file_data(paths[name])
-    file = llama2c_file.read(paths[name])
+    file = llama2c.read(paths[name])
     shown = [
         file_figure.file_numbers(data, part, layer) for part in range(1, 13) for layer in range(3)
     ]

@@ -11,7 +11,6 @@ pytest.importorskip("sentencepiece")
 from small_models import LLAMA, random_model
 
 from llama_tutorial import Tokenizer, load, load_model, load_tokenizer, save_model
-from llama_tutorial.hub import load_numpy
 from llama_tutorial.shipped import SHIPPED
 
 
@@ -78,16 +77,37 @@ def test_a_shipped_model_is_no_folder_of_files():
 
 
 def test_the_numpy_engine_is_loaded_by_the_same_names(tmp_path, model, tokenizer):
-    engine, pieces = load_numpy("tales")
+    engine, pieces = load("tales", engine="numpy")
     assert engine.config == load_model(SHIPPED["tales"].llama2c).config
     assert pieces.vocab_size == engine.config.vocab_size
     save_model(model, tmp_path / "small.bin", "llama2c")
     tokenizer.save(tmp_path / "pieces.model")
-    engine, pieces = load_numpy(tmp_path / "small.bin", tokenizer=tmp_path / "pieces.model")
+    engine, pieces = load(
+        tmp_path / "small.bin", tokenizer=tmp_path / "pieces.model", engine="numpy"
+    )
     assert engine.config == model.config
     with pytest.raises(ValueError, match=r"small.bin comes without a tokenizer: give one with"):
-        load_numpy(tmp_path / "small.bin")
+        load(tmp_path / "small.bin", engine="numpy")
     with pytest.raises(ValueError, match=r"1024 pieces, the model has 300: they do not belong"):
-        load_numpy(tmp_path / "small.bin", tokenizer=SHIPPED["tales"].tokenizer)
+        load(tmp_path / "small.bin", tokenizer=SHIPPED["tales"].tokenizer, engine="numpy")
     with pytest.raises(FileNotFoundError, match=r"tails: no such file or folder, and no model of"):
-        load_numpy("tails")
+        load("tails", engine="numpy")
+
+
+def test_an_engine_that_is_none_and_settings_that_an_engine_has_not(tmp_path, model):
+    with pytest.raises(ValueError, match=r"engine='jax': must be 'torch' or 'numpy'"):
+        load("tales", engine="jax")
+    for settings in ({"dtype": torch.float32}, {"device": "meta"}):
+        with pytest.raises(ValueError, match=r"engine='numpy' computes in float32 on the CPU, not"):
+            load("tales", engine="numpy", **settings)
+
+
+def test_the_numpy_engine_says_what_to_do_with_a_folder(tmp_path, model, tokenizer):
+    save_model(model, tmp_path / "model", tokenizer=tokenizer)
+    with pytest.raises(ValueError, match=r"is a folder; .*write one with save_model\(model"):
+        load(tmp_path / "model", engine="numpy")
+
+
+def test_a_file_name_in_a_folder_that_is_not_there():
+    with pytest.raises(FileNotFoundError, match=r"tails: no such file or folder, and no model of"):
+        load("tails", "model.bin")

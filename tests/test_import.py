@@ -20,27 +20,23 @@ OPTIONAL = ("torch", "sentencepiece", "safetensors", "jaxtyping", "beartype", "t
 
 # All that the NumPy engine and its tokenizers stand on.
 TORCH_FREE = (
-    "bpe",
-    "bpe_training",
+    "_util.files",
+    "_util.generation_settings",
+    "_util.progress",
+    "_util.shapes",
     "chat",
-    "chat_session",
+    "chat.session",
+    "checkpoints",
+    "checkpoints.download",
     "cli",
     "config",
-    "files",
-    "generation_settings",
     "hub",
-    "llama2c_file",
     "numpy_llama",
-    "numpy_sampling",
-    "progress",
     "quantization",
-    "sentencepiece_file",
-    "shapes",
-    "stream_decoder",
     "tales",
     "tokenizer",
-    "tokenizer_bin",
-    "vocabulary",
+    "tokenizer.bpe_trainer",
+    "tokenizer.gpt2",
 )
 
 BLOCK = """
@@ -99,7 +95,7 @@ def test_a_checkpoint_and_its_tokenizer_are_read_without_torch(assets):
         OPTIONAL,
         f"""
 from llama_tutorial import BPETokenizer, load_tokenizer
-from llama_tutorial.numpy_llama.llama2c_file import read
+from llama_tutorial.numpy_llama.llama2c import read
 file = read({str(assets / "stories260K.bin")!r})
 print(sum(array.size for array in file.tensors.values()), file.config.n_params)
 tokenizer = load_tokenizer({str(assets / "tok512.bin")!r})
@@ -131,12 +127,12 @@ def test_a_shipped_model_speaks_without_torch(name):
         OPTIONAL,
         f"""
 from llama_tutorial.cli import main
-from llama_tutorial.hub import load_numpy
+from llama_tutorial import load
 options = ["generate", "--engine", "numpy", "--checkpoint", {name!r}, "--seed", "1"]
 code = main([*options, "--prompt", "Once", "--max-new-tokens", "20"])
-model, tokenizer = load_numpy({name!r})
+model, tokenizer = load({name!r}, engine="numpy")
 prompt = tokenizer.encode("Once", bos=True)
-ids = model.generate(prompt, 20, seed=1, stop_ids=(tokenizer.bos_id, tokenizer.eos_id))
+ids = model.stream(prompt, 20, seed=1, stop_ids=(tokenizer.bos_id, tokenizer.eos_id))
 print(code, tokenizer.decode([*prompt, *ids]))
 """,
     )

@@ -2,14 +2,15 @@
 
 A renamed file is there whole or not at all, so whoever opens the name finds the old content or the
 new, also after a crash or when the disk fills up. (What a killed process had written stays beside
-it, under a name that begins with a dot.) A folder takes the place of another in one step where the
-system can exchange two names (Linux). Elsewhere it takes two, and a crash between them leaves both
-folders beside the empty place.
+it, under a name that begins with a dot and ends in ``.tmp``.)
+
+No system that Python knows lets two folders change places in one step, so an old folder ``model``
+is renamed to ``.model.old.tmp`` first. After a crash between the two renames it is there, whole;
+`left_aside` finds it, and the next `replace_folder` gives it its name back before it begins.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -17,8 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h and linux/fs.h
 
 
 @contextmanager
@@ -28,13 +27,13 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     If the block raises, the new file is gone and ``path`` is as it was.
 
     Raises:
-        FileNotFoundError: The folder that the file shall lie in does not exist.
+        FileNotFoundError: The folder that the file is to lie in does not exist.
         ValueError: ``path`` is a folder.
     """
     target = _target(path)
     if target.is_dir():
         raise ValueError(f"{path} is a folder: give the name of a file")
-    temporary = _beside(target)
+    temporary = _temporary(target)
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -54,13 +53,16 @@ def replace_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     raises, the new folder is gone and ``path`` is as it was.
 
     Raises:
-        FileNotFoundError: The folder that the new one shall lie in does not exist.
+        FileNotFoundError: The folder that the new one is to lie in does not exist.
         ValueError: ``path`` is a file.
     """
     target = _target(path)
     if target.is_file():
         raise ValueError(f"{path} is a file: give the name of a folder")
-    temporary = _beside(target)
+    aside, temporary = _aside(target), _temporary(target)
+    if left_aside(target) is not None:
+        os.rename(aside, target)
+    shutil.rmtree(aside, ignore_errors=True)  # of a crash after the second rename
     temporary.mkdir()
     try:
         yield temporary
@@ -68,13 +70,24 @@ def replace_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
         if target.exists():
-            _exchange(temporary, target)
-            shutil.rmtree(temporary)
-        else:
+            os.rename(target, aside)
+        try:
             os.rename(temporary, target)
+        except BaseException:
+            if aside.exists():
+                os.rename(aside, target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def left_aside(path: str | os.PathLike[str]) -> Path | None:
+    """The old folder of this name, where a crash came before the new one had it; else None."""
+    target = Path(os.path.realpath(path))
+    aside = _aside(target)
+    return aside if aside.is_dir() and not target.exists() else None
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
@@ -85,29 +98,9 @@ def _target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _beside(target: Path) -> Path:
+def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
 
 
-def _exchange(new: Path, old: Path) -> None:
-    """Let two folders change names."""
-    if _exchange_in_one_step(new, old):
-        return
-    aside = _beside(old)
-    os.rename(old, aside)
-    try:
-        os.rename(new, old)
-    except BaseException:
-        os.rename(aside, old)
-        raise
-    os.rename(aside, new)
-
-
-def _exchange_in_one_step(new: Path, old: Path) -> bool:
-    """Do it by Linux's ``renameat2``; False where the system or the disk cannot."""
-    try:
-        renameat2 = ctypes.CDLL(None).renameat2
-    except (AttributeError, OSError, TypeError):
-        return False
-    names = os.fsencode(new), os.fsencode(old)
-    return renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old.tmp")

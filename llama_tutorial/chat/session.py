@@ -215,7 +215,7 @@ class ChatSession:
 def _engine(model: Any) -> tuple[Callable[..., Iterator[int]], Any]:
     """What continues a prompt, and an empty cache for it."""
     if isinstance(model, NumpyLlama):
-        return model.generate, Cache(model.config, model.config.max_seq_len)
+        return model.stream, Cache(model.config, model.config.max_seq_len)
     from llama_tutorial.generation import stream
     from llama_tutorial.kv_cache import KVCache
 

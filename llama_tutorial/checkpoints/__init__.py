@@ -1,7 +1,7 @@
 """Checkpoints: models on disk, in this package's own format and in others'.
 
 `load_model` knows a format by its content, never by its name. Each format is one module with
-``recognises``, ``opened`` and ``save``:
+``opened`` and ``save``:
 
 - :mod:`~llama_tutorial.checkpoints.native`: a folder, for every model that this package can build;
 - :mod:`~llama_tutorial.checkpoints.meta`: Meta's folder, in one shard or several;
@@ -14,6 +14,8 @@ base, with the adapter merged into the weights.
 
 What they call the weights, and how they lay them out, is one table:
 :mod:`~llama_tutorial.checkpoints.names`.
+
+Importing this module does not import torch; loading and saving do.
 """
 
 from __future__ import annotations
@@ -21,24 +23,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from llama_tutorial._util.files import left_aside
 from llama_tutorial._util.tensor_check import listed
-from llama_tutorial.checkpoints import adapter, adapter_file, huggingface, llama2c, meta, native
-from llama_tutorial.checkpoints.adapter import load_adapter as load_adapter
-from llama_tutorial.checkpoints.adapter_file import save_adapter as save_adapter
-from llama_tutorial.checkpoints.folders import AnyTokenizer
-from llama_tutorial.checkpoints.weights import Checkpoint, fill
-from llama_tutorial.lora.adapters import lora_layers
-from llama_tutorial.model import Transformer
-from llama_tutorial.numpy_llama.llama2c_header import ForeignFileError
+from llama_tutorial.checkpoints.folders import AnyTokenizer, formats_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from llama_tutorial.checkpoints.adapter import load_adapter, save_adapter
+    from llama_tutorial.checkpoints.weights import Checkpoint
+    from llama_tutorial.model import Transformer
 
 __all__ = [
     "FORMATS",
+    "load_adapter",
     "load_model",
     "open_checkpoint",
+    "save_adapter",
     "save_model",
 ]
 
@@ -48,15 +53,21 @@ _KNOWN = (
     "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), and adapters' "
     "folders (adapter.json)"
 )
-_FOLDERS = {
-    "this package's own format": native,
-    "Meta's": meta,
-    "Hugging Face's": huggingface,
-    "an adapter's": adapter_file,
+_WHOSE = {
+    "native": "this package's own format",
+    "meta": "Meta's",
+    "huggingface": "Hugging Face's",
+    "adapter": "an adapter's",
 }
 _LLAMA2C_VERSIONS = {"llama2c": 0, "llama2c-v1": 1, "llama2c-int8": 2}
 FORMATS = ("native", "huggingface", "meta", *_LLAMA2C_VERSIONS)
 """What `save_model` writes."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("load_adapter", "save_adapter"):
+        return getattr(import_module(f"{__name__}.adapter"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_model(
@@ -73,10 +84,10 @@ def load_model(
     Args:
         path: A native folder; Meta's folder, of any number of shards; Hugging Face's, of a Llama or
             a GPT-2, in safetensors or pickles, sharded or not; a llama2.c file of version 0, 1 or
-            2; or what :func:`~llama_tutorial.checkpoints.adapter_file.save_adapter` has written,
-            which gives the base with the adapter merged.
+            2; or what :func:`~llama_tutorial.checkpoints.adapter.save_adapter` has written, which
+            gives the base with the adapter merged.
         dtype: Of the model. None keeps the file's; int8 becomes float32.
-        device: Where the weights shall lie.
+        device: Where the weights go.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or a part of it is missing.
@@ -84,6 +95,9 @@ def load_model(
             cannot compute, truncated or damaged, its parts do not belong together, or its tensors
             do not fit its configuration; or ``dtype`` is not floating.
     """
+    _check_torch()
+    from llama_tutorial.checkpoints.weights import fill
+
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"dtype={dtype}: must be a floating type, such as torch.bfloat16")
     with open_checkpoint(path) as checkpoint:
@@ -97,18 +111,25 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
     Raises:
         FileNotFoundError, ValueError: As `load_model` does.
     """
+    _check_torch()
     path = Path(path)
     if not path.exists():
+        if (old := left_aside(path)) is not None:
+            raise FileNotFoundError(
+                f"{path}: no such folder; a save was interrupted and has left the old one as {old}:"
+                " give it its name back"
+            )
         raise FileNotFoundError(f"{path}: no such file or folder")
     if path.is_dir():
-        format = _folder_format(path)
-        if format is adapter_file:
-            with open_checkpoint(adapter.base_path(path)) as base:
-                yield adapter.merged(base, path)
-            return
-        with format.opened(path) as checkpoint:
+        format, contents = _folder_format(path)
+        module = import_module(f"{__name__}.{format}")
+        with module.opened(path, contents) as checkpoint:
             yield checkpoint
         return
+
+    from llama_tutorial.checkpoints import llama2c
+    from llama_tutorial.numpy_llama.llama2c import ForeignFileError
+
     try:
         with llama2c.opened(path) as checkpoint:
             yield checkpoint
@@ -143,10 +164,14 @@ def save_model(
         shards: Files that ``"meta"`` cuts the matrices into; divides every size.
 
     Raises:
-        FileNotFoundError: The folder that ``path`` shall lie in does not exist.
+        FileNotFoundError: The folder that ``path`` is to lie in does not exist.
         ValueError: There is no such format, it cannot hold this model, a tokenizer or shards,
             ``path`` is something that must not be replaced, or the model has LoRA adapters.
     """
+    _check_torch()
+    from llama_tutorial.checkpoints import huggingface, llama2c, meta, native
+    from llama_tutorial.lora.adapters import lora_layers
+
     if format not in FORMATS:
         raise ValueError(f"format={format!r}: must be one of {', '.join(map(repr, FORMATS))}")
     if lora_layers(model):
@@ -171,26 +196,37 @@ def save_model(
         llama2c.save(model, path, _LLAMA2C_VERSIONS[format], group_size)
 
 
-def _folder_format(folder: Path):
-    """The module for a folder's format."""
-    found = {name: format for name, format in _FOLDERS.items() if format.recognises(folder)}
+def _check_torch() -> None:
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        raise ImportError(
+            "reading and writing checkpoints needs torch: pip install 'llama-tutorial[torch]'; "
+            "llama2.c's files are also read by load(..., engine='numpy'), without it"
+        ) from None
+
+
+def _folder_format(folder: Path) -> tuple[str, dict[str, Any]]:
+    """A folder's format, and what its JSON file says."""
+    found = formats_of(folder)
     if len(found) > 1:
         raise ValueError(
-            f"the folder {folder} holds checkpoints of several formats, {' and '.join(found)}: "
-            "move one of them into a folder of its own"
+            f"the folder {folder} holds checkpoints of several formats, "
+            f"{' and '.join(_WHOSE[format] for format in found)}: move one of them into a folder "
+            "of its own"
         )
     if not found:
         names = sorted(entry.name for entry in folder.iterdir())
         what = f"holds {listed(names)}" if names else "is empty"
         raise ValueError(f"the folder {folder} {what}; {_KNOWN}")
-    return next(iter(found.values()))
+    return next(iter(found.items()))
 
 
 def _hint(file: Path) -> str:
     """What to do with a file that is no checkpoint by itself."""
     folder = file.absolute().parent
     try:
-        if any(format.recognises(folder) for format in _FOLDERS.values()):
+        if formats_of(folder):
             return f"it lies in a checkpoint: give the folder {folder}"
     except ValueError:  # a config.json that is none; it is not this file's fault
         pass

@@ -1,33 +1,126 @@
-"""LoRA adapters from disk: beside the weights of their base, or merged into them.
+"""LoRA adapters on disk: a small folder that says what it belongs to.
 
-For :func:`~llama_tutorial.checkpoints.load_model` and :func:`~llama_tutorial.hub.load` the folder
-of an adapter is a model like any other: the base with the adapter merged into it. `load_adapter`
-puts it beside the weights of a base that is there already, to train on, or to compare.
+::
 
-Read next: :mod:`llama_tutorial.checkpoints.adapter_file` for what is in the folder.
+    adapter.json          "format" and "version"; "base", the model that it was trained on; "lora",
+                          rank, alpha, dropout and targets; "model", the base's configuration
+    adapter.safetensors   A and B of every layer, under their names in the state dictionary
+    tokenizer.model       if one was given, in its own form
+
+For :func:`~llama_tutorial.checkpoints.load_model` and :func:`~llama_tutorial.hub.load` such a
+folder is a model like any other: the base with the adapter merged into it. `load_adapter` puts it
+beside the weights of a base that is there already, to train on, or to compare.
+
+The names are this package's, since the base may be any model that it can build. peft's form, for
+Hugging Face's layout, would need the rows of B in another order for ``wq`` and ``wk``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from llama_tutorial.checkpoints.adapter_file import (
-    CONFIG,
-    Adapter,
-    read_adapter,
-    read_config,
+from llama_tutorial._util.files import replace_folder
+from llama_tutorial._util.tensor_check import check_names, check_shapes
+from llama_tutorial.checkpoints import open_checkpoint
+from llama_tutorial.checkpoints.download import SHORT_NAMES, is_hub_id, locate
+from llama_tutorial.checkpoints.folders import (
+    ADAPTER,
+    ADAPTER_FORMAT,
+    TOKENIZER_FILES,
+    AnyTokenizer,
+    check_replaceable,
+    check_tokenizer,
+    check_version,
+    read_json,
+    save_tokenizer,
+    write_json,
 )
-from llama_tutorial.checkpoints.download import download_model, is_hub_id
-from llama_tutorial.checkpoints.weights import Checkpoint
+from llama_tutorial.checkpoints.safetensors_file import save_safetensors
+from llama_tutorial.checkpoints.weight_files import open_weights
+from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, empty_model
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.lora.adapters import add_lora, lora_config, lora_layers
+from llama_tutorial.lora.adapters import (
+    LoraConfig,
+    adapter_state,
+    add_lora,
+    lora_config,
+    lora_layers,
+)
 from llama_tutorial.lora.linear import add_change
 from llama_tutorial.model import Transformer
 from llama_tutorial.shipped import SHIPPED
+
+TENSORS = "adapter.safetensors"
+VERSION = 1
+_FIELDS = ("format", "version", "base", "lora", "model")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter as it is stored, checked.
+
+    Attributes:
+        folder: Where it lies.
+        base: What it was trained on: the name of a model of this package, a path seen from
+            ``folder``, or a repository of the hub; None if that was not said.
+        lora: Its settings.
+        config: The base's configuration.
+        tensors: By name.
+    """
+
+    folder: Path
+    base: str | None
+    lora: LoraConfig
+    config: ModelConfig
+    tensors: dict[str, Tensor]
+
+
+def save_adapter(
+    model: Transformer,
+    path: str | os.PathLike[str],
+    *,
+    base: str | os.PathLike[str] | None = None,
+    tokenizer: AnyTokenizer | None = None,
+) -> None:
+    """Write the adapters of ``model``, merged or not, and nothing of its base.
+
+    Args:
+        model: A model with adapters.
+        path: The folder; at any time it is the old adapter or the whole new one.
+        base: What the adapters were trained on, as `load` takes it: a name of this package, a path,
+            or a repository of the hub. Needed to load the folder as a model.
+        tokenizer: Stored beside them; without, that of the base is used.
+
+    Raises:
+        FileNotFoundError: The folder that ``path`` is to lie in does not exist, or there is no such
+            base.
+        ValueError: The model has no adapters; the tokenizer has more pieces than the model; or
+            ``path`` is something else, or holds a file that would be lost.
+    """
+    state, lora = adapter_state(model), lora_config(model)
+    check_tokenizer(tokenizer, model.config)
+    new_names = {ADAPTER, TENSORS, *(TOKENIZER_FILES if tokenizer else ())}
+    check_replaceable(Path(path), "adapter", new_names, "this package's adapters")
+    contents = {
+        "format": ADAPTER_FORMAT,
+        "version": VERSION,
+        "base": None if base is None else _as_seen_from(Path(path), os.fspath(base)),
+        "lora": {**dataclasses.asdict(lora), "targets": list(lora.targets)},
+        "model": model.config.to_dict(),
+    }
+    with replace_folder(path) as new:
+        write_json(contents, new / ADAPTER)
+        save_safetensors(state.items(), state, new / TENSORS)
+        if tokenizer is not None:
+            save_tokenizer(tokenizer, new)
 
 
 def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
@@ -51,47 +144,63 @@ def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
     model.load_state_dict(adapter.tensors, strict=False, assign=model.device.type == "meta")
 
 
-def find_base(folder: Path) -> str:
-    """The base of an adapter, as :func:`~llama_tutorial.hub.load` takes it.
+def read_adapter(path: str | os.PathLike[str]) -> Adapter:
+    """What a folder holds, checked.
 
     Raises:
-        FileNotFoundError: It is not where it was.
-        ValueError: The adapter does not say what it is.
+        FileNotFoundError, ValueError: As in `load_adapter`.
     """
-    base, _, _ = read_config(folder / CONFIG)
-    if base is None:
-        raise ValueError(
-            f"{folder} is an adapter, and its {CONFIG} names no base: load the base, then "
-            "load_adapter(model, path); or write it anew with save_adapter(..., base=)"
-        )
-    if base in SHIPPED or (is_hub_id(base) and not (folder / base).exists()):
-        return base
-    if not (folder / base).exists():
+    folder = Path(path)
+    if not (folder / ADAPTER).is_file():
         raise FileNotFoundError(
-            f"{folder} is an adapter on {base}, and there is no such file or folder (seen from "
-            f'the adapter): put it there, or write another "base" into {CONFIG}'
+            f"{folder / ADAPTER}: no such file; the folder of an adapter has one"
         )
-    return str(folder / base)
+    return _read(folder, read_json(folder / ADAPTER))
 
 
-def base_path(folder: Path) -> Path:
-    """Where the base's weights lie; those of the hub are downloaded. Errors as in `find_base`."""
-    base = find_base(folder)
-    if base in SHIPPED:
-        return SHIPPED[base].model
-    return Path(base) if Path(base).exists() else download_model(base)
+def _read(folder: Path, contents: dict[str, Any]) -> Adapter:
+    base, lora, config = _parse(contents, folder / ADAPTER)
+    model = empty_model(config)
+    try:
+        add_lora(model, **dataclasses.asdict(lora))
+    except ValueError as error:
+        raise ValueError(f"{folder / ADAPTER} is damaged: {error}") from None
+    expected = {name: tuple(tensor.shape) for name, tensor in adapter_state(model).items()}
+    with open_weights(folder / TENSORS) as file:
+        what = f"{folder / TENSORS} does not hold the adapter of {ADAPTER}"
+        check_names(file.shapes, expected, what)
+        check_shapes(file.shapes, expected, what)
+        tensors = {name: file.get(name) for name in expected}
+    for name, tensor in tensors.items():
+        check_floating(name, tensor, folder / TENSORS)
+    return Adapter(folder, base, lora, config, tensors)
 
 
-def merged(base: Checkpoint, folder: Path) -> Checkpoint:
-    """The checkpoint that ``base`` and the adapter in ``folder`` make together.
+@contextmanager
+def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
+    """The checkpoint that an adapter and its base make together, checked and not yet read.
+
+    Args:
+        folder: Where the adapter lies.
+        contents: Of its ``adapter.json``.
+
+    Raises:
+        FileNotFoundError, ValueError: As in `load_adapter`.
+    """
+    adapter = _read(folder, contents)
+    with open_checkpoint(locate(_source(folder, adapter.base))) as base:
+        yield merged(base, adapter)
+
+
+def merged(base: Checkpoint, adapter: Adapter) -> Checkpoint:
+    """The checkpoint that ``base`` and ``adapter`` make together.
 
     Each matrix is changed when its turn comes, in the type and on the device that the model is
     loaded to, so that loading takes no more memory than the base alone.
 
     Raises:
-        FileNotFoundError, ValueError: As in `load_adapter`.
+        ValueError: It is the adapter of another base.
     """
-    adapter = read_adapter(folder)
     _check_base(base.config, adapter, str(base.source))
 
     def finish(name: str, tensor: Tensor) -> Tensor:
@@ -103,7 +212,70 @@ def merged(base: Checkpoint, folder: Path) -> Checkpoint:
         return add_change(tensor, a, b, adapter.lora.alpha / adapter.lora.rank)
 
     format = f"LoRA of rank {adapter.lora.rank} on {adapter.base} ({base.format})"
-    return dataclasses.replace(base, source=folder, format=format, finish=finish)
+    return dataclasses.replace(base, source=adapter.folder, format=format, finish=finish)
+
+
+def base_of(folder: Path) -> str:
+    """The base of an adapter, as :func:`~llama_tutorial.hub.load` takes it.
+
+    Raises:
+        FileNotFoundError: It is not where it was.
+        ValueError: The adapter does not say what it is, or is damaged.
+    """
+    base, _, _ = _parse(read_json(folder / ADAPTER), folder / ADAPTER)
+    return _source(folder, base)
+
+
+def _source(folder: Path, base: str | None) -> str:
+    if base is None:
+        raise ValueError(
+            f"{folder} is an adapter, and its {ADAPTER} names no base: load the base, then "
+            "load_adapter(model, path); or write it anew with save_adapter(..., base=)"
+        )
+    if base in SHIPPED or (is_hub_id(base) and not (folder / base).exists()):
+        return base
+    if not (folder / base).exists():
+        raise FileNotFoundError(
+            f"{folder} is an adapter on {base}, and there is no such file or folder (seen from "
+            f'the adapter): put it there, or write another "base" into {ADAPTER}'
+        )
+    return str(folder / base)
+
+
+def _as_seen_from(folder: Path, base: str) -> str:
+    """A name as it is; a path so that the two folders can be moved together."""
+    if base in SHIPPED:
+        return base
+    if Path(base).exists():
+        return Path(os.path.relpath(os.path.realpath(base), os.path.realpath(folder))).as_posix()
+    if is_hub_id(base := SHORT_NAMES.get(base, base)):
+        return base
+    raise FileNotFoundError(
+        f"base={base!r}: no such file or folder, no model of this package ({', '.join(SHIPPED)}), "
+        "and no repository (owner/name)"
+    )
+
+
+def _parse(contents: dict[str, Any], path: Path) -> tuple[str | None, LoraConfig, ModelConfig]:
+    """What ``adapter.json`` says: the base, the settings, and the base's configuration.
+
+    Raises:
+        ValueError: It is of another format or version, or damaged.
+    """
+    check_version(contents, path, ADAPTER_FORMAT, VERSION)
+    check_names(contents, _FIELDS, f"{path} is damaged")
+    base = contents["base"]
+    try:
+        if not (base is None or isinstance(base, str)):
+            raise TypeError(f'"base" is {base!r}, must be a name, a path or null')
+        return base, _lora(contents["lora"]), ModelConfig.from_dict(contents["model"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def _lora(fields: dict[str, Any]) -> LoraConfig:
+    check_names(fields, [field.name for field in dataclasses.fields(LoraConfig)], '"lora"')
+    return LoraConfig(**{**fields, "targets": tuple(fields["targets"])})
 
 
 def _check_base(config: ModelConfig, adapter: Adapter, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Downloads from the Hugging Face hub: the files that a model needs, and no others.
+"""Where a model lies, and downloads from the Hugging Face hub: its files, and no others.
 
 A repository often holds a model several times, in safetensors, in pickles, in Meta's form, for
 other frameworks. Its list of files is asked for first, and one form is fetched. All else is
@@ -11,25 +11,28 @@ This module knows nothing of what is in the files.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import filter as matching
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+
+from llama_tutorial.shipped import SHIPPED
 
 # The forms of a model, the preferred one first: what must be there, then what belongs to it.
 _FORMS = (
-    (r"config\.json", r"model\.safetensors"),
-    (r"config\.json", r"model\.safetensors\.index\.json", r"model-\d+-of-\d+\.safetensors"),
-    (r"config\.json", r"pytorch_model\.bin"),
-    (r"config\.json", r"pytorch_model\.bin\.index\.json", r"pytorch_model-\d+-of-\d+\.bin"),
-    (r"params\.json", r"consolidated\.\d\d\.pth"),
+    ("config.json", "model.safetensors"),
+    ("config.json", "model.safetensors.index.json", "model-*-of-*.safetensors"),
+    ("config.json", "pytorch_model.bin"),
+    ("config.json", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"),
+    ("params.json", "consolidated.[0-9][0-9].pth"),
 )
 _TOKENIZERS = (
-    (r"tokenizer\.model",),
-    (r"tokenizer\.bin",),
-    (r"vocab\.json", r"merges\.txt"),
-    (r"tokenizer\.json",),
+    ("tokenizer.model",),
+    ("tokenizer.bin",),
+    ("vocab.json", "merges.txt"),
+    ("tokenizer.json",),
 )
 _GPT2 = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
 SHORT_NAMES = {name: f"openai-community/{name}" for name in _GPT2}
@@ -40,6 +43,29 @@ _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 def is_hub_id(name: str) -> bool:
     """Whether ``name`` is ``owner/repository``."""
     return bool(_ID.fullmatch(name)) and ".." not in name and not name.endswith((".", "-"))
+
+
+def locate(source: str) -> Path:
+    """The file or folder of a model.
+
+    Args:
+        source: The name of a model that comes with the package; a path; or a repository of the
+            hub, which is downloaded.
+
+    Raises:
+        FileNotFoundError: There is no such model. For repositories as in `download_model`, and its
+            other errors.
+    """
+    if source in SHIPPED:
+        return SHIPPED[source].model
+    if Path(source).exists():
+        return Path(source)
+    if is_hub_id(repository := SHORT_NAMES.get(source, source)):
+        return download_model(repository)
+    raise FileNotFoundError(
+        f"{source}: no such file or folder, and no model of this package; those are "
+        f"{', '.join(map(repr, SHIPPED))}"
+    )
 
 
 def download_model(repository: str) -> Path:
@@ -53,20 +79,27 @@ def download_model(repository: str) -> Path:
         ImportError: huggingface_hub is not installed.
     """
     library = _library()
-    names = _names(library, repository)
-    if names is None:
-        patterns = ["config.json", "params.json"]  # any model has one; the cache has the rest
-        return _snapshot(library, repository, patterns, local_files_only=True)
-    return _snapshot(library, repository, needed(repository, names))
+    with _explained(library, repository):
+        try:
+            siblings = library.HfApi().model_info(repository).siblings
+        except library.errors.RepositoryNotFoundError:
+            raise
+        except Exception:  # offline, by choice or not: the cache has what was fetched before
+            one_of = ["config.json", "params.json"]  # any model has one, and the rest is beside it
+            folder = library.snapshot_download(
+                repository, allow_patterns=one_of, local_files_only=True
+            )
+        else:
+            files = needed(repository, [file.rfilename for file in siblings])
+            folder = library.snapshot_download(repository, allow_patterns=files)
+        return Path(folder)
 
 
 def download_file(repository: str, filename: str) -> Path:
     """Fetch one file; errors as in `download_model`."""
     library = _library()
-    try:
+    with _explained(library, repository, filename):
         return Path(library.hf_hub_download(repository, filename))
-    except Exception as error:  # of whatever http library is in use
-        _explain(library, repository, error, filename)
 
 
 def needed(repository: str, names: Sequence[str]) -> list[str]:
@@ -76,7 +109,7 @@ def needed(repository: str, names: Sequence[str]) -> list[str]:
         ValueError: None do, or each of several.
     """
     for form in _FORMS:
-        if chosen := _matching(form, names):
+        if chosen := _complete(form, names):
             break
     else:
         files = [name for name in names if re.search(r"\.(bin|pth?|safetensors|gguf)$", name)]
@@ -86,18 +119,20 @@ def needed(repository: str, names: Sequence[str]) -> list[str]:
                 f"filename= (on the command line, --filename); there are {', '.join(files)}"
             )
         raise ValueError(f"{repository} holds no model that this package reads")
-    tokenizers = (_matching(form, names) for form in _TOKENIZERS)
+    tokenizers = (_complete(form, names) for form in _TOKENIZERS)
     return chosen + next(filter(None, tokenizers), [])
 
 
-def _matching(form: Sequence[str], names: Sequence[str]) -> list[str]:
+def _complete(form: Sequence[str], names: Sequence[str]) -> list[str]:
     """The names that a form consists of; none if one of its kinds is missing."""
-    kinds = [[name for name in names if re.fullmatch(kind, name)] for kind in form]
+    kinds = [matching(names, kind) for kind in form]
     return [name for kind in kinds for name in kind] if all(kinds) else []
 
 
 def _library() -> ModuleType:
     try:
+        import_module("huggingface_hub.constants")
+        import_module("huggingface_hub.errors")
         return import_module("huggingface_hub")
     except ModuleNotFoundError as error:
         raise ImportError(
@@ -105,58 +140,37 @@ def _library() -> ModuleType:
         ) from error
 
 
-def _names(library: ModuleType, repository: str) -> list[str] | None:
-    """The repository's files; None where it cannot be asked."""
-    errors = import_module("huggingface_hub.errors")
+@contextmanager
+def _explained(library: ModuleType, repository: str, filename: str | None = None) -> Iterator[None]:
+    """Turn the library's errors into ones that say what to do."""
+    errors, hub = library.errors, library.constants.ENDPOINT
     try:
-        return [file.rfilename for file in library.HfApi().model_info(repository).siblings]
-    except errors.HfHubHTTPError as error:
-        if error.response is not None and error.response.status_code >= 500:
-            return None
-        _explain(library, repository, error)
-    except Exception:  # offline, by choice or not; each http library has its own errors for it
-        return None
-
-
-def _snapshot(
-    library: ModuleType, repository: str, patterns: list[str], local_files_only: bool = False
-) -> Path:
-    try:
-        folder = library.snapshot_download(
-            repository, allow_patterns=patterns, local_files_only=local_files_only
-        )
+        yield
+    except ValueError:  # our own
+        raise
     except Exception as error:  # of whatever http library is in use
-        _explain(library, repository, error)
-    return Path(folder)
-
-
-def _explain(
-    library: ModuleType, repository: str, error: Exception, filename: str | None = None
-) -> NoReturn:
-    """Raise what a reader can act upon."""
-    errors, hub = import_module("huggingface_hub.errors"), library.constants.ENDPOINT
-    response = getattr(error, "response", None)
-    status = getattr(response, "status_code", None)
-    if isinstance(error, errors.GatedRepoError) or status == 403:
-        raise PermissionError(
-            f"{repository} is gated: its owners open it to those who accept their terms. Log in at "
-            f"{hub}/{repository}, accept the terms there and wait for the answer; make a token "
-            f"that may read at {hub}/settings/tokens; give it to this machine with `hf auth login` "
-            "or as HF_TOKEN; then try again"
-        ) from None
-    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
-        raise FileNotFoundError(
-            f"{repository}: no such folder here, and {hub} shows no such repository; check the "
-            "name, or, if it is private, log in with `hf auth login`"
-        ) from None
-    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-        offline = library.constants.HF_HUB_OFFLINE
-        why = "HF_HUB_OFFLINE is set" if offline else f"{hub} cannot be reached"
-        what = f"{filename} of {repository}" if filename else repository
-        raise FileNotFoundError(
-            f"{what} is not in the cache, and {why}; go online once, or give the path of a folder"
-        ) from None
-    if isinstance(error, errors.EntryNotFoundError):
-        raise FileNotFoundError(f"{repository} holds no file {filename}") from None
-    reason = str(error).strip().partition("\n")[0]
-    raise OSError(f"{repository} cannot be downloaded from {hub}: {reason}") from error
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if isinstance(error, errors.GatedRepoError) or status == 403:
+            raise PermissionError(
+                f"{repository} is gated: its owners open it to those who accept their terms. Log "
+                f"in at {hub}/{repository}, accept the terms there and wait for the answer; make a "
+                f"token that may read at {hub}/settings/tokens; give it to this machine with "
+                "`hf auth login` or as HF_TOKEN; then try again"
+            ) from None
+        if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
+            raise FileNotFoundError(
+                f"{repository}: no such folder here, and {hub} shows no such repository; check the "
+                "name, or, if it is private, log in with `hf auth login`"
+            ) from None
+        if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+            offline = library.constants.HF_HUB_OFFLINE
+            why = "HF_HUB_OFFLINE is set" if offline else f"{hub} cannot be reached"
+            what = f"{filename} of {repository}" if filename else repository
+            raise FileNotFoundError(
+                f"{what} is not in the cache, and {why}; go online once, or give the path of a "
+                "folder"
+            ) from None
+        if isinstance(error, errors.EntryNotFoundError):
+            raise FileNotFoundError(f"{repository} holds no file {filename}") from None
+        reason = str(error).strip().partition("\n")[0]
+        raise OSError(f"{repository} cannot be downloaded from {hub}: {reason}") from error

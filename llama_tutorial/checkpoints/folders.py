@@ -1,9 +1,11 @@
-"""What the formats that are folders share: reading their JSON, and what may be replaced."""
+"""What the formats that are folders share: their marks, their JSON, and what may be replaced.
+
+A folder's format shows in the names of its files and in its JSON, which is read here, once.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,12 @@ from llama_tutorial.config import ModelConfig
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.gpt2 import MERGES, VOCABULARY, GPT2Tokenizer
 
-CONFIG = "config.json"
+CONFIG, PARAMS, ADAPTER = "config.json", "params.json", "adapter.json"
+# What "format" says in this package's own config.json and adapter.json.
+NATIVE_FORMAT, ADAPTER_FORMAT = "llama-tutorial", "llama-tutorial-adapter"
+SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
+KINDS = (SAFETENSORS, f"{SAFETENSORS}.index.json", PICKLE, f"{PICKLE}.index.json")
+SHARDS = "consolidated.[0-9][0-9].pth"
 AnyTokenizer = BaseTokenizer | GPT2Tokenizer
 # By the character that stands for a space in the pieces, in which the two forms differ.
 _PIECES = {"▁": "tokenizer.model", " ": "tokenizer.bin"}
@@ -34,13 +41,33 @@ def read_json(path: Path) -> dict[str, Any]:
     return contents if isinstance(contents, dict) else {}
 
 
-def read_versioned(path: Path, name: str, version: int) -> dict[str, Any]:
-    """The object of a JSON file that says which format and version it is of.
+def formats_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """The formats whose marks a folder bears, whatever their version and state.
+
+    Returns:
+        For each format, by the name of its module in this room, what its JSON file says: that of
+        ``config.json``, ``params.json`` or ``adapter.json``.
 
     Raises:
-        ValueError: It is not JSON, or of another format or version.
+        ValueError: One of these files is not JSON.
     """
-    contents = read_json(path)
+    config, adapter = read_json(folder / CONFIG), read_json(folder / ADAPTER)
+    found = {}
+    if config.get("format") == NATIVE_FORMAT:
+        found["native"] = config
+    if (folder / PARAMS).is_file() or any(folder.glob(SHARDS)):
+        found["meta"] = read_json(folder / PARAMS)
+    if "model_type" in config or "architectures" in config:
+        found["huggingface"] = config
+    elif not (folder / CONFIG).is_file() and any((folder / kind).is_file() for kind in KINDS):
+        found["huggingface"] = {}  # its config.json is missing
+    if adapter.get("format") == ADAPTER_FORMAT:
+        found["adapter"] = adapter
+    return found
+
+
+def check_version(contents: dict[str, Any], path: Path, name: str, version: int) -> None:
+    """Raise a ValueError unless a JSON file's contents are of this format and version."""
     if contents.get("format") != name:
         raise ValueError(f'{path} is of another format: it does not say "format": "{name}"')
     if (found := contents.get("version")) != version:
@@ -48,7 +75,6 @@ def read_versioned(path: Path, name: str, version: int) -> dict[str, Any]:
             f"{path} is of version {found!r}, and this package reads version {version}; "
             "update the package"
         )
-    return contents
 
 
 def write_json(contents: dict[str, Any], path: Path) -> None:
@@ -56,23 +82,21 @@ def write_json(contents: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 
 
-def check_replaceable(
-    folder: Path, is_ours: Callable[[Path], bool], new_names: set[str], whose: str
-) -> None:
+def check_replaceable(folder: Path, format: str, new_names: set[str], whose: str) -> None:
     """Refuse to delete anything but an older checkpoint's own files.
 
     Args:
-        folder: What shall be replaced, if it is there.
-        is_ours: Tells whether it is a checkpoint of the same format.
+        folder: What is to be replaced, if it is there.
+        format: What it must be, as in `formats_of`.
         new_names: What the new checkpoint will hold.
-        whose: Format, for the message.
+        whose: The format in words, for the message.
 
     Raises:
         ValueError: ``folder`` is something else, or holds a file that would be lost.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    if not is_ours(folder):
+    if format not in formats_of(folder):
         raise ValueError(
             f"{folder} is there already and no checkpoint of {whose}; choose another name"
         )

@@ -7,11 +7,7 @@
     tokenizer.model, tokenizer_config.json
 
 Names and layouts are those of :mod:`llama_tutorial.checkpoints.names`. What needs no change stays
-in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed matrices) is copied,
-and its pages in the file are given back at once.
-
-Read next: :mod:`llama_tutorial.checkpoints.weight_files` for the files,
-:mod:`llama_tutorial.checkpoints.huggingface_config` for ``config.json``.
+in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed matrices) is copied.
 """
 
 from __future__ import annotations
@@ -31,20 +27,19 @@ from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.tensor_check import check_names, check_shapes
 from llama_tutorial.checkpoints.folders import (
     CONFIG,
+    SAFETENSORS,
     TOKENIZER_FILES,
     AnyTokenizer,
     check_replaceable,
     check_tokenizer,
-    read_json,
     save_tokenizer,
     write_json,
 )
 from llama_tutorial.checkpoints.huggingface_config import family_for, read_config, write_config
 from llama_tutorial.checkpoints.names import from_stored, heads, stored_as, to_stored
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
-from llama_tutorial.checkpoints.weight_files import KINDS, SAFETENSORS, Tensors, open_folder
+from llama_tutorial.checkpoints.weight_files import Tensors, open_folder
 from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, check_state, empty_model
-from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
 from llama_tutorial.tokenizer.gpt2 import END_OF_TEXT, GPT2Tokenizer
 
@@ -55,21 +50,13 @@ _SPECIAL = ("bos_token_id", "eos_token_id")
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 
 
-def recognises(folder: Path) -> bool:
-    """Whether ``folder`` is of this format, whatever its model and state.
-
-    Raises:
-        ValueError: Its ``config.json`` is not JSON.
-    """
-    if (folder / CONFIG).is_file():
-        contents = read_json(folder / CONFIG)
-        return "model_type" in contents or "architectures" in contents
-    return any((folder / kind).is_file() for kind in KINDS)
-
-
 @contextmanager
-def opened(folder: Path) -> Iterator[Checkpoint]:
+def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
     """The checkpoint in a folder of Hugging Face's, checked and not yet read.
+
+    Args:
+        folder: Where it lies.
+        contents: Of its ``config.json``.
 
     Raises:
         FileNotFoundError: ``config.json`` or a file with weights is missing.
@@ -80,17 +67,15 @@ def opened(folder: Path) -> Iterator[Checkpoint]:
         raise FileNotFoundError(
             f"{folder / CONFIG}: no such file; it belongs to the weights, download it too"
         )
-    family, config = read_config(read_json(folder / CONFIG), folder / CONFIG)
+    family, config = read_config(contents, folder / CONFIG)
+    model = empty_model(config)
     with open_folder(folder, lambda name: bool(_BUFFERS.search(name))) as stored:
-        tensors = _tidied(stored, family)
+        tensors = _tidied(stored, family, folder)
         if config.tie_embeddings:
             _drop_tied_head(tensors, family, folder)
-        _check(tensors, family, config, folder)
-        name = f"Hugging Face, {family}"
-        dtype = tensors.dtypes()
-        yield Checkpoint(
-            folder, name, dtype, config, lambda: _ours(tensors, family, config, folder)
-        )
+        _check(tensors, family, model, folder)
+        name, dtype = f"Hugging Face, {family}", tensors.dtypes()
+        yield Checkpoint(folder, name, dtype, model, lambda: _ours(tensors, family, model, folder))
 
 
 def save(
@@ -106,7 +91,7 @@ def save(
         tokenizer: Stored beside the weights.
 
     Raises:
-        FileNotFoundError: The folder that it shall lie in does not exist.
+        FileNotFoundError: The folder that it is to lie in does not exist.
         ValueError: Neither family can hold the model; ``folder`` is something else, or holds a file
             that would be lost.
     """
@@ -115,7 +100,7 @@ def save(
     check_tokenizer(tokenizer, config)
     new_names = {CONFIG, SAFETENSORS}
     new_names |= {*TOKENIZER_FILES, _TOKENIZER_CONFIG} if tokenizer else set()
-    check_replaceable(folder, recognises, new_names, "Hugging Face's format")
+    check_replaceable(folder, "huggingface", new_names, "Hugging Face's format")
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     with replace_folder(folder) as new:
         dtype = str(model.dtype).removeprefix("torch.")
@@ -127,7 +112,7 @@ def save(
             _write_tokenizer(tokenizer, new)
 
 
-def _tidied(tensors: Tensors, family: str) -> Tensors:
+def _tidied(tensors: Tensors, family: str, folder: Path) -> Tensors:
     """Without buffers, and GPT-2's names without the prefix that some files have."""
     prefix = _PREFIX if family == "gpt2" else ""
     names: dict[str, str] = {}
@@ -136,7 +121,7 @@ def _tidied(tensors: Tensors, family: str) -> Tensors:
             continue
         other = names.setdefault(name.removeprefix(prefix), name)
         if other != name:
-            raise ValueError(f"{tensors.files[0].path.parent} holds both {other} and {name}")
+            raise ValueError(f"{folder} holds both {other} and {name}")
     shapes = {name: tensors.shapes[stored] for name, stored in names.items()}
     return replace(tensors, shapes=shapes, get=lambda name: tensors.get(names[name]))
 
@@ -152,11 +137,7 @@ def _drop_tied_head(tensors: Tensors, family: str, folder: Path) -> None:
     name = stored_as("tok_embeddings.weight", family).name
     if _HEAD not in tensors.shapes or name not in tensors.shapes:
         return
-    head, embedding = tensors.get(_HEAD), tensors.get(name)
-    is_same = torch.equal(head, embedding)
-    tensors.release(head)
-    tensors.release(embedding)
-    if not is_same:
+    if not torch.equal(tensors.get(_HEAD), tensors.get(name)):
         raise ValueError(
             f"{folder / CONFIG} says that the output head is the embedding (tie_word_embeddings), "
             f"and the weights hold another {_HEAD}; the files do not belong together"
@@ -164,8 +145,8 @@ def _drop_tied_head(tensors: Tensors, family: str, folder: Path) -> None:
     del tensors.shapes[_HEAD]
 
 
-def _check(tensors: Tensors, family: str, config: ModelConfig, folder: Path) -> None:
-    expected = dict(to_stored(empty_model(config).state_dict(), family, config))
+def _check(tensors: Tensors, family: str, model: Transformer, folder: Path) -> None:
+    expected = dict(to_stored(model.state_dict(), family, model.config))
     shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
     what = f"{folder} does not hold the model of {CONFIG}"
     check_names(tensors.shapes, shapes, what)
@@ -173,19 +154,18 @@ def _check(tensors: Tensors, family: str, config: ModelConfig, folder: Path) -> 
 
 
 def _ours(
-    tensors: Tensors, family: str, config: ModelConfig, folder: Path
+    tensors: Tensors, family: str, model: Transformer, folder: Path
 ) -> Iterator[tuple[str, Tensor]]:
     taken: set[int] = set()
-    for name in empty_model(config).state_dict():
+    for name in model.state_dict():
         stored = stored_as(name, family)
         source = tensors.get(stored.name)
         check_floating(stored.name, source, folder)
-        tensor = from_stored(source, stored, heads(name, config))
+        tensor = from_stored(source, stored, heads(name, model.config))
         if tensor is source:  # two names for the same numbers in a file are two parameters still
             tensor = tensor.clone() if tensor.data_ptr() in taken else tensor
             taken.add(tensor.data_ptr())
         yield name, tensor
-        tensors.release(source)
 
 
 def _special(tokenizer: AnyTokenizer | None) -> dict[str, Any]:
@@ -200,7 +180,10 @@ def _write_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> None:
     name = save_tokenizer(tokenizer, folder)
     if isinstance(tokenizer, GPT2Tokenizer):
         special = ("bos_token", "eos_token", "unk_token")
-        about = {"tokenizer_class": "GPT2Tokenizer", **dict.fromkeys(special, END_OF_TEXT)}
+        about: dict[str, Any] = {
+            "tokenizer_class": "GPT2Tokenizer",
+            **dict.fromkeys(special, END_OF_TEXT),
+        }
     elif name == "tokenizer.model":
         ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id}
         ids["unk"] = tokenizer.vocabulary.unk_id

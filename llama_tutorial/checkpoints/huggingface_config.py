@@ -1,7 +1,7 @@
 """Hugging Face's ``config.json`` as a configuration, and back.
 
 Two families are read, ``llama`` and ``gpt2``. Each has knobs that this package has not (biases on
-attention alone, scaled rotary angles, another activation): a file that turns one of them makes
+attention alone, scaled rotary angles, another activation): a file that sets one of them makes
 another model, and is refused with the knob's name.
 
 The same Llama is described in two ways. As Llama 2 was published: ``torch_dtype``, and no
@@ -22,12 +22,12 @@ ARCHITECTURES = {
     "llama": ("LlamaForCausalLM",),
     "gpt2": ("GPT2LMHeadModel", "GPT2Model"),
 }
-_SWITCHES = {
+_SWITCHES: dict[str, dict[str, Any]] = {
     "llama": {"norm": "rmsnorm", "feed_forward": "swiglu", "positions": "rope"},
     "gpt2": {"norm": "layernorm", "feed_forward": "gelu", "positions": "learned", "bias": True},
 }
 # Knob: what it must be, the default first.
-_FIXED = {
+_FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
     "llama": {
         "hidden_act": ("silu", "swish"),
         "partial_rotary_factor": (1.0, None),
@@ -93,7 +93,7 @@ def read_config(contents: dict[str, Any], path: Path) -> tuple[str, ModelConfig]
 
 
 def write_config(config: ModelConfig, dtype: str, special: dict[str, int | None]) -> dict[str, Any]:
-    """What ``config.json`` shall say.
+    """The contents of ``config.json``.
 
     Args:
         config: Of a Llama or a GPT-2.

@@ -2,9 +2,8 @@
 
 A float32 file becomes a model without being read: its parameters are the file's pages, and what
 training changes goes to memory alone. Do not write into a file that a model was loaded from; to
-replace it, as `save` does, is safe.
-
-Read next: :mod:`llama_tutorial.numpy_llama.llama2c_file`, which does the work without torch.
+replace it, as `save` does, is safe. The work is done without torch, in
+:mod:`llama_tutorial.numpy_llama.llama2c`.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llama_tutorial.checkpoints.weights import Checkpoint
+from llama_tutorial.checkpoints.weights import Checkpoint, empty_model
 from llama_tutorial.model import Transformer
-from llama_tutorial.numpy_llama import llama2c_file
+from llama_tutorial.numpy_llama.llama2c import Llama2cFile, read, write
 from llama_tutorial.quantization import QuantizedTensor
 
 
@@ -29,12 +28,12 @@ def opened(path: Path) -> Iterator[Checkpoint]:
     """The checkpoint in a llama2.c file, version 0, 1 or 2; int8 weights become float32.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`llama_tutorial.numpy_llama.llama2c_file.read`.
+        FileNotFoundError, ValueError: See :func:`llama_tutorial.numpy_llama.llama2c.read`.
     """
-    file = llama2c_file.read(path)
+    file = read(path)
     dtype = "float32" if file.group_size is None else f"int8 in groups of {file.group_size}"
     name = f"llama2.c, version {file.version}"
-    yield Checkpoint(path, name, dtype, file.config, lambda: _tensors(file))
+    yield Checkpoint(path, name, dtype, empty_model(file.config), lambda: _tensors(file))
 
 
 def save(
@@ -46,12 +45,12 @@ def save(
     matrices to int8 in groups of ``group_size``.
 
     Raises:
-        FileNotFoundError, ValueError: See :func:`llama_tutorial.numpy_llama.llama2c_file.write`.
+        FileNotFoundError, ValueError: See :func:`llama_tutorial.numpy_llama.llama2c.write`.
     """
-    llama2c_file.write(path, model.config, _AsArrays(model.state_dict()), version, group_size)
+    write(path, model.config, _AsArrays(model.state_dict()), version, group_size)
 
 
-def _tensors(file: llama2c_file.Llama2cFile) -> Iterator[tuple[str, Tensor]]:
+def _tensors(file: Llama2cFile) -> Iterator[tuple[str, Tensor]]:
     for name, array in file.tensors.items():
         if isinstance(array, QuantizedTensor):
             array = array.dequantize()

@@ -8,9 +8,9 @@ along the axis on which they were cut::
     columns (1)   wo  w2  tok_embeddings           each GPU takes some of the inputs
 
 Parameters have the names that they have in this package, so one file loads as it is: mapped, not
-read. Several are merged one tensor at a time, and the pages of the parts are given back at once, so
-that the memory holds the model and one tensor more. ``rope.freqs``, which follows from
-``params.json``, is left out.
+read. Several are merged one tensor at a time, so that the memory of the process itself holds the
+model and one tensor more; the pages of the files belong to the system, which takes them back where
+memory is short. ``rope.freqs``, which follows from ``params.json``, is left out.
 
 Source: ``model.py`` of meta-llama/llama, where ``ColumnParallelLinear`` cuts rows and
 ``RowParallelLinear`` columns.
@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ from torch import Tensor
 from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.checkpoints.folders import (
+    PARAMS,
+    SHARDS,
     TOKENIZER_FILES,
     AnyTokenizer,
     check_replaceable,
@@ -38,7 +41,6 @@ from llama_tutorial.checkpoints.folders import (
 )
 from llama_tutorial.checkpoints.meta_params import (
     EXTRA,
-    PARAMS,
     check_holdable,
     read_params,
     write_params,
@@ -46,7 +48,7 @@ from llama_tutorial.checkpoints.meta_params import (
 from llama_tutorial.checkpoints.meta_shards import check_shards, merged, part
 from llama_tutorial.checkpoints.torch_file import write_torch_file
 from llama_tutorial.checkpoints.weight_files import Tensors, open_weights
-from llama_tutorial.checkpoints.weights import Checkpoint, check_state, empty_model
+from llama_tutorial.checkpoints.weights import Checkpoint, check_state, empty_model, shapes_of
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
 
@@ -55,14 +57,13 @@ _IGNORED = "rope.freqs"
 _EMBEDDING, _HEAD = "tok_embeddings.weight", "output.weight"
 
 
-def recognises(folder: Path) -> bool:
-    """Whether ``folder`` is of this format, whatever its state."""
-    return (folder / PARAMS).is_file() or bool(_numbers(folder))
-
-
 @contextmanager
-def opened(folder: Path) -> Iterator[Checkpoint]:
+def opened(folder: Path, params: dict[str, Any]) -> Iterator[Checkpoint]:
     """The checkpoint in a folder of Meta's, checked and not yet read.
+
+    Args:
+        folder: Where it lies.
+        params: What its ``params.json`` says.
 
     Raises:
         FileNotFoundError: ``params.json`` or a shard is missing.
@@ -75,18 +76,18 @@ def opened(folder: Path) -> Iterator[Checkpoint]:
         for shard in shards:
             shard.shapes.pop(_IGNORED, None)
         embedding = shards[0].shapes.get(_EMBEDDING) or (1,)
-        config = read_params(folder, vocab_size=embedding[0])
+        model = empty_model(read_params(params, folder, vocab_size=embedding[0]))
         # A tied head is there all the same, for Meta's code wants one.
-        names = [*empty_model(config.replace(tie_embeddings=False)).state_dict()]
-        check_shards(shards, paths, config, names)
+        stored = shapes_of(model) | {_HEAD: tuple(model.tok_embeddings.weight.shape)}
+        check_shards(shards, paths, stored)
         count = "1 shard" if len(paths) == 1 else f"{len(paths)} shards"
-        tensors = _tied if config.tie_embeddings else _merged
+        tensors = _tied if model.config.tie_embeddings else _merged
         yield Checkpoint(
             folder,
             f"Meta, {count}",
             shards[0].dtypes(),
-            config,
-            lambda: tensors(shards, names, folder),
+            model,
+            lambda: tensors(shards, list(stored), folder),
         )
 
 
@@ -105,7 +106,7 @@ def save(
         shards: Number of files to cut the matrices into.
 
     Raises:
-        FileNotFoundError: The folder that it shall lie in does not exist.
+        FileNotFoundError: The folder that it is to lie in does not exist.
         ValueError: Meta's format cannot hold the model or cut it into so many shards; ``folder``
             is something else, or holds a file that would be lost.
     """
@@ -119,7 +120,7 @@ def save(
     names = [f"consolidated.{number:02}.pth" for number in range(shards)]
     new_names = {PARAMS, EXTRA, *names, *(TOKENIZER_FILES if tokenizer else ())}
     old_names = {f"consolidated.{number:02}.pth" for number in _numbers(folder)}
-    check_replaceable(folder, recognises, new_names | old_names, "Meta's format")
+    check_replaceable(folder, "meta", new_names | old_names, "Meta's format")
     with replace_folder(folder) as new:
         write_params(config, new)
         for number, name in enumerate(names):
@@ -130,7 +131,7 @@ def save(
 
 
 def _numbers(folder: Path) -> list[int]:
-    matches = (_SHARD.fullmatch(path.name) for path in folder.glob("consolidated.*"))
+    matches = (_SHARD.fullmatch(path.name) for path in folder.glob(SHARDS))
     return sorted(int(match[1]) for match in matches if match)
 
 
@@ -157,8 +158,6 @@ def _merged(shards: list[Tensors], names: list[str], _: Path) -> Iterator[tuple[
             tensor = tensor.clone() if tensor.data_ptr() in taken else tensor
             taken.add(tensor.data_ptr())
         yield name, tensor
-        for shard, tensor in zip(shards, parts, strict=True):
-            shard.release(tensor)
 
 
 def _tied(shards: list[Tensors], names: list[str], folder: Path) -> Iterator[tuple[str, Tensor]]:

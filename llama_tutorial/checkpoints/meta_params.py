@@ -28,11 +28,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llama_tutorial.checkpoints.folders import read_json, write_json
+from llama_tutorial.checkpoints.folders import PARAMS, read_json, write_json
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.swiglu import hidden_dim
 
-PARAMS, EXTRA = "params.json", "llama-tutorial.json"
+EXTRA = "llama-tutorial.json"
 _NEEDED = ("dim", "n_layers", "n_heads")
 # Meta's defaults, and what the program sets: how many dialogs it answers at once.
 _DEFAULTS = {
@@ -51,21 +51,21 @@ _HELD = {"norm": "rmsnorm", "feed_forward": "swiglu", "positions": "rope", "bias
 _ROUND = [2**power for power in range(8, -1, -1)]
 
 
-def read_params(folder: Path, vocab_size: int) -> ModelConfig:
+def read_params(params: dict[str, Any], folder: Path, vocab_size: int) -> ModelConfig:
     """The configuration of a folder of Meta's.
 
     Args:
-        folder: With ``params.json``.
+        params: What its ``params.json`` says.
+        folder: Where that lies, perhaps with a file of this package's beside it.
         vocab_size: Rows of the embedding, for a file that leaves it open.
 
     Raises:
         FileNotFoundError: There is no ``params.json``.
-        ValueError: It is not JSON, lacks something, or asks for something that Llama 2 has not.
+        ValueError: It lacks something, or asks for something that Llama 2 does not have.
     """
     path = folder / PARAMS
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; it belongs to the weights, download it too")
-    params = read_json(path)
     if missing := [name for name in _NEEDED if name not in params]:
         raise ValueError(f"{path} is damaged; missing: {', '.join(missing)}")
     if unknown := sorted(set(params) - {*_NEEDED, *_DEFAULTS}):
@@ -89,7 +89,11 @@ def write_params(config: ModelConfig, folder: Path) -> None:
         ValueError: Meta's format cannot hold the model.
     """
     check_holdable(config)
-    params = {"dim": config.dim, "n_layers": config.n_layers, "n_heads": config.n_heads}
+    params: dict[str, Any] = {
+        "dim": config.dim,
+        "n_layers": config.n_layers,
+        "n_heads": config.n_heads,
+    }
     if config.n_kv_heads != config.n_heads:
         params["n_kv_heads"] = config.n_kv_heads
     params |= {"vocab_size": config.vocab_size, "norm_eps": config.norm_eps}

@@ -1,4 +1,4 @@
-"""How Meta cuts a model into shards, and how one sees that shards belong together.
+"""How Meta cuts a model into shards, and the check that shards belong together.
 
 A wrong axis gives matrices of the right size and a model that talks nonsense, and so do shards of
 two models. Nothing in a shard says which model it is of. But every shard repeats the norms, so
@@ -7,7 +7,7 @@ these must be the same in all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,8 +15,6 @@ from torch import Tensor
 
 from llama_tutorial._util.tensor_check import check_names, check_shapes
 from llama_tutorial.checkpoints.weight_files import Tensors
-from llama_tutorial.checkpoints.weights import empty_model
-from llama_tutorial.config import ModelConfig
 
 _COLUMNS = ("tok_embeddings", "wo", "w2")
 
@@ -44,18 +42,17 @@ def merged(name: str, parts: Sequence[Tensor]) -> Tensor:
 
 
 def check_shards(
-    shards: Sequence[Tensors], paths: Sequence[Path], config: ModelConfig, names: Sequence[str]
+    shards: Sequence[Tensors], paths: Sequence[Path], whole: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raise a ValueError unless these are the shards of one model with this configuration."""
-    full = empty_model(config.replace(tie_embeddings=False)).state_dict()
+    """Raise a ValueError unless these are the shards of one model with tensors of these shapes."""
     for path, shard in zip(paths, shards, strict=True):
         what = f"{path} does not hold the model of params.json"
-        check_names(shard.shapes, names, what)
-        _check_count(path, shard, full, len(shards))
-        expected = {name: _cut(name, tuple(full[name].shape), len(shards)) for name in names}
+        check_names(shard.shapes, whole, what)
+        _check_count(path, shard, whole, len(shards))
+        expected = {name: _cut(name, shape, len(shards)) for name, shape in whole.items()}
         check_shapes(shard.shapes, expected, what)
     for path, shard in list(zip(paths, shards, strict=True))[1:]:
-        _check_company(path, shard, paths[0], shards[0], names)
+        _check_same_model(path, shard, paths[0], shards[0])
 
 
 def _cut(name: str, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -63,11 +60,13 @@ def _cut(name: str, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     return tuple(size // count if i == axis else size for i, size in enumerate(shape))
 
 
-def _check_count(path: Path, shard: Tensors, full: dict[str, Tensor], count: int) -> None:
+def _check_count(
+    path: Path, shard: Tensors, whole: Mapping[str, tuple[int, ...]], count: int
+) -> None:
     """Say it plainly where files are missing or too many: all matrices are then of another cut."""
     cuts = {
-        full[name].shape[axis] / shard.shapes[name][axis]
-        for name in full
+        shape[axis] / shard.shapes[name][axis]
+        for name, shape in whole.items()
         if (axis := split_axis(name)) is not None
         and len(shard.shapes[name]) == 2
         and shard.shapes[name][axis]
@@ -79,19 +78,14 @@ def _check_count(path: Path, shard: Tensors, full: dict[str, Tensor], count: int
         )
 
 
-def _check_company(
-    path: Path, shard: Tensors, first_path: Path, first: Tensors, names: Sequence[str]
-) -> None:
+def _check_same_model(path: Path, shard: Tensors, first_path: Path, first: Tensors) -> None:
     what = f"{path} does not belong to {first_path.name}"
-    for name in names:
+    for name in first.shapes:
         ours, theirs = first.get(name), shard.get(name)
         if ours.dtype != theirs.dtype:
             raise ValueError(f"{what}: {name} is {ours.dtype} there and {theirs.dtype} here")
         if split_axis(name) is None and not torch.equal(ours, theirs):
             raise ValueError(f"{what}: {name}, which every shard repeats, differs")
-    ours, theirs = first.get("tok_embeddings.weight"), shard.get("tok_embeddings.weight")
-    is_copy = torch.equal(ours, theirs)
-    first.release(ours)
-    shard.release(theirs)
-    if is_copy:
+    embedding = "tok_embeddings.weight"
+    if torch.equal(first.get(embedding), shard.get(embedding)):
         raise ValueError(f"{what}: both hold the same part, so one is a copy of the other")

@@ -3,9 +3,9 @@
 Inside this package every parameter has Meta's name. The others differ from it in two ways, and both
 stand here and nowhere else: in what a tensor is called, and in how it is laid out.
 
-- **half-split**: Hugging Face's Llama turns the features j and j + h/2 of a head together where
-  Meta's turns 2j and 2j + 1, so the rows of ``wq`` and ``wk`` stand in another order; see
-  :mod:`llama_tutorial.rope`. Forgotten, the first position is still right, for RoPE does not turn
+- **half-split**: Hugging Face's Llama rotates the features j and j + h/2 of a head together where
+  Meta's rotates 2j and 2j + 1, so the rows of ``wq`` and ``wk`` stand in another order; see
+  :mod:`llama_tutorial.rope`. Forgotten, the first position is still right, for RoPE does not rotate
   it, and every later one is wrong.
 - **transposed**: GPT-2 keeps a matrix as (in, out), for a layer called Conv1D; a linear layer has
   it as (out, in).

@@ -9,8 +9,6 @@
 
 A tied output head is stored once, as the embedding. The folder is replaced as a whole, so its parts
 always belong together.
-
-Read next: :mod:`llama_tutorial._util.files` for how it is replaced.
 """
 
 from __future__ import annotations
@@ -19,24 +17,24 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.tensor_check import check_names
 from llama_tutorial.checkpoints.folders import (
     CONFIG,
+    NATIVE_FORMAT,
+    SAFETENSORS,
     TOKENIZER_FILES,
     AnyTokenizer,
     check_replaceable,
     check_tokenizer,
-    read_json,
-    read_versioned,
+    check_version,
     save_tokenizer,
     write_json,
 )
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
-from llama_tutorial.checkpoints.weight_files import SAFETENSORS, Tensors, open_weights
+from llama_tutorial.checkpoints.weight_files import open_weights
 from llama_tutorial.checkpoints.weights import (
     Checkpoint,
     check_state,
@@ -46,32 +44,25 @@ from llama_tutorial.checkpoints.weights import (
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
 
-FORMAT, VERSION = "llama-tutorial", 1
-
-
-def recognises(folder: Path) -> bool:
-    """Whether ``folder`` is of this format, whatever its version and state.
-
-    Raises:
-        ValueError: Its ``config.json`` is not JSON.
-    """
-    return read_json(folder / CONFIG).get("format") == FORMAT
+VERSION = 1
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Checkpoint]:
+def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
     """The checkpoint in a native folder, checked and not yet read.
 
+    Args:
+        folder: Where it lies.
+        contents: Of its ``config.json``.
+
     Raises:
-        FileNotFoundError: The folder or a file in it is not there.
+        FileNotFoundError: The weights are not there.
         ValueError: It is of another version, or a file in it is damaged or does not fit the other.
     """
-    config, path = _read_config(folder), folder / SAFETENSORS
+    model, path = empty_model(_config(contents, folder / CONFIG)), folder / SAFETENSORS
     with open_weights(path) as file:
-        check_tensors(
-            empty_model(config), file.shapes, f"{path} does not hold the model of {CONFIG}"
-        )
-        yield Checkpoint(path, "native", file.dtypes(), config, lambda: _tensors(file))
+        check_tensors(model, file.shapes, f"{path} does not hold the model of {CONFIG}")
+        yield Checkpoint(path, "native", file.dtypes(), model, file.items)
 
 
 def save(
@@ -82,7 +73,7 @@ def save(
     """Write ``model``, and its tokenizer beside it. The folder appears when it is complete.
 
     Raises:
-        FileNotFoundError: The folder that it shall lie in does not exist.
+        FileNotFoundError: The folder that it is to lie in does not exist.
         ValueError: ``folder`` is there and no native checkpoint, or holds a file that the new one
             would not; the model is not as its configuration says; or the tokenizer has more
             pieces than the model.
@@ -90,27 +81,17 @@ def save(
     state = check_state(model)
     check_tokenizer(tokenizer, model.config)
     new_names = {CONFIG, SAFETENSORS, *(TOKENIZER_FILES if tokenizer else ())}
-    check_replaceable(Path(folder), recognises, new_names, "this package")
+    check_replaceable(Path(folder), "native", new_names, "this package")
     with replace_folder(folder) as new:
-        contents = {"format": FORMAT, "version": VERSION, "model": model.config.to_dict()}
+        contents = {"format": NATIVE_FORMAT, "version": VERSION, "model": model.config.to_dict()}
         write_json(contents, new / CONFIG)
         save_safetensors(state.items(), state, new / SAFETENSORS)
         if tokenizer is not None:
             save_tokenizer(tokenizer, new)
 
 
-def _tensors(file: Tensors) -> Iterator[tuple[str, Tensor]]:
-    for name in file.shapes:
-        tensor = file.get(name)
-        yield name, tensor
-        file.release(tensor)
-
-
-def _read_config(folder: Path) -> ModelConfig:
-    path = folder / CONFIG
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    contents = read_versioned(path, FORMAT, VERSION)
+def _config(contents: dict[str, Any], path: Path) -> ModelConfig:
+    check_version(contents, path, NATIVE_FORMAT, VERSION)
     fields = contents.get("model")
     if not isinstance(fields, dict):
         raise ValueError(f'{path} is damaged: "model" must hold the model\'s configuration')

@@ -77,7 +77,7 @@ def write_torch_file(tensors: Mapping[str, Tensor], path: Path) -> None:
     bar = progress(None, f"writing {path.name}", total=total, **options)
     try:
         with open(path, "wb") as file:
-            torch.save(whole, _Counted(file, bar))
+            torch.save(whole, _Counted(file, bar))  # type: ignore[arg-type]  # all that it calls
     finally:
         bar.close()
 
@@ -116,8 +116,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _is_dense(value: object) -> bool:
-    dense = isinstance(value, Tensor) and value.layout == torch.strided
-    return dense and not value.is_quantized
+    if not isinstance(value, Tensor):
+        return False
+    return value.layout == torch.strided and not value.is_quantized
 
 
 def _compact(tensor: Tensor) -> Tensor:

@@ -24,13 +24,10 @@ from typing import Any
 from torch import Tensor
 
 from llama_tutorial._util.tensor_check import check_names
-from llama_tutorial.checkpoints.mapped import Mapped
+from llama_tutorial.checkpoints.folders import KINDS
 from llama_tutorial.checkpoints.safetensors_file import open_safetensors
 from llama_tutorial.checkpoints.torch_file import read_torch_file
 from llama_tutorial.checkpoints.weights import dtype_name
-
-SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
-KINDS = (SAFETENSORS, f"{SAFETENSORS}.index.json", PICKLE, f"{PICKLE}.index.json")
 
 
 @dataclass(frozen=True)
@@ -39,22 +36,19 @@ class Tensors:
 
     Attributes:
         shapes: By name.
-        files: Where they lie, and how those files are mapped.
         get: Gives a tensor for its name, as a view of its file.
     """
 
     shapes: dict[str, tuple[int, ...]]
-    files: list[Mapped]
     get: Callable[[str], Tensor]
 
     def dtypes(self) -> str:
         """The types of all tensors, in words."""
         return " and ".join(sorted({dtype_name(self.get(name)) for name in self.shapes}))
 
-    def release(self, tensor: Tensor) -> None:
-        """Give back the memory of a tensor that has been copied; see `Mapped.release`."""
-        for file in self.files:
-            file.release(tensor)
+    def items(self) -> Iterator[tuple[str, Tensor]]:
+        """All names and tensors, one after another."""
+        return ((name, self.get(name)) for name in self.shapes)
 
 
 @contextmanager
@@ -69,11 +63,11 @@ def open_weights(path: Path) -> Iterator[Tensors]:
         with open_safetensors(path) as file:
             names = list(file.keys())
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            yield Tensors(shapes, [Mapped(path)], file.get_tensor)
+            yield Tensors(shapes, file.get_tensor)
     else:
         tensors = read_torch_file(path)
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        yield Tensors(shapes, [Mapped(path)], tensors.__getitem__)
+        yield Tensors(shapes, tensors.__getitem__)
 
 
 @contextmanager
@@ -82,7 +76,7 @@ def open_folder(folder: Path, is_ignored: Callable[[str], bool]) -> Iterator[Ten
 
     Args:
         folder: With one of the four kinds of files.
-        is_ignored: Whether a tensor is none of the model's weights, and may lie anywhere.
+        is_ignored: Whether a tensor is none of the model's weights, and may lie in any file.
 
     Raises:
         FileNotFoundError: There are no weights, or a file that the index names is missing.
@@ -112,8 +106,7 @@ def _joined(opened: Mapping[str, Tensors], files: Mapping[str, list[str]]) -> Te
         if key in opened[name].shapes
     }  # fmt: skip
     shapes = {key: tensors.shapes[key] for key, tensors in place.items()}
-    mapped = [file for tensors in opened.values() for file in tensors.files]
-    return Tensors(shapes, mapped, lambda key: place[key].get(key))
+    return Tensors(shapes, lambda key: place[key].get(key))
 
 
 def _read_index(path: Path) -> dict[str, list[str]]:

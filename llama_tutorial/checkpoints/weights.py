@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ class _NoDraws(TorchFunctionMode):
     """Leaves out ``torch.nn.init``: `fill` brings the weights.
 
     On the meta device there is nothing to draw, and yet the first draw there makes torch import its
-    compiler, which takes more than a second and 70 MB.
+    compiler, which takes more than a second and 80 MB.
     """
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -42,9 +43,14 @@ def empty_model(config: ModelConfig) -> Transformer:
 
 def check_tensors(model: Transformer, shapes: Shapes, what: str) -> None:
     """Raise a ValueError that begins with ``what`` unless these are ``model``'s tensors."""
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    expected = shapes_of(model)
     check_names(shapes, expected, what)
     check_shapes(shapes, expected, what)
+
+
+def shapes_of(model: Transformer) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor in the state dictionary."""
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 @dataclass(frozen=True)
@@ -55,19 +61,28 @@ class Checkpoint:
         source: The file or folder, for messages.
         format: What it is, in a few words.
         dtype: What the weights are stored in.
-        config: The model's configuration.
-        tensors: Begins to give name and tensor, one after another. A tensor may be given back to
-            the system when the next one is asked for: it can still be read, from the disk.
-        finish: Makes of a name and its tensor, in the type and on the device that the model shall
-            have, the model's own.
+        model: The model, still without storage; `fill` gives it the weights.
+        tensors: Begins to give name and tensor, one after another.
+        finish: Makes of a name and its tensor, in the model's type and on its device, the model's
+            own.
     """
 
     source: Path
     format: str
     dtype: str
-    config: ModelConfig
+    model: Transformer
     tensors: Callable[[], Iterable[tuple[str, Tensor]]]
     finish: Callable[[str, Tensor], Tensor] = lambda _name, tensor: tensor
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's configuration."""
+        return self.model.config
+
+
+@lru_cache(maxsize=8)
+def _expected_shapes(config: ModelConfig) -> Shapes:
+    return shapes_of(empty_model(config))
 
 
 def check_state(model: Transformer) -> dict[str, Tensor]:
@@ -76,10 +91,10 @@ def check_state(model: Transformer) -> dict[str, Tensor]:
     Raises:
         ValueError: It is not: a layer was replaced, for instance.
     """
-    state = model.state_dict()
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    check_tensors(empty_model(model.config), shapes, "the model is not as its config says")
-    return state
+    shapes, expected = shapes_of(model), _expected_shapes(model.config)
+    check_names(shapes, expected, "the model is not as its config says")
+    check_shapes(shapes, expected, "the model is not as its config says")
+    return model.state_dict()
 
 
 def fill(
@@ -98,7 +113,7 @@ def fill(
     Raises:
         ValueError: A tensor is not floating, or ``dtype`` is None and they are of several types.
     """
-    model, source, weights = empty_model(checkpoint.config), checkpoint.source, {}
+    model, source, weights = checkpoint.model, checkpoint.source, {}
     bar = {"total": len(model.state_dict()), "delay": 1, "leave": False}
     for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
         check_floating(name, tensor, source)

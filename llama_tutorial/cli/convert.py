@@ -6,10 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial.checkpoints import FORMATS
 from llama_tutorial.cli.options import add_filename
-
-# As in llama_tutorial.checkpoints, which would import torch before --help can be printed.
-FORMATS = ("native", "huggingface", "meta", "llama2c", "llama2c-v1", "llama2c-int8")
 
 
 def add(commands: Any) -> None:
@@ -51,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     path, pieces = find(
         arguments.input, arguments.filename, arguments.tokenizer, needs_tokenizer=False
     )
-    tokenizer = read_tokenizer(pieces) if pieces and holds_tokenizer else None
+    tokenizer = read_tokenizer(pieces, path) if pieces and holds_tokenizer else None
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     save_model(
         load_model(path, dtype=dtype),

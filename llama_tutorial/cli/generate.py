@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 from llama_tutorial.cli.options import (
@@ -44,19 +42,15 @@ def _run(arguments: argparse.Namespace) -> None:
     settings["stop_ids"] = {tokenizer.eos_id, tokenizer.bos_id}
     room = max(model.config.max_seq_len - len(prompt), 0)
     new_tokens = room if arguments.max_new_tokens is None else arguments.max_new_tokens
-    ids = _stream(arguments.engine, model)(prompt, new_tokens, **settings)
+    if arguments.engine == "numpy":
+        ids = model.stream(prompt, new_tokens, **settings)
+    else:
+        from llama_tutorial.generation import stream
+
+        ids = stream(model, prompt, new_tokens, **settings)
     decoder = tokenizer.stream_decoder()
     for token in prompt:
         print(decoder.feed(token), end="")
     for token in ids:
         print(decoder.feed(token), end="", flush=True)
     print(decoder.flush())
-
-
-def _stream(engine: str, model: Any) -> Callable[..., Iterator[int]]:
-    """What continues a prompt, one id at a time."""
-    if engine == "numpy":
-        return model.generate
-    from llama_tutorial.generation import stream
-
-    return partial(stream, model)

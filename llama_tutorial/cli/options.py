@@ -6,7 +6,6 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def load_engine(source: str, arguments: argparse.Namespace) -> tuple[Any, BaseTo
                 f"--engine numpy computes in float32 on the CPU, not with --dtype {arguments.dtype}"
                 f" --device {arguments.device}; leave both out"
             )
-        return hub.load_numpy(**given)
+        return hub.load(**given, engine="numpy")
     try:
         import torch
     except ModuleNotFoundError:
@@ -77,7 +76,10 @@ def load_engine(source: str, arguments: argparse.Namespace) -> tuple[Any, BaseTo
     if n_processes() > 1:
         from llama_tutorial.training.tensor_parallel import load_share
 
-        return hub.load_with(partial(load_share, dtype=dtype), **given)
+        path, tokenizer_path = hub.find(**given)
+        tokenizer, model = hub.read_tokenizer(tokenizer_path, path), load_share(path, dtype=dtype)
+        hub.check_tokenizer_matches(tokenizer, model.config)
+        return model, tokenizer
     return hub.load(**given, dtype=dtype, device=parse_device(arguments.device))
 
 

@@ -1,6 +1,6 @@
 """The live figure of the NumPy chapter that lays a llama2.c file open.
 
-Python reads the file with :mod:`llama_tutorial.numpy_llama.llama2c_header`; ``js/numpy_file.js``
+Python reads the file with :mod:`llama_tutorial.numpy_llama.llama2c`; ``js/numpy_file.js``
 walks through the same bytes on its own, from the header on, and the browser tests hold the two
 equal.
 """
@@ -20,7 +20,7 @@ from llama_tutorial.figures.controls import Select, Slider
 from llama_tutorial.figures.live import LiveFigure
 from llama_tutorial.figures.numbers import number_text
 from llama_tutorial.figures.style import INK, PALETTE
-from llama_tutorial.numpy_llama.llama2c_header import HEADER_BYTES, Header, parse_header
+from llama_tutorial.numpy_llama.llama2c import HEADER_BYTES, Header, parse_header
 
 SIZES = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
 N_SHOWN = 4  # numbers shown of a part's beginning

@@ -6,16 +6,15 @@ is there at once.
 
 Decoding is bound by memory: every weight is read once for a token, and nothing else is large.
 float32 throughout is what keeps it so (see :mod:`llama_tutorial.numpy_llama.layers`), and the
-cache, in which the positions before lie ready.
-
-Read next: :mod:`llama_tutorial.numpy_llama.layers`, the forward pass;
-:mod:`llama_tutorial.numpy_llama.llama2c_file`, where the weights come from.
+cache, which holds the keys and values of all positions before. The forward pass is in
+:mod:`llama_tutorial.numpy_llama.layers`; the weights come from
+:mod:`llama_tutorial.numpy_llama.llama2c`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -26,12 +25,19 @@ from llama_tutorial._util.generation_settings import (
     check_start,
     row_seeds,
 )
+from llama_tutorial._util.progress import progress as progress_bar
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial._util.tensor_check import check_names
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.numpy_llama import llama2c_file
-from llama_tutorial.numpy_llama.layers import Layer, attention, feed_forward, rms_norm, rotations
-from llama_tutorial.numpy_llama.llama2c_header import ForeignFileError
+from llama_tutorial.numpy_llama.layers import (
+    Layer,
+    attention,
+    feed_forward,
+    log_softmax,
+    rms_norm,
+    rotations,
+)
+from llama_tutorial.numpy_llama.llama2c import ForeignFileError, read
 from llama_tutorial.numpy_llama.sampling import draw, next_probabilities, uniforms
 from llama_tutorial.quantization import QuantizedTensor
 from llama_tutorial.shipped import SHIPPED
@@ -104,7 +110,7 @@ class NumpyLlama:
         """
         name = os.fspath(path)
         try:
-            file = llama2c_file.read(SHIPPED[name].llama2c if name in SHIPPED else path)
+            file = read(SHIPPED[name].llama2c if name in SHIPPED else path)
         except ForeignFileError as error:
             raise ValueError(
                 f"{error}; the NumPy engine reads llama2.c's files alone: write one with "
@@ -125,7 +131,7 @@ class NumpyLlama:
         return self.logits(self.hidden_states(ids, cache))
 
     def hidden_states(self, ids: Ids, cache: Cache | None = None) -> Float[np.ndarray, "T D"]:
-        """The residual stream behind the last norm; arguments and errors as in :meth:`forward`."""
+        """The residual stream after the last norm; arguments and errors as in :meth:`forward`."""
         cache = Cache(self.config, len(ids)) if cache is None else cache
         tokens, eps = self._checked(ids, cache), self.config.norm_eps  # (T,)
         stop = cache.length + len(tokens)
@@ -145,6 +151,51 @@ class NumpyLlama:
 
     def generate(
         self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        *,
+        temperature: float | int = 0.6,
+        top_k: int | None = None,
+        top_p: float | int = 0.9,
+        seed: int | None = None,
+        stop_ids: Collection[int] = (),
+        logprobs: bool = False,
+        progress: bool = False,
+    ) -> list[list[int]] | tuple[list[list[int]], list[list[float]]]:
+        """Continue every prompt, one after the other.
+
+        Arguments, errors and ids are those of :func:`llama_tutorial.generation.generate`, drawn
+        ids as well: the same seed gives the same text in both engines.
+
+        Returns:
+            The new ids of each prompt, and with ``logprobs`` the natural logarithms of their
+            probabilities under the model as it is, in a second list.
+
+        Raises:
+            ValueError: No such setting, an empty prompt, an id outside the vocabulary, or a prompt
+                that together with ``max_new_tokens`` is longer than the context.
+        """
+        check_sampling(temperature, top_k, top_p)
+        check_prompts(self.config, prompts, max_new_tokens)
+        sampling = (temperature, top_k, top_p)
+        rows = zip(prompts, row_seeds(prompts, seed), strict=True)
+        if progress:
+            rows = progress_bar(rows, "generating", total=len(prompts), unit="prompt")
+        ids: list[list[int]] = []
+        logs: list[list[float]] = []
+        for prompt, number in rows:
+            ids.append([])
+            logs.append([])
+            for token, logits in self._steps(prompt, max_new_tokens, sampling, number):
+                if token in stop_ids:
+                    break
+                ids[-1].append(token)
+                if logprobs:
+                    logs[-1].append(float(log_softmax(logits)[token]))
+        return (ids, logs) if logprobs else ids
+
+    def stream(
+        self,
         prompt: Sequence[int],
         max_new_tokens: int,
         *,
@@ -158,43 +209,42 @@ class NumpyLlama:
     ) -> Iterator[int]:
         """Continue one prompt, and yield each id as soon as it is there.
 
-        Arguments are those of :func:`llama_tutorial.generation.stream`, and so are the ids, drawn
-        ones as well: the same seed gives the same text in both engines. Errors come at the call.
+        Arguments, errors and ids are those of :func:`llama_tutorial.generation.stream`; errors
+        come at the call, not at the first id.
 
         Raises:
-            ValueError: No such setting, an empty prompt, an id outside the vocabulary, a prompt
-                that together with ``max_new_tokens`` is longer than the context, or ``start`` is
-                not in the cache.
+            ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute.
         """
+        check_start(prompt, start, 0 if cache is None else cache.length)
         check_sampling(temperature, top_k, top_p)
         check_prompts(self.config, [prompt], max_new_tokens)
-        check_start(prompt, start, 0 if cache is None else cache.length)
-        numbers = uniforms(*row_seeds([prompt], seed))
+        [number] = row_seeds([prompt], seed)
+        sampling = (temperature, top_k, top_p)
+        steps = self._steps(prompt, max_new_tokens, sampling, number, cache, start)
+        return _until(steps, stop_ids)
 
-        def choose(logits: Float[np.ndarray, " V"]) -> int:
-            if temperature == 0:
-                return int(logits.argmax())
-            return draw(next_probabilities(logits, temperature, top_k, top_p), next(numbers))
-
-        return self._decode(prompt, max_new_tokens, choose, stop_ids, cache, start)
-
-    def _decode(
+    def _steps(
         self,
         prompt: Sequence[int],
         max_new_tokens: int,
-        choose: Callable[[np.ndarray], int],
-        stop_ids: Collection[int],
-        cache: Cache | None,
-        start: int,
-    ) -> Iterator[int]:
+        sampling: tuple[float | int, int | None, float | int],
+        seed: int,
+        cache: Cache | None = None,
+        start: int = 0,
+    ) -> Iterator[tuple[int, Float[np.ndarray, " V"]]]:
+        """Each new id, and the logits that it was chosen from."""
         cache = cache or Cache(self.config, len(prompt) + max_new_tokens)
-        cache.length, ids = start, prompt[start:]
+        cache.length, ids, numbers = start, prompt[start:], uniforms(seed)
+        temperature, top_k, top_p = sampling
         for _ in range(max_new_tokens):
             hidden = self.hidden_states(ids, cache)  # (T, D): the prompt, then one token at a time
-            token = choose(self.logits(hidden[-1]))
-            if token in stop_ids:
-                return
-            yield token
+            logits = self.logits(hidden[-1])  # (V,)
+            if temperature == 0:
+                token = int(logits.argmax())
+            else:
+                chances = next_probabilities(logits, temperature, top_k, top_p)
+                token = draw(chances, next(numbers))
+            yield token, logits
             ids = [token]
 
     def _checked(self, ids: Ids, cache: Cache) -> Int[np.ndarray, " T"]:
@@ -214,6 +264,13 @@ class NumpyLlama:
                 f"{self.config.vocab_size - 1}; was it made by another tokenizer?"
             )
         return tokens
+
+
+def _until(steps: Iterator[tuple[int, np.ndarray]], stop_ids: Collection[int]) -> Iterator[int]:
+    for token, _ in steps:
+        if token in stop_ids:
+            return
+        yield token
 
 
 def _check_llama(config: ModelConfig) -> None:

@@ -6,11 +6,11 @@ r"""The layers of Llama 2 in NumPy: the forward pass on one page.
     y &= h + W_2\,\bigl(\mathrm{SiLU}(W_1 \hat h) \odot W_3 \hat h\bigr)
 
 Functions of arrays: T tokens of one row in, T out. All of it is float32, and that takes care. NumPy
-makes float64 arrays unless told otherwise, and one of them turns everything behind it into float64:
+makes float64 arrays unless told otherwise, and one of them turns everything after it into float64:
 twice the bytes to move, and the weights converted at every product. So single numbers are Python's
 (``math.sqrt(h)``), not NumPy's (``np.sqrt(h)``), for which NumPy 2 widens an array.
 
-Source: Meta's ``model.py``. Read next: :mod:`llama_tutorial.numpy_llama`.
+Source: Meta's ``model.py``.
 """
 
 from __future__ import annotations
@@ -77,6 +77,12 @@ def softmax(x: Float[np.ndarray, "... S"]) -> Float[np.ndarray, "... S"]:
     return e / e.sum(-1, keepdims=True)
 
 
+def log_softmax(x: Float[np.ndarray, "... S"]) -> Float[np.ndarray, "... S"]:
+    """The logarithm of :func:`softmax`, also where that would round to 0."""
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
 def rms_norm(
     x: Float[np.ndarray, "T D"], weight: Float[np.ndarray, " D"], eps: float | int
 ) -> Float[np.ndarray, "T D"]:
@@ -94,7 +100,7 @@ def silu(x: Float[np.ndarray, "T F"]) -> Float[np.ndarray, "T F"]:
 
 
 def rotations(head_dim: int, max_seq_len: int, theta: float | int) -> np.ndarray:
-    """RoPE's turns as complex numbers of length 1: ``(max_seq_len, head_dim / 2)``, complex64.
+    """RoPE's rotations as complex numbers of length 1: ``(max_seq_len, head_dim / 2)``, complex64.
 
     The angles are float64 until the end: a float32 product of position and frequency is off by up
     to 4e-4 radians at position 4095.
@@ -107,5 +113,5 @@ def rotations(head_dim: int, max_seq_len: int, theta: float | int) -> np.ndarray
 def rotate(
     x: Float[np.ndarray, "T heads h"], rotation: np.ndarray
 ) -> Float[np.ndarray, "T heads h"]:
-    """RoPE: a pair of neighbouring features is a complex number, and turned by a product."""
+    """RoPE: a pair of neighbouring features is a complex number, and rotated by a product."""
     return (x.view(np.complex64) * rotation).view(np.float32)

@@ -8,7 +8,7 @@ The random numbers are PyTorch's, too. Both libraries have the Mersenne Twister;
 read alike, it gives the same numbers, so one seed gives one text in both engines.
 
 Source: ``sample_top_p`` in Meta's ``generation.py``; Matsumoto and Nishimura (1998), "Mersenne
-Twister". Read next: :mod:`llama_tutorial.numpy_llama`.
+Twister".
 """
 
 from __future__ import annotations

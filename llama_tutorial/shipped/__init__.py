@@ -17,7 +17,7 @@ class Shipped:
     """Where a model lies that comes with the package.
 
     Args:
-        model: What :func:`~llama_tutorial.checkpoints.load_model` shall read: a native folder, or
+        model: What :func:`~llama_tutorial.checkpoints.load_model` reads: a native folder, or
             a llama2.c file.
         tokenizer: Its tokenizer's file.
         llama2c: The same model as a llama2.c file in int8, for the engine that needs no torch.

@@ -1,18 +1,16 @@
 """What both tokenizers share: the interface, and the checks at its door.
 
 ``encode`` turns text into ids, ``decode`` turns ids into text. BOS and EOS are not part of the
-text: they are added where they are asked for, as ids, and text that *spells* ``<s>`` gets the ids
-of its characters, never id 1. So nobody can type a control token into a prompt.
-
-Read next: :mod:`llama_tutorial.tokenizer.bpe` and :mod:`llama_tutorial.tokenizer`, the two that
-fill it in.
+text: they are added where they are asked for, as ids, and the *text* ``<s>`` gets the ids of its
+characters, never id 1. So nobody can type a control token into a prompt.
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from operator import index
 from pathlib import Path
 from typing import SupportsIndex
@@ -20,7 +18,7 @@ from typing import SupportsIndex
 from llama_tutorial._util.files import replace_file
 from llama_tutorial.tokenizer.bin_file import format_tokenizer_bin
 from llama_tutorial.tokenizer.stream_decoder import StreamDecoder
-from llama_tutorial.tokenizer.vocabulary import Vocabulary
+from llama_tutorial.tokenizer.vocabulary import Vocabulary, check_id
 
 
 class BaseTokenizer(ABC):
@@ -36,22 +34,19 @@ class BaseTokenizer(ABC):
     """
 
     vocabulary: Vocabulary
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
-        self.vocab_size = len(vocabulary)
-        self.bos_id = vocabulary.bos_id
-        self.eos_id = vocabulary.eos_id
-        self.pad_id = vocabulary.pad_id
+    vocab_size: int
+    bos_id: int
+    eos_id: int
+    pad_id: int
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.vocab_size} pieces)"
 
     def encode(self, text: str, bos: bool = False, eos: bool = False) -> list[int]:
-        """Spell ``text`` in ids.
+        """The ids of ``text``.
 
         Llama 2 completes text after ``encode(text, bos=True)`` and was trained on texts with both.
-        ``<s>`` typed in the text is spelled like any other text, never as the id 1.
+        ``<s>`` typed in the text is text like any other, never the id 1.
 
         Args:
             text: any text; '' gives no ids but those asked for.
@@ -59,8 +54,8 @@ class BaseTokenizer(ABC):
             eos: whether to put the EOS id last.
 
         Raises:
-            TypeError: if ``text`` is not a str.
-            ValueError: if it holds half of a surrogate pair, which no UTF-8 can hold, or if the
+            TypeError: ``text`` is not a str.
+            ValueError: It holds half of a surrogate pair, which no UTF-8 can hold, or the
                 vocabulary has no such special id.
         """
         ids = self._encode(check_text(text))
@@ -76,8 +71,8 @@ class BaseTokenizer(ABC):
         Bytes that make no character give one U+FFFD each; the unknown id gives ' ⁇ '.
 
         Raises:
-            TypeError: if ``ids`` is not a sequence of integers.
-            ValueError: if an id is not in the vocabulary.
+            TypeError: ``ids`` is not a sequence of integers.
+            ValueError: An id is not in the vocabulary.
         """
         return self._decode(self._check_ids(ids))
 
@@ -98,13 +93,13 @@ class BaseTokenizer(ABC):
 
     def id_to_piece(self, token_id: int) -> str:
         """The piece with this id, as it is stored: ``▁Hello``, ``<0x0A>``, ``<s>``."""
-        return self.vocabulary.pieces[self.vocabulary.check_id(token_id)]
+        return self.vocabulary.pieces[check_id(token_id, self.vocab_size)]
 
     def piece_to_id(self, piece: str) -> int:
         """The id of a piece.
 
         Raises:
-            ValueError: if there is no such piece.
+            ValueError: There is no such piece.
         """
         if piece not in self.vocabulary.ids:
             raise ValueError(
@@ -114,8 +109,8 @@ class BaseTokenizer(ABC):
         return self.vocabulary.ids[piece]
 
     def pieces(self, text: str) -> list[str]:
-        """The pieces that ``text`` is spelled with, one for each id of ``encode(text)``."""
-        return [self.vocabulary.pieces[token_id] for token_id in self.encode(text)]
+        """The pieces of ``text``, one for each id of ``encode(text)``."""
+        return [self.id_to_piece(token_id) for token_id in self.encode(text)]
 
     @abstractmethod
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -125,7 +120,7 @@ class BaseTokenizer(ABC):
         """Write llama2.c's ``tokenizer.bin``, byte for byte as its ``tokenizer.py`` does.
 
         Raises:
-            ValueError: if the format cannot hold the vocabulary.
+            ValueError: The format cannot hold the vocabulary.
         """
         self._write(path, format_tokenizer_bin(self.vocabulary))
 
@@ -139,7 +134,7 @@ class BaseTokenizer(ABC):
         except TypeError as error:
             raise TypeError(f"decode takes a list of integer ids: {error}") from None
         for token_id in checked:
-            self.vocabulary.check_id(token_id)
+            check_id(token_id, self.vocab_size)
         return checked
 
 
@@ -168,8 +163,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The content of a tokenizer file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is a folder, or empty.
+        FileNotFoundError: There is no such file.
+        ValueError: It is a folder, or empty.
     """
     file = Path(path)
     if file.is_dir():
@@ -180,3 +175,12 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     if not data:
         raise ValueError(f"{file} is empty: expected a tokenizer.model or tokenizer.bin")
     return data
+
+
+@contextmanager
+def errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Begin the message of every ValueError with the name of the file that it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None

@@ -11,10 +11,9 @@ last two between newlines), ``▁`` is written as a plain space, a space is put 
 a byte piece is known by its name ``<0xNN>``. Nor does it say how many pieces follow, so that a file
 cut between two of them cannot be told from a smaller vocabulary.
 
-Because spaces are plain, the character ``▁`` has no piece of its own: text that holds one is
-spelled with its three bytes, as llama2.c does. With every other character the ids are those of the
-``.model``. Follows llama2.c's ``tokenizer.py`` and ``run.c``. Read next:
-:mod:`llama_tutorial.tokenizer.bpe`.
+Because spaces are plain, the character ``▁`` has no piece of its own: it is encoded as its three
+bytes, as llama2.c does. With every other character the ids are those of the ``.model``. Follows
+llama2.c's ``tokenizer.py`` and ``run.c``.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def parse_tokenizer_bin(data: bytes) -> Vocabulary:
     """Read the bytes of a ``tokenizer.bin``.
 
     Raises:
-        ValueError: if they are truncated or something else: what, and at which byte.
+        ValueError: The bytes are truncated or something else: what, and at which byte.
     """
     if len(data) < 4:
         raise ValueError(f"only {len(data)} bytes: a tokenizer.bin begins with a 4-byte number")
@@ -42,7 +41,9 @@ def parse_tokenizer_bin(data: bytes) -> Vocabulary:
             f"it begins with {data[:8]!r}: neither a SentencePiece .model nor a tokenizer.bin, "
             f"which begins with the length of its longest piece, 1 to {_LONGEST}"
         )
-    pieces, scores, at = [], [], 4
+    pieces: list[str] = []
+    scores: list[float] = []
+    at = 4
     while at < len(data):
         if at + _ROW.size > len(data):
             raise ValueError(
@@ -91,8 +92,8 @@ def format_tokenizer_bin(vocabulary: Vocabulary) -> bytes:
     """The bytes of the ``tokenizer.bin`` that llama2.c's ``tokenizer.py`` writes.
 
     Raises:
-        ValueError: for a vocabulary that would spell otherwise when read back: other special ids,
-            no dummy prefix, user-defined pieces, a plain space inside a piece.
+        ValueError: The vocabulary would give other ids when it is read back: other special ids, no
+            dummy prefix, user-defined pieces, a plain space inside a piece.
     """
     _check_fits(vocabulary)
     texts = [piece.replace(vocabulary.space, " ") for piece in vocabulary.pieces]

@@ -1,4 +1,4 @@
-"""Byte-pair encoding from scratch: spelling text with a vocabulary.
+"""Byte-pair encoding from scratch: text to ids with a vocabulary.
 
 Take the text's characters. Among all neighbours whose join is a piece, merge the pair whose piece
 has the highest score, the leftmost of equals; repeat until no join is a piece::
@@ -9,17 +9,17 @@ has the highest score, the leftmost of equals; repeat until no join is a piece::
     ▁lo w er
     ▁lo wer          two ids
 
-A character that ends up without a piece is spelled by its UTF-8 bytes, so that nothing is unknown;
+A character that ends up without a piece becomes its UTF-8 bytes, so that nothing is unknown;
 a vocabulary without byte pieces gives one unknown id for a run of such characters.
 
 Where no piece holds a ``▁`` after another character, no merge can cross the start of a word: words
-are spelled one by one, and those seen before are remembered. That is what makes plain Python fast
-enough. It is checked when a vocabulary is loaded; where it does not hold, the text is spelled
+are encoded one by one, and those seen before are remembered. That is what makes plain Python fast
+enough. It is checked when a vocabulary is loaded; where it does not hold, the text is encoded
 whole.
 
 Follows ``bpe_model.cc`` of SentencePiece, whose ids these are on every text (Sennrich, Haddow and
-Birch 2016 for the idea). Read next: :mod:`llama_tutorial.tokenizer.merging` for the merge loop,
-:mod:`llama_tutorial.tokenizer.bpe_trainer` for where the pieces come from.
+Birch 2016 for the idea). The merge loop is :mod:`llama_tutorial.tokenizer.merging`; the pieces come
+from :mod:`llama_tutorial.tokenizer.bpe_trainer`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
-from llama_tutorial.tokenizer.base import BaseTokenizer, check_text, read_bytes
+from llama_tutorial.tokenizer.base import BaseTokenizer, check_text, errors_name, read_bytes
 from llama_tutorial.tokenizer.bin_file import format_tokenizer_bin, parse_tokenizer_bin
 from llama_tutorial.tokenizer.bpe_trainer import train_vocabulary
 from llama_tutorial.tokenizer.merging import merge_symbols
@@ -44,19 +44,21 @@ class BPETokenizer(BaseTokenizer):
     """A byte-pair tokenizer in plain Python: needs neither SentencePiece nor torch.
 
     Args:
-        vocabulary: what to spell with; :meth:`from_file` reads one and :meth:`train` learns one.
+        vocabulary: its pieces; :meth:`from_file` reads one and :meth:`train` learns one.
 
     Raises:
-        ValueError: if its settings ask for more than byte-pair merges, such as a normaliser.
+        ValueError: Its settings ask for more than byte-pair merges, such as a normaliser.
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        super().__init__(vocabulary)
         if vocabulary.inexact_because:
             raise ValueError(
-                f"BPETokenizer cannot spell as this model does: {vocabulary.inexact_because}; "
+                f"BPETokenizer cannot encode as this model does: {vocabulary.inexact_because}; "
                 "use Tokenizer, which runs SentencePiece itself"
             )
+        self.vocabulary, self.vocab_size = vocabulary, len(vocabulary)
+        self.bos_id, self.eos_id = vocabulary.bos_id, vocabulary.eos_id
+        self.pad_id = vocabulary.pad_id
         # Only what may be found in text: <s> and <0x0A>, typed by someone, are text like any other.
         kinds = (PieceType.NORMAL, PieceType.USER_DEFINED)
         self._ids = {p: i for i, p in enumerate(vocabulary.pieces) if vocabulary.types[i] in kinds}
@@ -70,15 +72,18 @@ class BPETokenizer(BaseTokenizer):
         """Read SentencePiece's ``.model`` or llama2.c's ``tokenizer.bin``, told apart by content.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if it is empty, truncated or something else (what, and at which byte), or a
+            FileNotFoundError: There is no such file.
+            ValueError: It is empty, truncated or something else (what, and at which byte), or a
                 model that needs SentencePiece itself (why).
         """
         data = read_bytes(path)
-        try:
-            return cls(parse_model(data) if is_model(data) else parse_tokenizer_bin(data))
-        except ValueError as error:
-            raise ValueError(f"{os.fspath(path)}: {error}") from None
+        with errors_name(path):
+            return cls.from_bytes(data)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> BPETokenizer:
+        """The same for the content of such a file."""
+        return cls(parse_model(data) if is_model(data) else parse_tokenizer_bin(data))
 
     @classmethod
     def train(
@@ -96,10 +101,10 @@ class BPETokenizer(BaseTokenizer):
             text: one text, or several; each line counts as a text.
             vocab_size: number of pieces, the special ones, bytes and characters included.
             character_coverage: share of the text's characters that must have a piece, in (0, 1].
-            byte_fallback: whether other characters are spelled in bytes, or are unknown.
+            byte_fallback: whether other characters become bytes, or are unknown.
 
         Raises:
-            ValueError: if the size is too small for the characters or too large for the text.
+            ValueError: The size is too small for the characters or too large for the text.
         """
         texts = [text] if isinstance(text, str) else text
         vocabulary = train_vocabulary(
@@ -117,7 +122,7 @@ class BPETokenizer(BaseTokenizer):
         The simplest tokenizer there is, line breaks included; other characters are unknown.
 
         Raises:
-            ValueError: if there is no text.
+            ValueError: There is no text.
         """
         texts = [text] if isinstance(text, str) else text
         characters = sorted(set().union(*map(check_text, texts)))
@@ -136,13 +141,13 @@ class BPETokenizer(BaseTokenizer):
         save for text that holds the character ``▁``.
 
         Raises:
-            ValueError: if the vocabulary does not fit in a ``tokenizer.bin``.
+            ValueError: The vocabulary does not fit in a ``tokenizer.bin``.
         """
         as_model = os.fspath(path).endswith(".model")
         self._write(path, (format_model if as_model else format_tokenizer_bin)(self.vocabulary))
 
     def merge_steps(self, text: str) -> list[list[str]]:
-        """The symbols of ``text`` before the first merge and after each: how its spelling is found.
+        """The symbols of ``text`` before the first merge and after each: how its ids are found.
 
         The first entry is the characters, with the spaces that the tokenizer puts in; each entry
         has one symbol fewer than the one before. Characters without a piece stay as they are; in
@@ -162,20 +167,20 @@ class BPETokenizer(BaseTokenizer):
     def _encode(self, text: str) -> list[int]:
         text = self._prepare(text)
         if self._whole is None:
-            ids = self._spell(text)
+            ids = self._encode_part(text)
         else:
             # split() puts what is between user-defined pieces at the even places, them at the odd.
             parts = self._whole.split(text)
             ids = [
                 token_id
                 for i, part in enumerate(parts)
-                for token_id in ([self._ids[part]] if i % 2 else self._spell(part))
+                for token_id in ([self._ids[part]] if i % 2 else self._encode_part(part))
             ]
         if not self.vocabulary.byte_ids and self.vocabulary.unk_id in ids:
             return _one_unknown_each_run(ids, self.vocabulary.unk_id)
         return ids
 
-    def _spell(self, text: str) -> list[int]:
+    def _encode_part(self, text: str) -> list[int]:
         """The ids of a text without user-defined pieces, word by word where that is allowed."""
         if self._words is None:
             return self._merge(text)
@@ -214,7 +219,7 @@ def _merge_ranks(vocabulary: Vocabulary) -> dict[str, int]:
 
 
 def _word_pattern(merges: Iterable[str], space: str) -> re.Pattern[str] | None:
-    """What to spell by itself: a run of spaces and what follows it; None if merges go beyond.
+    """What to encode by itself: a run of spaces and what follows it; None if merges go beyond.
 
     A newline is set apart as well where no merge holds one: more words are then seen before.
     """

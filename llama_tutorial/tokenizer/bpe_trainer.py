@@ -1,6 +1,6 @@
 """Learning a byte-pair vocabulary: count pairs, merge the most frequent, repeat.
 
-Start with every word spelled in characters. Count how often two neighbours spell each string; make
+Start with every word as its characters. Count how often two neighbours make each string; make
 the most frequent one a piece; merge it wherever it stands; count again (Sennrich, Haddow and Birch
 2016)::
 
@@ -9,18 +9,16 @@ the most frequent one a piece; merge it wherever it stands; count again (Sennric
     "est" 9 times →  n e w est ·6    w i d est ·3
     "lo" 7 times  →  lo w ·5   lo w e r ·2   …
 
-The order in which pieces are learned is their priority when text is spelled, so the score of the
+The order in which pieces are learned is their priority when text is encoded, so the score of the
 n-th piece is -n. Two things make it fast. Words are kept once, with how often they occur; and a
 merge changes only the words that hold it, so their pairs alone are counted again. The most frequent
 pair comes from a heap whose entries may be out of date: an entry counts only while it agrees with
-the counts. After every merge each word is spelled exactly as the encoder would spell it.
+the counts. After every merge each word has exactly the pieces that the encoder would give it.
 
 What may become a piece follows Llama 2's SentencePiece settings: each line begins with ``▁``, no
 piece crosses the start of a word, letters do not join with other characters, a digit stands alone,
 a run of spaces is a piece of its own, 16 characters at most. The rarest characters, those beyond
-``character_coverage``, get no piece: they are spelled in bytes.
-
-Read next: :mod:`llama_tutorial.tokenizer.bpe`, which spells text with what was learned.
+``character_coverage``, get no piece: they become bytes.
 """
 
 from __future__ import annotations
@@ -68,8 +66,8 @@ def train_vocabulary(
         max_piece_length: the longest piece, in characters.
 
     Raises:
-        ValueError: if the size leaves no room for the characters, or asks for more pieces than the
-            texts yield; if the coverage is outside (0, 1]; if there is no text.
+        ValueError: The size leaves no room for the characters, or asks for more pieces than the
+            texts yield; the coverage is outside (0, 1]; or there is no text.
     """
     if not 0 < character_coverage <= 1:
         raise ValueError(f"character_coverage is {character_coverage}: it must be in (0, 1]")
@@ -157,9 +155,9 @@ def learn_merges(chunks: Mapping[str, int], room: int, max_piece_length: int = 1
 
     Of pieces that are equally frequent the shorter comes first, then the alphabetically smaller.
     """
-    spelled = [(list(chunk), count) for chunk, count in chunks.items() if len(chunk) > 1]
+    words = [(list(chunk), count) for chunk, count in chunks.items() if len(chunk) > 1]
     pairs = _PairCounts(max_piece_length)
-    for index, (symbols, count) in enumerate(spelled):
+    for index, (symbols, count) in enumerate(words):
         pairs.add(symbols, count, index)
     ranks: dict[str, int] = {}
     for rank in progress(range(room), "learning merges", unit="merge"):
@@ -168,7 +166,7 @@ def learn_merges(chunks: Mapping[str, int], room: int, max_piece_length: int = 1
             break
         ranks[piece] = rank
         for index in pairs.holders.pop(piece):
-            symbols, count = spelled[index]
+            symbols, count = words[index]
             pairs.add(symbols, -count, index)
             symbols[:] = merge_symbols(symbols, ranks)
             pairs.add(symbols, count, index)
@@ -176,7 +174,7 @@ def learn_merges(chunks: Mapping[str, int], room: int, max_piece_length: int = 1
 
 
 class _PairCounts:
-    """How often two neighbours spell each string, which words hold it, and which is the most."""
+    """How often two neighbours make each string, which words hold it, and which is the most."""
 
     def __init__(self, max_piece_length: int) -> None:
         self.holders: defaultdict[str, set[int]] = defaultdict(set)

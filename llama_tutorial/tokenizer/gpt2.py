@@ -89,7 +89,7 @@ class GPT2Tokenizer:
         return f"{type(self).__name__}({self.vocab_size} tokens)"
 
     def encode(self, text: str, bos: bool = False, eos: bool = False) -> list[int]:
-        """Spell ``text`` in ids. ``<|endoftext|>`` typed in it is text like any other.
+        """The ids of ``text``. ``<|endoftext|>`` typed in it is text like any other.
 
         Args:
             text: Any text.

@@ -9,8 +9,8 @@ heap, unlinks one symbol, and puts the two new neighbour pairs in::
     merge er   ▁ ⇄ l ⇄ o ⇄ w ⇄ er           add w+er if "wer" is a piece
 
 A pair in the heap may be stale, since one of its symbols has merged with the other neighbour: it
-counts only if its two symbols still spell what they did. Follows ``bpe_model.cc`` of SentencePiece.
-Read next: :mod:`llama_tutorial.tokenizer.bpe`.
+counts only if its two symbols, joined, are still that piece. Follows ``bpe_model.cc`` of
+SentencePiece.
 """
 
 from __future__ import annotations

@@ -1,4 +1,11 @@
-"""SentencePiece's ``.model`` file, read and written without SentencePiece and without protobuf.
+"""SentencePiece's ``.model`` file as a table, read and written without SentencePiece.
+
+:class:`~llama_tutorial.tokenizer.sentencepiece.Tokenizer` leaves the file to SentencePiece. This
+reader is for what SentencePiece does not do. It lets
+:class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` open a ``.model`` where SentencePiece is not
+installed. It says at which byte a damaged file is damaged. And it finds what SentencePiece's API
+does not tell: which pieces are user-defined, and the settings that change how text is encoded and
+decoded.
 
 The file is one protobuf message. The wire format is small: a message is a row of fields, each a
 *tag* ``field_number * 8 + wire_type`` and a value, and the wire type says how long the value is::
@@ -13,13 +20,14 @@ After the pieces come the trainer's settings (is it BPE, does it fall back to by
 normaliser's (does it rewrite the text first). A field that is not written has its default, and
 several defaults are not Llama 2's: the model type is unigram, extra spaces are removed.
 
-Follows ``sentencepiece_model.proto``. Read next: :mod:`llama_tutorial.tokenizer.bpe`.
+Follows ``sentencepiece_model.proto``.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from llama_tutorial.tokenizer.vocabulary import SPACE, UNK_SURFACE, PieceType, Vocabulary
 
@@ -38,6 +46,12 @@ _TYPES = {int(kind): kind for kind in PieceType}
 Message = dict[int, int | bytes]
 
 
+class _Field(NamedTuple):
+    number: int
+    value: int | bytes  # a varint is an int; every other value is its bytes
+    start: int  # of the value, in the file
+
+
 def is_model(data: bytes) -> bool:
     """Whether these bytes begin a ``.model`` rather than a ``tokenizer.bin``.
 
@@ -47,38 +61,27 @@ def is_model(data: bytes) -> bool:
     return data[:1] == b"\x0a" and data[2:4] != b"\0\0"
 
 
+def check_whole(data: bytes) -> None:
+    """Raise a ValueError where a ``.model`` ends too early; what is in its pieces is not read.
+
+    SentencePiece takes a file that was cut between two pieces for a smaller vocabulary, with other
+    settings.
+    """
+    _split(data)
+
+
 def parse_model(data: bytes) -> Vocabulary:
     """Read the bytes of a ``.model``.
 
     Raises:
-        ValueError: if they are truncated or something else: what, and at which byte.
+        ValueError: The bytes are truncated or something else: what, and at which byte.
     """
-    rows: list[tuple[str, float, PieceType]] = []
-    settings: dict[int, Message] = {}
-    for field, value, start in _fields(data, 0, len(data)):
-        if field == _PIECES:
-            rows.append(_parse_piece(_message(data, value, start), len(rows), start))
-        elif field in (_TRAINER, _NORMALIZER, _DENORMALIZER):
-            settings.setdefault(field, {}).update(_message(data, value, start))
-    if not rows:
-        raise ValueError("no pieces in it: this is not a SentencePiece model")
-    if _TRAINER not in settings or _NORMALIZER not in settings:
-        raise ValueError(
-            f"the file ends after {len(rows)} pieces, before its trainer's and normaliser's "
-            "settings: it is truncated"
-        )
-    if _DENORMALIZER in settings and _text(settings[_DENORMALIZER], _CHARSMAP, ""):
-        raise ValueError("it rewrites decoded text (denormalizer_spec), which is not supported")
-    return _vocabulary(rows, settings[_TRAINER], settings[_NORMALIZER])
-
-
-def _vocabulary(
-    rows: list[tuple[str, float, PieceType]], trainer: Message, normalizer: Message
-) -> Vocabulary:
-    pieces, scores, types = zip(*rows, strict=True)
-    controls = {piece: i for i, piece in enumerate(pieces) if types[i] == PieceType.CONTROL}
+    pieces, trainer, normalizer = _split(data)
+    rows = [_parse_piece(data, i, field) for i, field in enumerate(pieces)]
+    texts, scores, types = zip(*rows, strict=True)
+    controls = {text: i for i, text in enumerate(texts) if types[i] == PieceType.CONTROL}
     return Vocabulary(
-        pieces,
+        texts,
         scores,
         types,
         bos_id=controls.get(_text(trainer, _BOS_PIECE, "<s>"), -1),
@@ -89,6 +92,27 @@ def _vocabulary(
         unk_surface=_text(trainer, _UNK_SURFACE, UNK_SURFACE),
         inexact_because=_inexact_because(types, trainer, normalizer),
     )
+
+
+def _split(data: bytes) -> tuple[list[_Field], Message, Message]:
+    """The pieces, not yet read, and the trainer's and the normaliser's settings."""
+    pieces: list[_Field] = []
+    settings: dict[int, Message] = {}
+    for field in _fields(data, 0, len(data)):
+        if field.number == _PIECES and isinstance(field.value, bytes):
+            pieces.append(field)
+        elif field.number in (_PIECES, _TRAINER, _NORMALIZER, _DENORMALIZER):
+            settings.setdefault(field.number, {}).update(_message(data, field))
+    if not pieces:
+        raise ValueError("no pieces in it: this is not a SentencePiece model")
+    if _TRAINER not in settings or _NORMALIZER not in settings:
+        raise ValueError(
+            f"the file ends after {len(pieces)} pieces, before its trainer's and normaliser's "
+            "settings: it is truncated"
+        )
+    if _text(settings.get(_DENORMALIZER, {}), _CHARSMAP, ""):
+        raise ValueError("it rewrites decoded text (denormalizer_spec), which is not supported")
+    return pieces, settings[_TRAINER], settings[_NORMALIZER]
 
 
 def _inexact_because(types: Sequence[PieceType], trainer: Message, normalizer: Message) -> str:
@@ -109,12 +133,13 @@ def _inexact_because(types: Sequence[PieceType], trainer: Message, normalizer: M
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _parse_piece(row: Message, index: int, start: int) -> tuple[str, float, PieceType]:
+def _parse_piece(data: bytes, index: int, field: _Field) -> tuple[str, float, PieceType]:
+    row, start = _message(data, field), field.start
     score, kind = row.get(_SCORE, bytes(4)), row.get(_TYPE, PieceType.NORMAL)
     if not isinstance(score, bytes) or len(score) != 4:
         raise ValueError(f"byte {start}: the score of piece {index} is not a float32: damaged file")
-    if kind not in _TYPES:
-        raise ValueError(f"byte {start}: piece {index} has type {kind}, but types are 1 to 6")
+    if not isinstance(kind, int) or kind not in _TYPES:
+        raise ValueError(f"byte {start}: piece {index} has type {kind!r}, but types are 1 to 6")
     return _text(row, _PIECE, ""), struct.unpack("<f", score)[0], _TYPES[kind]
 
 
@@ -128,34 +153,41 @@ def _number(message: Message, field: int, default: int) -> int:
 def _text(message: Message, field: int, default: str) -> str:
     value = message.get(field, default.encode())
     try:
-        return value.decode()
+        return value.decode()  # type: ignore[union-attr]  # a number has no decode
     except (AttributeError, UnicodeDecodeError):
         raise ValueError(f"field {field} holds {value!r}, not UTF-8 text: damaged file") from None
 
 
-def _message(data: bytes, value: int | bytes, start: int) -> Message:
-    if not isinstance(value, bytes):
-        raise ValueError(f"byte {start}: a number, not a message: this is no SentencePiece model")
-    return {field: inner for field, inner, _ in _fields(data, start, start + len(value))}
+def _message(data: bytes, field: _Field) -> Message:
+    """The fields of a field that is a message itself, by their numbers."""
+    if not isinstance(field.value, bytes):
+        raise ValueError(
+            f"byte {field.start}: a number, not a message: this is no SentencePiece model"
+        )
+    inner = _fields(data, field.start, field.start + len(field.value))
+    return {number: value for number, value, _ in inner}
 
 
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int | bytes, int]]:
-    """Yield (field number, value, where the value starts) for the message ``data[start:end]``.
-
-    A varint's value is an int; every other value is its bytes.
-    """
+def _fields(data: bytes, start: int, end: int) -> list[_Field]:
+    """The fields of the message ``data[start:end]``."""
+    fields = []
     while start < end:
-        tag_start = start
-        tag, start = _varint(data, start, end)
-        field, wire = tag >> 3, tag & 7
-        if field == 0 or wire not in (_VARINT, _FIXED64, _BYTES, _FIXED32):
+        tag_start, tag = start, data[start]
+        if tag < 0x80:  # nearly all tags and lengths are one byte
+            start += 1
+        else:
+            tag, start = _varint(data, start, end)
+        number, wire = tag >> 3, tag & 7
+        if number == 0 or wire not in (_VARINT, _FIXED64, _BYTES, _FIXED32):
             raise ValueError(f"byte {tag_start}: {tag:#x} is no tag: not a SentencePiece model")
+        value: int | bytes
         if wire == _VARINT:
-            number, after = _varint(data, start, end)
-            yield field, number, start
+            value, after = _varint(data, start, end)
         else:
             size = 4 if wire == _FIXED32 else 8
-            if wire == _BYTES:
+            if wire == _BYTES and start < end and data[start] < 0x80:
+                size, start = data[start], start + 1
+            elif wire == _BYTES:
                 size, start = _varint(data, start, end)
             after = start + size
             if after > end:
@@ -163,14 +195,14 @@ def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int | byte
                     f"byte {start}: a value of {size} bytes where {end - start} are left: "
                     "the file is truncated, or no SentencePiece model"
                 )
-            yield field, data[start:after], start
+            value = data[start:after]
+        fields.append(_Field(number, value, start))
         start = after
+    return fields
 
 
 def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
     """The number that starts at ``start``, and where it ends."""
-    if start < end and data[start] < 0x80:
-        return data[start], start + 1  # nearly all of them
     value = 0
     for i in range(start, min(end, start + 10)):
         value |= (data[i] & 0x7F) << 7 * (i - start)
@@ -182,19 +214,22 @@ def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
 def format_model(vocabulary: Vocabulary) -> bytes:
     """The bytes of a ``.model`` that SentencePiece and :func:`parse_model` read.
 
+    With it a vocabulary that :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` has learned can be
+    stored beside a model as Llama's is.
+
     Raises:
-        ValueError: if the vocabulary is not exactly what
-            :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` spells with; keep the file that it
-            came from instead.
+        ValueError: Only SentencePiece itself encodes exactly as this vocabulary says
+            (``inexact_because``); keep the file that it came from instead.
     """
     if vocabulary.inexact_because:
         raise ValueError(f"cannot write this vocabulary: {vocabulary.inexact_because}")
-    out = bytearray()
     rows = zip(vocabulary.pieces, vocabulary.scores, vocabulary.types, strict=True)
+    out = bytearray()
     for piece, score, kind in rows:
         text = piece.replace(vocabulary.space, SPACE)
-        out += _field(_PIECES, _format({_PIECE: text, _SCORE: float(score), _TYPE: int(kind)}))
-    trainer: dict[int, int | str] = {
+        row = _format({_PIECE: text, _SCORE: float(score), _TYPE: int(kind)})
+        out += _field(_PIECES, row)
+    trainer: dict[int, int | str | bytes] = {
         _MODEL_TYPE: _BPE,
         _VOCAB_SIZE: len(vocabulary),
         _BYTE_FALLBACK: int(bool(vocabulary.byte_ids)),
@@ -210,12 +245,17 @@ def format_model(vocabulary: Vocabulary) -> bytes:
         if token_id >= 0:
             trainer[piece_field] = vocabulary.pieces[token_id]
     prefix = int(vocabulary.add_dummy_prefix)
-    normalizer = {_NAME: "identity", _CHARSMAP: b"", _DUMMY_PREFIX: prefix, _REMOVE_SPACES: 0}
+    normalizer: dict[int, int | str | bytes] = {
+        _NAME: "identity",
+        _CHARSMAP: b"",
+        _DUMMY_PREFIX: prefix,
+        _REMOVE_SPACES: 0,
+    }
     out += _field(_TRAINER, _format(trainer)) + _field(_NORMALIZER, _format(normalizer))
     return bytes(out)
 
 
-def _format(message: dict) -> bytes:
+def _format(message: Mapping[int, Any]) -> bytes:
     return b"".join(_field(number, value) for number, value in message.items())
 
 

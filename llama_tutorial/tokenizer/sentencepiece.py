@@ -3,7 +3,7 @@
 A model reads numbers. Characters would make long sequences, words an endless vocabulary; Llama 2
 takes *pieces* in between, learned by byte-pair encoding: 32,000 of them, frequent words whole and
 rare ones in parts. SentencePiece treats the space as a character, ``▁``, so that text comes back
-exactly, and spells what has no piece in bytes, so that nothing is unknown::
+exactly, and what has no piece becomes bytes, so that nothing is unknown::
 
     "Hello World!"  →  ▁Hello  ▁World  !  →  15043  2787  29991
 
@@ -13,8 +13,7 @@ space is put before every text, one that begins with a space included: "Hello" i
 " Hello" is [29871, 15043].
 
 Follows ``llama/tokenizer.py`` of meta-llama/llama; the training settings are those stored in the
-``tokenizer.model`` of Llama 2. Read next: :mod:`llama_tutorial.tokenizer.bpe`, the same from
-scratch.
+``tokenizer.model`` of Llama 2. The same from scratch is :mod:`llama_tutorial.tokenizer.bpe`.
 """
 
 from __future__ import annotations
@@ -22,11 +21,20 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext, suppress
+from functools import cached_property
 from types import ModuleType
+from typing import Any
 
-from llama_tutorial.tokenizer.base import BaseTokenizer, check_text, read_bytes
+from llama_tutorial.tokenizer.base import (
+    BaseTokenizer,
+    check_text,
+    errors_name,
+    read_bytes,
+)
 from llama_tutorial.tokenizer.bpe import BPETokenizer
-from llama_tutorial.tokenizer.model_file import is_model, parse_model
+from llama_tutorial.tokenizer.model_file import check_whole, is_model, parse_model
+from llama_tutorial.tokenizer.vocabulary import Vocabulary, check_id
 
 # What Llama 2's tokenizer.model says that it was trained with.
 LLAMA2_TRAINING = {
@@ -55,25 +63,29 @@ class Tokenizer(BaseTokenizer):
         model: the path of a ``.model`` file, or its bytes.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is empty, truncated or no SentencePiece model.
-        ImportError: if sentencepiece is not installed.
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, truncated or no SentencePiece model.
+        ImportError: sentencepiece is not installed.
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes) -> None:
-        sentencepiece = _import_sentencepiece()
+        new_processor = _import_sentencepiece().SentencePieceProcessor
         self._model = model if isinstance(model, bytes) else read_bytes(model)
-        try:
-            super().__init__(parse_model(self._model))
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._model)
-        except (ValueError, RuntimeError) as error:
-            name = "these bytes" if isinstance(model, bytes) else os.fspath(model)
-            raise ValueError(f"{name}: {error}") from None
+        with nullcontext() if isinstance(model, bytes) else errors_name(model):
+            check_whole(self._model)
+            try:
+                self._processor: Any = new_processor(model_proto=self._model)
+            except RuntimeError as error:
+                parse_model(self._model)  # says at which byte the damage is, if it can
+                raise ValueError(f"SentencePiece refuses it: {error}") from None
+        self.vocab_size = self._processor.vocab_size()
+        self.bos_id, self.eos_id = self._processor.bos_id(), self._processor.eos_id()
+        self.pad_id = self._processor.pad_id()
 
-    @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> Tokenizer:
-        """Read a ``.model`` file: the same as ``Tokenizer(path)``."""
-        return cls(path)
+    @cached_property
+    def vocabulary(self) -> Vocabulary:  # type: ignore[override]
+        """The table of pieces with what SentencePiece's API does not tell, read when it is used."""
+        return parse_model(self._model)
 
     @classmethod
     def train(
@@ -94,11 +106,11 @@ class Tokenizer(BaseTokenizer):
                 SentencePiece's trainer keeps that character to itself.
             vocab_size: number of pieces, the special ones, bytes and characters included.
             character_coverage: share of the text's characters that must have a piece, 0.98 to 1.
-            byte_fallback: whether other characters are spelled in bytes, or are unknown.
+            byte_fallback: whether other characters become bytes, or are unknown.
             **settings: any other option of SentencePiece's trainer.
 
         Raises:
-            ValueError: if SentencePiece refuses, for instance because the size is too small for the
+            ValueError: SentencePiece refuses, for instance because the size is too small for the
                 characters or too large for the text.
         """
         lines = _training_lines([text] if isinstance(text, str) else text)
@@ -126,6 +138,10 @@ class Tokenizer(BaseTokenizer):
     def _decode(self, ids: list[int]) -> str:
         return self._processor.decode(ids)
 
+    def id_to_piece(self, token_id: int) -> str:
+        """The piece with this id, as it is stored: ``▁Hello``, ``<0x0A>``, ``<s>``."""
+        return self._processor.id_to_piece(check_id(token_id, self.vocab_size))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the ``.model`` file, the same bytes that it was loaded from."""
         self._write(path, self._model)
@@ -139,15 +155,15 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer | BPETokenizer:
     ``tokenizer.bin`` gives a :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer`.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is empty, truncated or something else.
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, truncated or something else.
     """
-    if is_model(read_bytes(path)):
-        try:
-            return Tokenizer(path)
-        except ImportError:
-            pass
-    return BPETokenizer.from_file(path)
+    data = read_bytes(path)
+    with errors_name(path):
+        if is_model(data):
+            with suppress(ImportError):
+                return Tokenizer(data)
+        return BPETokenizer.from_bytes(data)
 
 
 def _training_lines(texts: Iterable[str]) -> list[str]:

@@ -5,12 +5,12 @@ Decoding looks like joining the pieces, and is nearly that. Three things make it
 * The space that was put before the text comes off again, from the first piece only. Decoding id by
   id would take it off every piece, and ``Once upon`` would read ``Onceupon``.
 * A character without a piece arrives as up to four byte pieces. Until the last of them is there,
-  there is nothing that may be shown: the bytes are held back.
+  nothing may be shown: the bytes are held back.
 * Bytes that make no character (a model may choose any) become U+FFFD, one for each byte, as
   SentencePiece does. Python's ``errors="replace"`` gives one for a whole truncated character.
 
 Feeding every id and then calling :meth:`StreamDecoder.flush` gives exactly ``decode(ids)``.
-Follows ``SentencePieceProcessor::Decode``. Read next: :mod:`llama_tutorial.generation`.
+Follows ``SentencePieceProcessor::Decode``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import codecs
 from operator import index
 from typing import SupportsIndex
 
-from llama_tutorial.tokenizer.vocabulary import Vocabulary
+from llama_tutorial.tokenizer.vocabulary import Vocabulary, check_id
 
 _EACH_BYTE = "llama_tutorial.each_byte"
 
@@ -50,9 +50,9 @@ class StreamDecoder:
         """The text that ``token_id`` completes; '' while a character lacks bytes.
 
         Raises:
-            ValueError: if the id is not in the vocabulary.
+            ValueError: The id is not in the vocabulary.
         """
-        token_id = self._vocabulary.check_id(index(token_id))
+        token_id = check_id(index(token_id), len(self._vocabulary))
         surface = self._surfaces[token_id]
         if isinstance(surface, int):
             text = self._utf8.decode(bytes((surface,)))

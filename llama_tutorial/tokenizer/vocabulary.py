@@ -1,4 +1,4 @@
-"""A vocabulary: the numbered list of pieces that a tokenizer spells text with.
+"""A vocabulary: the numbered list of pieces that a tokenizer encodes text with.
 
 Each piece is a string with a *score* and a *type*; its id is its place in the list. That table is
 all there is to a byte-pair tokenizer: SentencePiece and
@@ -8,7 +8,7 @@ are two programs over the same one. Llama 2's has 32,000 rows::
     id       piece          type      score
     0        <unk>          UNKNOWN   0        what has no piece (Llama 2 never needs it: bytes)
     1, 2     <s>  </s>      CONTROL   0        begin and end of a text; never found *in* a text
-    3-258    <0x00> <0xFF>  BYTE      0        the 256 bytes: a character without a piece is spelled
+    3-258    <0x00> <0xFF>  BYTE      0        the 256 bytes, for characters without a piece
     259-     ▁▁ ▁t er in …  NORMAL    -(id-259)  merges, the earliest learned first
     29871-   ▁ e t a o …    NORMAL    …        single characters
 
@@ -17,9 +17,7 @@ the one with the higher score comes first. Pieces made of spaces alone have scor
 they merge after everything else, so that a word keeps the space before it.
 
 Follows ``sentencepiece_model.proto`` and ``model_interface.cc`` of SentencePiece (Kudo and
-Richardson 2018). Read next: :mod:`llama_tutorial.tokenizer.model_file` and
-:mod:`llama_tutorial.tokenizer.bin_file` for the two file formats,
-:mod:`llama_tutorial.tokenizer.bpe` for what is done with the table.
+Richardson 2018).
 """
 
 from __future__ import annotations
@@ -52,13 +50,13 @@ RESERVED = frozenset({PieceType.UNKNOWN, PieceType.CONTROL, PieceType.BYTE})
 
 
 def byte_piece(byte: int) -> str:
-    """The piece that spells one byte: 10 gives ``<0x0A>``."""
+    """The piece that stands for one byte: 10 gives ``<0x0A>``."""
     return f"<0x{byte:02X}>"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Vocabulary:
-    """Pieces, scores and types, and the few settings that change how text is spelled.
+    """Pieces, scores and types, and the few settings that change how text is encoded.
 
     Attributes:
         pieces: the text of each piece; the index is the token id.
@@ -67,15 +65,16 @@ class Vocabulary:
         bos_id, eos_id, pad_id: special ids, -1 where there is none (Llama 2 has no padding id).
         space: the character that stands for a space in ``pieces``: ``▁`` in a ``.model``, a plain
             space in llama2.c's ``tokenizer.bin``.
-        add_dummy_prefix: whether a space is put before the text, so that a word is spelled the same
-            at the start as elsewhere.
+        add_dummy_prefix: whether a space is put before the text, so that a word has the same ids at
+            the start as elsewhere.
         remove_extra_whitespaces: whether runs of spaces are collapsed (Llama 2: no).
         unk_surface: what the unknown token is shown as.
-        inexact_because: why :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` would not spell
-            text as SentencePiece does with this vocabulary; empty where it does.
+        inexact_because: a setting that only SentencePiece itself carries out, because of which
+            :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer` would not give SentencePiece's ids;
+            empty where it gives exactly those.
 
     Raises:
-        ValueError: for a table that is no vocabulary: empty or repeated pieces, none or two unknown
+        ValueError: The table is no vocabulary: empty or repeated pieces, none or two unknown
             pieces, some of the 256 byte pieces but not all, a score that is not a number.
     """
 
@@ -160,15 +159,16 @@ class Vocabulary:
                 surfaces[i] = self.unk_surface
         return surfaces
 
-    def check_id(self, token_id: int) -> int:
-        """Return ``token_id``, or raise a ValueError where no piece has that id."""
-        if not 0 <= token_id < len(self.pieces):
-            hint = "; -1 is padding: leave it out" if token_id == -1 else ""
-            raise ValueError(
-                f"token id {token_id} is out of range: this vocabulary has ids 0 to "
-                f"{len(self.pieces) - 1}{hint}"
-            )
-        return token_id
+
+def check_id(token_id: int, vocab_size: int) -> int:
+    """Return ``token_id``, or raise a ValueError where no piece has that id."""
+    if not 0 <= token_id < vocab_size:
+        hint = "; -1 is padding: leave it out" if token_id == -1 else ""
+        raise ValueError(
+            f"token id {token_id} is out of range: this vocabulary has ids 0 to "
+            f"{vocab_size - 1}{hint}"
+        )
+    return token_id
 
 
 def _byte_value(piece: str, token_id: int) -> int:

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from llama_tutorial._util import files
-from llama_tutorial._util.files import replace_file, replace_folder
+from llama_tutorial._util.files import left_aside, replace_file, replace_folder
 
 
 class Halfway(Exception):  # noqa: N818
@@ -92,14 +91,6 @@ def test_a_missing_parent_folder_is_named(tmp_path, replace):
     assert names(tmp_path) == []
 
 
-@pytest.fixture(params=["one step", "two steps"])
-def exchange(request, monkeypatch):
-    """Both ways of letting two folders change places, on whatever system this is."""
-    if request.param == "two steps":
-        monkeypatch.setattr(files, "_exchange_in_one_step", lambda *_: False)
-
-
-@pytest.mark.usefixtures("exchange")
 def test_a_folder_takes_the_place_of_another(tmp_path):
     target = tmp_path / "model"
     for content in ("first", "second"):
@@ -113,7 +104,6 @@ def test_a_folder_takes_the_place_of_another(tmp_path):
     assert names(target) == ["a.txt", "b.txt"]
 
 
-@pytest.mark.usefixtures("exchange")
 def test_a_folder_that_fails_halfway_leaves_the_old_one(tmp_path):
     target = tmp_path / "model"
     target.mkdir()
@@ -136,7 +126,6 @@ def test_a_folder_that_cannot_be_put_in_place_gives_the_old_one_its_name_back(
     target = tmp_path / "model"
     target.mkdir()
     (target / "a.txt").write_text("old")
-    monkeypatch.setattr(files, "_exchange_in_one_step", lambda *_: False)
     rename, calls = os.rename, []
 
     def second_fails(source, goal):
@@ -152,15 +141,40 @@ def test_a_folder_that_cannot_be_put_in_place_gives_the_old_one_its_name_back(
     assert names(tmp_path) == ["model"]
 
 
-def test_two_folders_change_places_in_one_step_where_the_system_can(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    for folder in (one, two):
-        folder.mkdir()
-        (folder / f"in {folder.name}").touch()
-    if not files._exchange_in_one_step(one, two):
-        assert (names(one), names(two)) == (["in one"], ["in two"])
-        pytest.skip("this system or disk cannot exchange two names")
-    assert (names(one), names(two)) == (["in two"], ["in one"])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("crash", [1, 2])
+def test_a_crash_between_two_renames_loses_nothing(tmp_path, monkeypatch, crash):
+    """The process ends after the first rename, or after the second: the next one goes on."""
+    target = tmp_path / "model"
+    rename, calls = os.rename, []
+
+    def write(text):
+        with replace_folder(target) as new:
+            (new / "a.txt").write_text(text)
+
+    def dies(source, goal):
+        rename(source, goal)
+        calls.append(goal)
+        if len(calls) == crash:
+            os._exit(7)
+
+    write("old")
+    if (child := os.fork()) == 0:
+        monkeypatch.setattr(os, "rename", dies)
+        write("new")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    if crash == 1:
+        assert not target.exists()
+        assert (left_aside(target) / "a.txt").read_text() == "old"
+    else:
+        assert (target / "a.txt").read_text() == "new"
+        assert left_aside(target) is None
+    with replace_folder(target) as new:
+        assert (target / "a.txt").read_text() == ("old" if crash == 1 else "new")
+        (new / "a.txt").write_text("newest")
+    assert (target / "a.txt").read_text() == "newest"
+    assert [name for name in names(tmp_path) if ".old" in name or name == "model"] == ["model"]
 
 
 def test_a_folder_behind_a_symbolic_link_is_replaced(tmp_path):

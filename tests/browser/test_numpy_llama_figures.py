@@ -14,8 +14,8 @@ from browser.live import SET
 from llama_tutorial import PRESETS, ModelConfig
 from llama_tutorial.figures import numpy_llama as cost_figure
 from llama_tutorial.figures import numpy_llama_file as file_figure
-from llama_tutorial.numpy_llama import llama2c_file
-from llama_tutorial.numpy_llama.llama2c_header import ROPE_TABLES, Header
+from llama_tutorial.numpy_llama import llama2c
+from llama_tutorial.numpy_llama.llama2c import ROPE_TABLES, Header
 
 TIED = ModelConfig(16, 3, 4, 2, hidden_dim=24, vocab_size=300, max_seq_len=256, tie_embeddings=True)
 FORMS = {
@@ -36,7 +36,7 @@ def walk(tmp_path_factory):
             for key, shape in Header(0, config).entries()
             if key not in ROPE_TABLES
         }
-        llama2c_file.write(folder / name, config, tensors, version, group_size=8)
+        llama2c.write(folder / name, config, tensors, version, group_size=8)
     return file_figure.file_walk({name: folder / name for name in FORMS})
 
 

@@ -490,7 +490,10 @@ def test_a_truncated_file(folder):
     path = folder / "model.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-100])
-    assert f"is truncated: its header asks for {len(data)} bytes" in refused(folder)
+    assert (
+        f"is truncated, damaged or no safetensors file: it has {len(data) - 100} bytes"
+        in refused(folder)
+    )
 
 
 def sharded(folder):

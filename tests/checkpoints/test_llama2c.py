@@ -14,8 +14,8 @@ from small_models import LLAMA, NAMED, random_model, random_tokens
 from torch.testing import assert_close
 
 from llama_tutorial import PRESETS, generate, load_model, save_model
-from llama_tutorial.checkpoints import llama2c
-from llama_tutorial.numpy_llama import llama2c_file
+from llama_tutorial.checkpoints import llama2c as checkpoints_llama2c
+from llama_tutorial.numpy_llama import llama2c
 
 HOLDABLE = ["llama", "llama-gqa", "llama-mqa", "llama-tied", "llama-odd-sizes", "llama-one-head"]
 FORMATS = {"llama2c": 0, "llama2c-v1": 1, "llama2c-int8": 2}
@@ -91,7 +91,7 @@ def test_version_1_tells_the_same_story(assets, stories, number, tmp_path):
 
 
 def test_the_real_file_comes_back_byte_for_byte_but_for_its_rope_tables(assets, stories, tmp_path):
-    """Its tables are rounded otherwise than ours; test_llama2c_file.py compares the two."""
+    """Its tables are rounded otherwise than ours; the NumPy engine's tests compare the two."""
     original = (assets / "stories260K.bin").read_bytes()
     save_model(stories, tmp_path / "a.bin", "llama2c")
     save_model(load_model(tmp_path / "a.bin"), tmp_path / "b.bin", "llama2c-v1")
@@ -105,7 +105,7 @@ def test_int8_moves_no_weight_of_the_real_model_by_more_than_half_a_step(stories
     path = tmp_path / "model.bin"
     save_model(stories, path, "llama2c-int8", group_size=4)
     rounded = load_model(path).state_dict()
-    file = llama2c_file.read(path)
+    file = llama2c.read(path)
     for name, weight in stories.state_dict().items():
         if weight.ndim == 1:
             assert torch.equal(rounded[name], weight)
@@ -213,13 +213,13 @@ def test_a_file_made_with_struct_becomes_the_model_it_says(tmp_path):
 @pytest.fixture
 def opened(monkeypatch):
     """The files that were read, newest last."""
-    files, read = [], llama2c_file.read
+    files, read = [], llama2c.read
 
     def spy(path):
         files.append(read(path))
         return files[-1]
 
-    monkeypatch.setattr(llama2c_file, "read", spy)
+    monkeypatch.setattr(checkpoints_llama2c, "read", spy)
     return files
 
 
@@ -327,7 +327,7 @@ def test_a_save_that_fails_halfway_leaves_the_old_file(tmp_path, monkeypatch):
             raise OSError("no space left on device")
         return arrays.state[name].numpy()
 
-    monkeypatch.setattr(llama2c._AsArrays, "__getitem__", full_disk)
+    monkeypatch.setattr(checkpoints_llama2c._AsArrays, "__getitem__", full_disk)
     with pytest.raises(OSError, match="no space left"):
         save_model(random_model(LLAMA, seed=1), path, "llama2c")
     assert len(written) > 10

@@ -13,6 +13,7 @@ from small_models import LLAMA, NAMED, float64_weights, random_model, random_tok
 from torch.testing import assert_close
 
 from llama_tutorial import PRESETS, ModelConfig, Tokenizer, load_model, load_tokenizer, save_model
+from llama_tutorial.checkpoints.folders import read_json
 from llama_tutorial.checkpoints.meta_params import feed_forward_params, read_params
 from llama_tutorial.swiglu import hidden_dim
 
@@ -87,7 +88,10 @@ def test_the_merged_model_computes_what_the_formulas_say(tmp_path):
 def test_the_published_params_are_the_presets(tmp_path, name):
     """The real file's words, the real sizes, one layer; the weights have shapes and no numbers."""
     (tmp_path / "params.json").write_text(json.dumps(PARAMS[name]))
-    assert read_params(tmp_path, vocab_size=32000) == PRESETS[name]
+    assert (
+        read_params(read_json(tmp_path / "params.json"), tmp_path, vocab_size=32000)
+        == PRESETS[name]
+    )
 
 
 def test_code_llamas_theta(tmp_path):

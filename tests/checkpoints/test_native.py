@@ -97,19 +97,6 @@ def test_a_loaded_model_can_be_trained_and_its_file_stays(saved):
     assert (saved / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_the_weights_are_mapped_and_not_copied(saved):
-    model = load_model(saved)
-    mapped = []
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        for line in maps:
-            if str(saved / "model.safetensors") in line:
-                start, stop = (int(number, 16) for number in line.split()[0].split("-"))
-                mapped.append(range(start, stop))
-    for name, parameter in model.named_parameters():
-        assert any(parameter.data_ptr() in pages for pages in mapped), name
-
-
 def test_a_checkpoint_is_saved_over_the_one_that_it_was_loaded_from(saved):
     model = load_model(saved)
     for _ in range(3):
@@ -345,6 +332,11 @@ def test_weights_of_two_types_need_a_choice(saved):
     assert load_model(saved, dtype=torch.float32).dtype == torch.float32
 
 
+REFUSED = (
+    "model.safetensors is truncated, damaged or no safetensors file: it has {} bytes and begins"
+)
+
+
 @pytest.mark.parametrize("keep", [0, 5, 100, 0.5, -1])
 def test_truncated_weights(saved, keep):
     path = saved / "model.safetensors"
@@ -352,13 +344,8 @@ def test_truncated_weights(saved, keep):
     size = int(len(data) * keep) if isinstance(keep, float) else len(data[:keep])
     path.write_bytes(data[:size])
     text = refused(saved)
-    if keep == 0:
-        assert text.endswith("model.safetensors is empty (0 bytes)")
-    elif size < 1000:
-        assert f"model.safetensors is truncated: it has {size} bytes, and its header alone" in text
-    else:
-        expected = f"is truncated: its header asks for {len(data)} bytes, it has {size}"
-        assert text.endswith(expected)
+    assert REFUSED.format(size) in text
+    assert text.endswith("; download or write it again")
 
 
 def test_weights_with_something_behind_them(saved):
@@ -366,14 +353,12 @@ def test_weights_with_something_behind_them(saved):
     size = path.stat().st_size
     with open(path, "ab") as file:
         file.write(b"more")
-    expected = f"is too long: its header asks for {size} bytes, it has {size + 4}"
-    assert refused(saved).endswith(expected)
+    assert REFUSED.format(size + 4) in refused(saved)
 
 
 def test_foreign_weights(saved):
     (saved / "model.safetensors").write_text("import os\n" * 30)
-    text = refused(saved)
-    assert "model.safetensors is no safetensors file: it begins with b'import os'" in text
+    assert REFUSED.format(300) + r" with b'import os\nimport os\n'" in refused(saved)
 
 
 @pytest.mark.parametrize("header", [b"{nonsense", b"{}  ", b'{"a": 1}', b'{"a": {"shape": [1]}}'])
@@ -384,7 +369,7 @@ def test_weights_with_a_damaged_header(saved, header):
     if header == b"{}  ":
         assert "missing: tok_embeddings.weight" in text
     else:
-        assert text.endswith("model.safetensors is damaged: its header is no list of tensors")
+        assert "invalid JSON in header" in text
 
 
 def test_weights_whose_places_overlap(saved):
@@ -392,7 +377,7 @@ def test_weights_whose_places_overlap(saved):
     header = json.dumps({"a": entry, "b": {**entry, "data_offsets": [4, 12]}}).encode()
     data = struct.pack("<Q", len(header)) + header + bytes(12)
     (saved / "model.safetensors").write_bytes(data)
-    assert "model.safetensors is damaged: Error while deserializing header" in refused(saved)
+    assert "invalid offset for tensor" in refused(saved)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": "llama-tut'])
@@ -429,18 +414,15 @@ def test_the_config_of_another_model(saved):
     assert "missing: layers.2.attention.wq.weight" in refused(saved)
 
 
-def load(folder):
-    with native.opened(folder):
-        pass
-
-
-def test_the_module_itself_says_what_is_no_native_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"config.json: no such file"):
-        load(tmp_path / "none")
-    (tmp_path / "config.json").write_text("[]")
-    assert not native.recognises(tmp_path)
-    with pytest.raises(ValueError, match=r'it does not say "format": "llama-tutorial"'):
-        load(tmp_path)
+def test_a_folder_whose_save_was_interrupted_is_named(saved):
+    """Between the two renames of a save the old checkpoint has another name."""
+    aside = saved.with_name(f".{saved.name}.old.tmp")
+    saved.rename(aside)
+    text = refused(saved, FileNotFoundError)
+    assert text.endswith(f"has left the old one as {aside}: give it its name back")
+    save_model(random_model(LLAMA, seed=1), saved)
+    same_weights(load_model(saved), random_model(LLAMA, seed=1))
+    assert listing(saved.parent) == ["model"]
 
 
 def test_a_renamed_folder_is_still_known(saved):

@@ -15,6 +15,7 @@ import torch
 from llama_tutorial import generate, load_model, stream
 from llama_tutorial.checkpoints import llama2c
 from llama_tutorial.numpy_llama import Cache, NumpyLlama, layers
+from llama_tutorial.numpy_llama import engine as engine_module
 from llama_tutorial.quantization import quantize
 from llama_tutorial.shipped import SHIPPED
 
@@ -118,7 +119,7 @@ def test_the_cache_is_as_long_as_it_must_be_and_is_written_in_place(engines, mon
             made.append(self)
 
     monkeypatch.setattr("llama_tutorial.numpy_llama.engine.Cache", Spy)
-    assert len(list(engines[1].generate([1, 2, 3], 9, temperature=0))) == 9
+    assert len(list(engines[1].stream([1, 2, 3], 9, temperature=0))) == 9
     (cache,) = made
     assert cache.k.shape == cache.v.shape == (2, 2, 3 + 9, 6)
     assert cache.length == 3 + 9 - 1  # the last token is not fed
@@ -137,7 +138,7 @@ def test_one_prefill_then_one_token_at_a_time_and_the_head_on_one_position(engin
         lambda ids, cache: passes.append(len(ids)) or hidden_states(ids, cache),
     )
     monkeypatch.setattr(engine, "logits", lambda x: heads.append(x.shape) or logits(x))
-    ids = engine.generate(list(range(7)), 40, temperature=0)
+    ids = engine.stream(list(range(7)), 40, temperature=0)
     assert passes == []
     next(ids)
     assert passes == [7]
@@ -145,7 +146,7 @@ def test_one_prefill_then_one_token_at_a_time_and_the_head_on_one_position(engin
     assert passes == [7, 1]
     ids.close()
     assert passes == [7, 1]
-    list(engine.generate(list(range(7)), 4, temperature=0))
+    list(engine.stream(list(range(7)), 4, temperature=0))
     assert passes == [7, 1, 7, 1, 1, 1]
     assert set(heads) == {(24,)}
 
@@ -172,7 +173,7 @@ def test_every_array_is_float32(engines, monkeypatch):
     for name in ("attention", "feed_forward", "rms_norm"):
         monkeypatch.setattr(
             f"llama_tutorial.numpy_llama.engine.{name}",
-            watched(getattr(engine, name)),
+            watched(getattr(engine_module, name)),
         )
     cache = Cache(CONFIG, 20)
     for ids in ([1, 2, 3, 4], [5], [6]):
@@ -260,9 +261,9 @@ def test_the_published_greedy_ids(assets, case):
     golden = json.loads((assets / "stories260k_greedy.json").read_text())["cases"][case]
     prompt, engine = golden["prompt_ids"], NumpyLlama.load(assets / "stories260K.bin")
     expected = golden["next_ids"][len(prompt) - 1 :]
-    assert list(engine.generate(prompt, len(expected), temperature=0)) == expected
+    assert list(engine.stream(prompt, len(expected), temperature=0)) == expected
     text = [token for token in expected if token != 1]  # a story ends where the next would begin
-    assert list(engine.generate(prompt, len(expected), temperature=0, stop_ids={1})) == text
+    assert list(engine.stream(prompt, len(expected), temperature=0, stop_ids={1})) == text
 
 
 @each_llama
@@ -280,30 +281,30 @@ def test_both_engines_give_the_same_ids_for_the_same_seed(name, settings):
     model, engine = both(LLAMAS[name])
     for seed in range(4):
         prompt = tokens_of(model.config, 3 + seed, seed)
-        ids = list(engine.generate(prompt, 10, seed=seed, **settings))
+        ids = list(engine.stream(prompt, 10, seed=seed, **settings))
         assert generate(model, [prompt], 10, seed=seed, **settings) == [ids]
         assert all(type(token) is int for token in ids)
 
 
 def test_without_a_seed_every_draw_is_new(engines):
-    draws = {tuple(engines[1].generate([1, 2], 12, temperature=1.0, top_p=1)) for _ in range(3)}
+    draws = {tuple(engines[1].stream([1, 2], 12, temperature=1.0, top_p=1)) for _ in range(3)}
     assert len(draws) == 3
 
 
 def test_a_stop_id_ends_it_and_is_not_yielded(engines):
-    whole = list(engines[1].generate([1, 2, 3], 20, temperature=0))
+    whole = list(engines[1].stream([1, 2, 3], 20, temperature=0))
     stop = whole[6]
-    stopped = list(engines[1].generate([1, 2, 3], 20, temperature=0, stop_ids=(stop, 36)))
+    stopped = list(engines[1].stream([1, 2, 3], 20, temperature=0, stop_ids=(stop, 36)))
     assert stopped == whole[: whole.index(stop)]
-    assert list(engines[1].generate([1, 2, 3], 20, temperature=0, stop_ids={whole[0]})) == []
+    assert list(engines[1].stream([1, 2, 3], 20, temperature=0, stop_ids={whole[0]})) == []
 
 
 def test_it_may_fill_the_whole_context(engines):
     model, engine = engines
-    ids = list(engine.generate([1, 2, 3], 61, temperature=0))
+    ids = list(engine.stream([1, 2, 3], 61, temperature=0))
     assert len(ids) == 61
     assert ids == list(stream(model, [1, 2, 3], 61, temperature=0))
-    assert list(engine.generate([1], 0)) == []
+    assert list(engine.stream([1], 0)) == []
 
 
 @pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 2}])
@@ -311,15 +312,29 @@ def test_it_goes_on_where_a_kept_cache_ends(engines, settings):
     _, engine = engines
     cache = Cache(CONFIG, CONFIG.max_seq_len)
     prompt = [1, 2, 3, 4, 5]
-    ids = list(engine.generate(prompt, 6, cache=cache, **settings))
-    assert ids == list(engine.generate(prompt, 6, **settings))
+    ids = list(engine.stream(prompt, 6, cache=cache, **settings))
+    assert ids == list(engine.stream(prompt, 6, **settings))
     assert cache.length == 10  # the last one yielded was not fed
     for longer, start in (([*prompt, *ids, 7, 8], 10), ([*prompt[:3], 9, 9], 3)):
-        again = list(engine.generate(longer, 6, cache=cache, start=start, **settings))
-        assert again == list(engine.generate(longer, 6, **settings))
+        again = list(engine.stream(longer, 6, cache=cache, start=start, **settings))
+        assert again == list(engine.stream(longer, 6, **settings))
         assert cache.length == len(longer) + 5
     with pytest.raises(ValueError, match="start=3: must be between 0 and 2, for the cache holds"):
-        engine.generate([1, 2, 3], 6, cache=cache, start=3)
+        engine.stream([1, 2, 3], 6, cache=cache, start=3)
+
+
+@each_llama
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 3, "temperature": 1.0}])
+def test_a_batch_of_prompts_is_what_pytorch_makes_of_it(name, settings):
+    model, engine = both(LLAMAS[name])
+    prompts = [tokens_of(model.config, n, n) for n in (3, 5, 1)] * 2  # a copy has its own draws
+    ids, logs = generate(model, prompts, 9, logprobs=True, stop_ids={3}, **settings)
+    ours, our_logs = engine.generate(prompts, 9, logprobs=True, stop_ids={3}, **settings)
+    assert ours == ids == engine.generate(prompts, 9, stop_ids={3}, progress=True, **settings)
+    for row, expected in zip(our_logs, logs, strict=True):
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-4)
+    assert engine.generate([], 5) == []
+    assert engine.generate([[1], [2]], 0) == [[], []]
 
 
 # Refusals
@@ -344,8 +359,14 @@ def test_it_goes_on_where_a_kept_cache_ends(engines, settings):
     ],
 )
 def test_what_does_not_fit_is_refused_at_the_call(engines, prompt, n, settings, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        engines[1].generate(prompt, n, **settings)
+    for call, given in ((engines[1].stream, prompt), (engines[1].generate, [prompt])):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call(given, n, **settings)
+
+
+def test_one_prompt_is_no_list_of_prompts(engines, unchecked):
+    with pytest.raises(ValueError, match="prompts must be a list of lists of ids; put the one"):
+        engines[1].generate([1, 2, 3], 5)
 
 
 @pytest.mark.parametrize(

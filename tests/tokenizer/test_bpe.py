@@ -277,7 +277,7 @@ def test_the_words_that_were_trained_on_become_short():
 def test_a_model_that_needs_sentencepiece(tmp_path):
     trained = Tokenizer.train(TEXT, 340, model_type="unigram")
     trained.save(tmp_path / "unigram.model")
-    with pytest.raises(ValueError, match=r"unigram\.model: BPETokenizer cannot spell as this"):
+    with pytest.raises(ValueError, match=r"unigram\.model: BPETokenizer cannot encode as this"):
         BPETokenizer.from_file(tmp_path / "unigram.model")
     with pytest.raises(ValueError, match="its model_type is unigram, not BPE; use Tokenizer"):
         BPETokenizer(trained.vocabulary)

@@ -11,7 +11,12 @@ pytest.importorskip("sentencepiece")
 
 import sentencepiece as spm
 
-from llama_tutorial.tokenizer.model_file import format_model, is_model, parse_model
+from llama_tutorial.tokenizer.model_file import (
+    check_whole,
+    format_model,
+    is_model,
+    parse_model,
+)
 from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary, byte_piece
 
 PIECES = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256)), "▁a", "ab", "▁", "a", "b", "é"]
@@ -130,6 +135,7 @@ def test_defaults_of_the_proto():
 
 
 UNK = message(1, message(1, b"<unk>"), flag(3, 2))
+END = message(2) + message(3)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +150,17 @@ UNK = message(1, message(1, b"<unk>"), flag(3, 2))
         (b"\x00\x01", "byte 0: 0x0 is no tag: not a SentencePiece model"),
         (flag(1, 7), "byte 1: a number, not a message: this is no SentencePiece model"),
         (
-            message(1, message(1, b"a"), flag(3, 7)),
+            message(1, message(1, b"a"), flag(3, 7)) + END,
             "byte 2: piece 0 has type 7, but types are 1 to 6",
         ),
-        (message(1, message(1, b"a"), flag(2, 7)), "byte 2: the score of piece 0 is not a float32"),
-        (message(1, message(1, b"\xff")), "field 1 holds b'.xff', not UTF-8 text: damaged file"),
+        (
+            message(1, message(1, b"a"), flag(2, 7)) + END,
+            "byte 2: the score of piece 0 is not a float32",
+        ),
+        (
+            message(1, message(1, b"\xff")) + END,
+            "field 1 holds b'.xff', not UTF-8 text: damaged file",
+        ),
         (
             UNK + message(2, message(3, b"x")) + message(3),
             "field 3 holds b'x' where a number belongs",
@@ -164,8 +176,9 @@ def test_what_is_no_model_is_refused_with_the_place(data, error):
 def test_a_file_cut_anywhere_is_refused():
     data = format_model(without_bytes())
     for end in range(len(data)):
-        with pytest.raises(ValueError, match=r"truncated|no SentencePiece|no pieces"):
-            parse_model(data[:end])
+        for read in (parse_model, check_whole):
+            with pytest.raises(ValueError, match=r"truncated|no SentencePiece|no pieces"):
+                read(data[:end])
 
 
 def test_a_damaged_file_gives_a_value_error_or_a_vocabulary():

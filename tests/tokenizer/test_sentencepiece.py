@@ -15,6 +15,7 @@ pytest.importorskip("sentencepiece")
 import sentencepiece as spm
 
 from llama_tutorial.tokenizer import Tokenizer, load_tokenizer
+from llama_tutorial.tokenizer import sentencepiece as sentencepiece_room
 from llama_tutorial.tokenizer.bpe import BPETokenizer
 from llama_tutorial.tokenizer.vocabulary import PieceType
 
@@ -59,6 +60,28 @@ def test_saved_as_it_came(llama, assets, tmp_path):
     assert (tmp_path / "copy").read_bytes() == (assets / "tokenizer.model").read_bytes()
     llama.save_tokenizer_bin(tmp_path / "bin")
     assert (tmp_path / "bin").read_bytes() == (assets / "tokenizer.bin").read_bytes()
+
+
+def test_the_table_is_read_when_it_is_used(assets, monkeypatch):
+    """Encoding, decoding and looking at pieces are SentencePiece's alone."""
+    monkeypatch.setattr(sentencepiece_room, "parse_model", None)
+    tokenizer = load_tokenizer(assets / "tokenizer.model")
+    assert tokenizer.decode(tokenizer.encode("Hello", bos=True)) == "Hello"
+    assert tokenizer.pieces("Hello World!") == ["▁Hello", "▁World", "!"]
+    assert (tokenizer.vocab_size, tokenizer.eos_id) == (32_000, 2)
+
+
+def test_a_model_that_sentencepiece_refuses_is_explained():
+    """Cut between two pieces: without byte pieces SentencePiece would take it for a whole one."""
+    whole = Tokenizer.train(TEXT, 50, byte_fallback=False)
+    data, piece = whole._model, whole.id_to_piece(29).encode()
+    cut = data.index(bytes([len(piece)]) + piece) + 1 + len(piece) + 5  # text and score
+    assert spm.SentencePieceProcessor(model_proto=data[:cut]).vocab_size() == 30
+    with pytest.raises(ValueError, match=r"ends after 30 pieces, before .*: it is truncated"):
+        Tokenizer(data[:cut])
+    unknown = data.replace(b"<unk>\x15\0\0\0\0\x18\x02", b"<unk>\x15\0\0\0\0\x18\x03")
+    with pytest.raises(ValueError, match=r"exactly one unknown piece|SentencePiece refuses it"):
+        Tokenizer(unknown)
 
 
 def test_pickling(llama):
@@ -154,12 +177,11 @@ def test_loading_goes_by_content_not_by_name(assets, tmp_path):
         assert type(tokenizer) is kind
         assert tokenizer.encode("Hello World!") == [15043, 2787, 29991]
     assert load_tokenizer(assets / "tok512.bin").vocab_size == 512
-    assert Tokenizer.from_file(assets / "tokenizer.model").vocab_size == 32_000
 
 
 def test_bytes_are_a_model_too(assets):
     assert Tokenizer((assets / "tokenizer.model").read_bytes()).vocab_size == 32_000
-    with pytest.raises(ValueError, match="these bytes: byte 2: a value of 5 bytes"):
+    with pytest.raises(ValueError, match="byte 2: a value of 5 bytes"):
         Tokenizer(b"\x0a\x05abc")
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary, byte_piece
+from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary, byte_piece, check_id
 
 SPECIAL = [
     ("<unk>", 0.0, PieceType.UNKNOWN),
@@ -71,12 +71,12 @@ def test_each_piece_needs_a_score_and_a_type():
 
 def test_ids_out_of_range():
     v = vocabulary(("a", 0.0, PieceType.NORMAL))
-    assert v.check_id(3) == 3
+    assert check_id(3, len(v)) == 3
     with pytest.raises(
         ValueError, match="token id 4 is out of range: this vocabulary has ids 0 to 3"
     ):
-        v.check_id(4)
+        check_id(4, len(v))
     with pytest.raises(
         ValueError, match=r"token id -1 is out of range.*-1 is padding: leave it out"
     ):
-        v.check_id(-1)
+        check_id(-1, len(v))

@@ -1,4 +1,4 @@
-"""The header of a llama2.c checkpoint, and where it says that each tensor lies.
+"""llama2.c's checkpoints: one ``.bin`` file, read as NumPy arrays and written, without torch.
 
 Three versions are about, all little-endian, the tensors one after another with nothing between::
 
@@ -15,20 +15,32 @@ The header holds sizes only. All else about the model is agreed upon: it is a Ll
 theta that llama2.c's ``run.c`` computes with. The cosines and sines are a relic that ``run.c``
 skips.
 
-Source: ``export.py``, ``run.c`` and ``runq.c`` of llama2.c. Read next:
-:mod:`llama_tutorial.numpy_llama.llama2c_file`.
+Reading maps the file into memory and gives out views of it, so that a model of any size opens at
+once and the system fetches what is used. Both engines start from here, the PyTorch model by way of
+:mod:`llama_tutorial.checkpoints.llama2c`.
+
+Source: ``export.py``, ``run.c`` and ``runq.c`` of llama2.c.
 """
 
 from __future__ import annotations
 
 import codecs
 import math
+import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from llama_tutorial._util.files import replace_file
+from llama_tutorial._util.progress import progress
+from llama_tutorial._util.shapes import Float
+from llama_tutorial._util.tensor_check import check_names, check_shapes
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.quantization import check_group_size
+from llama_tutorial.quantization import QuantizedTensor, check_group_size, quantize
 
 HEADER_BYTES = {0: 28, 1: 256, 2: 256}
 ROPE_TABLES = ("rope.cos", "rope.sin")
@@ -37,7 +49,7 @@ _MAGIC = 0x616B3432  # "ak42" as one number; in the file its bytes stand in reve
 _SIZES = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
 # Beyond every real model, and below every text: four letters make a number above 500 million.
 _LARGEST = 2**24
-_AGREED = {
+_AGREED: dict[str, Any] = {
     "norm": "rmsnorm",
     "feed_forward": "swiglu",
     "positions": "rope",
@@ -75,7 +87,7 @@ class Header:
         _check_agreed(self.config)
         _check_sizes([getattr(self.config, name) for name in _SIZES])
         if self.version == 2:
-            check_group_size(self.group_size, self.config.dim, self.config.hidden_dim)
+            check_group_size(self.group_size or 0, self.config.dim, self.config.hidden_dim)
 
     def pack(self) -> bytes:
         """The header's bytes."""
@@ -89,7 +101,7 @@ class Header:
         return _LAYOUT[self.version].pack(*numbers).ljust(HEADER_BYTES[self.version], b"\0")
 
     def entries(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Name and shape of everything behind the header, in the file's order.
+        """Name and shape of everything after the header, in the file's order.
 
         Names are Meta's; the two tables, in version 0, are called `ROPE_TABLES`.
         """
@@ -99,14 +111,14 @@ class Header:
 
     def is_quantized(self, shape: tuple[int, ...]) -> bool:
         """Whether a tensor of this shape is stored in int8: the matrices of version 2."""
-        return self.version == 2 and len(shape) == 2
+        return self.group_size is not None and len(shape) == 2
 
     def stored_bytes(self, shape: tuple[int, ...]) -> int:
         """Bytes that a tensor of this shape takes in the file."""
         numbers = math.prod(shape)
-        return (
-            numbers + 4 * (numbers // self.group_size) if self.is_quantized(shape) else 4 * numbers
-        )
+        if self.group_size is None or not self.is_quantized(shape):
+            return 4 * numbers
+        return numbers + 4 * (numbers // self.group_size)
 
     def file_bytes(self) -> int:
         """Length of the whole file."""
@@ -165,7 +177,7 @@ def parse_header(head: bytes) -> Header:
             return _header(0, [*sizes, abs(vocab_size), max_seq_len], vocab_size > 0)
         except ValueError as error:  # nothing but these numbers tells a version 0
             raise ForeignFileError(f"is no llama2.c checkpoint: read as one, {error}") from None
-    sizes, (tied, *group_size) = numbers[2:9], numbers[9:]
+    sizes, (tied, *group_size) = list(numbers[2:9]), numbers[9:]
     if tied not in (0, 1):
         raise ValueError(f"is damaged: the flag for a tied head is {tied}, must be 0 or 1")
     try:
@@ -189,7 +201,7 @@ def _header(
     version: int, sizes: Sequence[int], tied: bool, group_size: int | None = None
 ) -> Header:
     _check_sizes(sizes)
-    fields = dict(zip(_SIZES, sizes, strict=True))
+    fields: dict[str, Any] = dict(zip(_SIZES, sizes, strict=True))
     return Header(version, ModelConfig(**fields, **_AGREED, tie_embeddings=tied), group_size)
 
 
@@ -226,3 +238,147 @@ def _foreign(head: bytes) -> str | None:
         return None
     begin = " ".join(text.split())[:40]
     return f"text that begins {begin!r}" if begin.isprintable() else None
+
+
+@dataclass(frozen=True, eq=False)
+class Llama2cFile:
+    """What a llama2.c file holds.
+
+    Attributes:
+        version: 0, 1 or 2.
+        config: The model's configuration.
+        tensors: By Meta's parameter names (``layers.0.attention.wq.weight``): float32 arrays, and
+            in version 2 a `QuantizedTensor` for every matrix. They are views of the file; writing
+            to one changes memory alone, never the file. RoPE's tables are left out.
+        group_size: Weights that share a scale; None unless the version is 2.
+    """
+
+    version: int
+    config: ModelConfig
+    tensors: dict[str, np.ndarray | QuantizedTensor]
+    group_size: int | None = None
+
+
+def read(path: str | os.PathLike[str]) -> Llama2cFile:
+    """Open a llama2.c checkpoint of any version.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ForeignFileError: It is something else; a ValueError, and the message says what it found.
+        ValueError: It is empty, truncated or too long, of an unknown version, or its header makes
+            no sense.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.is_dir():
+        raise ForeignFileError(f"{path} is a folder; a llama2.c checkpoint is one file")
+    with open(path, "rb") as file:
+        head = file.read(max(HEADER_BYTES.values()))
+    try:
+        header = parse_header(head)
+        _check_length(header, path.stat().st_size)
+    except ValueError as error:
+        raise type(error)(f"{path} {error}") from None
+    # Mode "c", copy on write: the arrays can be trained, and the file stays as it is.
+    data = np.asarray(np.memmap(path, np.uint8, mode="c"))
+    return Llama2cFile(header.version, header.config, _views(header, data), header.group_size)
+
+
+def write(
+    path: str | os.PathLike[str],
+    config: ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    version: int = 0,
+    group_size: int = 64,
+) -> None:
+    """Write a checkpoint that llama2.c's ``run`` (version 0) or ``runq`` (version 2) takes.
+
+    Args:
+        path: The file. It appears when it is complete, and only then replaces an older one.
+        config: The model's configuration.
+        tensors: Meta's parameter names to float32 arrays (float16 is widened). They are asked for
+            one by one, so a mapping that makes them on demand need not hold all of them.
+        version: 0 is what ``run`` reads, 1 the same after a proper header, 2 int8.
+        group_size: In version 2, how many weights share a scale.
+
+    Raises:
+        ValueError: The format cannot hold this model, ``group_size`` does not divide the rows, or
+            a tensor is missing, unexpected, of another shape or of a wider type.
+        FileNotFoundError: The folder of ``path`` does not exist.
+    """
+    header = Header(version, config, group_size if version == 2 else None)
+    entries = list(header.entries())
+    names = [name for name, _ in entries if name not in ROPE_TABLES]
+    check_names(tensors, names, "the tensors do not fit the configuration")
+    tables = dict(zip(ROPE_TABLES, _rope_tables(config), strict=True)) if version == 0 else {}
+    with replace_file(path) as file:
+        file.write(header.pack())
+        bar = {"unit": "tensor", "delay": 1, "leave": False}
+        for name, shape in progress(entries, f"writing {Path(path).name}", **bar):
+            array = tables[name] if name in tables else _checked(name, tensors[name], shape)
+            for part in _parts(header, name, array):
+                file.write(np.ascontiguousarray(part).data)
+
+
+def _check_length(header: Header, length: int) -> None:
+    expected = header.file_bytes()
+    if length == expected:
+        return
+    config, tied = header.config, "a tied" if header.config.tie_embeddings else "an untied"
+    difference = (
+        f"{expected - length} are missing"
+        if length < expected
+        else (f"{length - expected} are too many")
+    )
+    raise ValueError(
+        f"is {'truncated' if length < expected else 'too long'}: a version {header.version} file "
+        f"with dim={config.dim}, n_layers={config.n_layers}, vocab_size={config.vocab_size} and "
+        f"{tied} head, as its header says, has {expected} bytes; this has {length}, {difference}"
+    )
+
+
+def _views(header: Header, data: np.ndarray) -> dict[str, np.ndarray | QuantizedTensor]:
+    tensors, start = {}, HEADER_BYTES[header.version]
+    for name, shape in header.entries():
+        stop = start + header.stored_bytes(shape)
+        if name not in ROPE_TABLES:
+            tensors[name] = _view(header, data[start:stop], shape)
+        start = stop
+    return tensors
+
+
+def _view(header: Header, data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | QuantizedTensor:
+    if not header.is_quantized(shape):
+        return data.view("<f4").reshape(shape)
+    values, scales = np.split(data, [shape[0] * shape[1]])
+    values = values.view(np.int8).reshape(shape)
+    return QuantizedTensor(values, scales.view("<f4").reshape(shape[0], -1))
+
+
+def _parts(header: Header, name: str, array: np.ndarray) -> list[np.ndarray]:
+    """What is stored of one tensor: `_view` backwards."""
+    if header.group_size is None or not header.is_quantized(array.shape):
+        return [array.astype("<f4", copy=False)]
+    try:
+        quantized = quantize(array, header.group_size)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+    return [quantized.values, quantized.scales.astype("<f4", copy=False)]
+
+
+def _checked(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    check_shapes({name: array.shape}, {name: shape}, "the tensors do not fit the configuration")
+    if array.dtype not in (np.float32, np.float16):
+        raise ValueError(
+            f"{name} is {array.dtype}, and a llama2.c file holds float32, which would not keep it "
+            "exactly; convert the model first, as model.float() does"
+        )
+    return array
+
+
+def _rope_tables(config: ModelConfig) -> list[Float[np.ndarray, "S half"]]:
+    """The cosines and sines of every angle that version 0 carries along."""
+    pairs = np.arange(0, config.head_dim, 2) / config.head_dim
+    angles = np.outer(np.arange(config.max_seq_len), config.rope_theta**-pairs)  # (S, half)
+    return [np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)]

@@ -6,6 +6,7 @@ by the package's writer, and what the writer makes is taken apart in the same wa
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import struct
@@ -17,8 +18,8 @@ import numpy as np
 import pytest
 
 from llama_tutorial.config import PRESETS, ModelConfig
-from llama_tutorial.numpy_llama import llama2c_file
-from llama_tutorial.numpy_llama.llama2c_header import ForeignFileError
+from llama_tutorial.numpy_llama import llama2c
+from llama_tutorial.numpy_llama.llama2c import ForeignFileError, Header, parse_header
 from llama_tutorial.quantization import QuantizedTensor
 
 # A grouped model in which no two sizes are equal; its rows have 12 and 18 weights.
@@ -124,7 +125,7 @@ def assert_same(found, expected):
 @pytest.mark.parametrize(("version", "make"), [(0, v0), (1, v1)])
 def test_a_float_file_is_read(tmp_path, config, version, make):
     tensors = tensors_of(config)
-    file = llama2c_file.read(write_file(tmp_path, make(tensors, config.tie_embeddings)))
+    file = llama2c.read(write_file(tmp_path, make(tensors, config.tie_embeddings)))
     assert (file.version, file.config, file.group_size) == (version, config, None)
     assert_same(file.tensors, tensors)
 
@@ -136,7 +137,7 @@ def test_an_int8_file_is_read(tmp_path, config, group_size):
     data, _ = v2(tensors, config.tie_embeddings, group_size)
     _, matrices = v1_order({name: name for name in tensors}, config.tie_embeddings)
     _, rounded = v2(tensors, config.tie_embeddings, group_size)
-    file = llama2c_file.read(write_file(tmp_path, data))
+    file = llama2c.read(write_file(tmp_path, data))
     assert (file.version, file.config, file.group_size) == (2, config, group_size)
     for name, array in tensors.items():
         if array.ndim == 1:
@@ -150,7 +151,7 @@ def test_an_int8_file_is_read(tmp_path, config, group_size):
 
 
 def test_a_real_file_is_read(assets):
-    file = llama2c_file.read(assets / "stories260K.bin")
+    file = llama2c.read(assets / "stories260K.bin")
     assert (file.version, file.config) == (0, PRESETS["stories260K"])
     raw = (assets / "stories260K.bin").read_bytes()
     assert struct.unpack_from("<f", raw, 28)[0] == file.tensors["tok_embeddings.weight"][0, 0]
@@ -164,7 +165,7 @@ def test_a_real_file_is_read(assets):
 def test_tensors_are_views_of_the_file_and_writing_to_them_leaves_it_alone(tmp_path, make):
     path = write_file(tmp_path, make(tensors_of(TIED), True))
     before = path.read_bytes()
-    file = llama2c_file.read(path)
+    file = llama2c.read(path)
     for tensor in file.tensors.values():
         quantized = isinstance(tensor, QuantizedTensor)
         for array in (tensor.values, tensor.scales) if quantized else (tensor,):
@@ -184,16 +185,16 @@ def test_reading_needs_no_torch(tmp_path):
         "import sys\n"
         "sys.modules['torch'] = None\n"
         "import llama_tutorial\n"
-        "from llama_tutorial.numpy_llama import llama2c_file\n"
-        "file = llama2c_file.read(sys.argv[1])\n"
-        "llama2c_file.write(sys.argv[2], file.config, file.tensors)\n"
+        "from llama_tutorial.numpy_llama import llama2c\n"
+        "file = llama2c.read(sys.argv[1])\n"
+        "llama2c.write(sys.argv[2], file.config, file.tensors)\n"
         "print(file.config.dim, len(file.tensors))\n"
         "try:\n"
-        "    llama_tutorial.load_model\n"
+        "    llama_tutorial.load_model(sys.argv[1])\n"
         "except ImportError as error:\n"
         "    print(error)\n"
     )
-    source = Path(llama2c_file.__file__).parents[2]
+    source = Path(llama2c.__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", code, path, tmp_path / "again.bin"],
         capture_output=True,
@@ -204,7 +205,7 @@ def test_reading_needs_no_torch(tmp_path):
     assert done.stderr == ""
     first, second = done.stdout.splitlines()
     assert first == "12 30"
-    assert "load_model needs torch: pip install" in second
+    assert "checkpoints needs torch: pip install" in second
     assert (tmp_path / "again.bin").read_bytes() == path.read_bytes()
 
 
@@ -215,7 +216,7 @@ def test_reading_needs_no_torch(tmp_path):
 @pytest.mark.parametrize(("version", "make"), [(0, v0), (1, v1)])
 def test_a_float_file_is_written_byte_for_byte(tmp_path, config, version, make):
     tensors = tensors_of(config)
-    llama2c_file.write(tmp_path / "a.bin", config, tensors, version)
+    llama2c.write(tmp_path / "a.bin", config, tensors, version)
     written = (tmp_path / "a.bin").read_bytes()
     assert written == make(tensors, config.tie_embeddings)
 
@@ -225,7 +226,7 @@ def test_a_float_file_is_written_byte_for_byte(tmp_path, config, version, make):
 def test_an_int8_file_is_written_byte_for_byte(tmp_path, config, group_size):
     tensors = tensors_of(config)
     tensors["layers.1.feed_forward.w2.weight"][2, 6:12] = [254, 3, 1, -5, 2, 127]
-    llama2c_file.write(tmp_path / "a.bin", config, tensors, 2, group_size)
+    llama2c.write(tmp_path / "a.bin", config, tensors, 2, group_size)
     expected, _ = v2(tensors, config.tie_embeddings, group_size)
     assert (tmp_path / "a.bin").read_bytes() == expected
 
@@ -234,7 +235,7 @@ def test_an_int8_file_is_laid_out_as_runq_walks_through_it(tmp_path):
     """runq.c's pointer goes over the norms, then, matrix by matrix, values and scales."""
     tensors = tensors_of(CONFIG)
     tensors["layers.0.attention.wk.weight"][:] = 0  # groups of zeros
-    llama2c_file.write(tmp_path / "a.bin", CONFIG, tensors, 2, 6)
+    llama2c.write(tmp_path / "a.bin", CONFIG, tensors, 2, 6)
     data = (tmp_path / "a.bin").read_bytes()
     assert data[:4] == b"24ka"
     assert struct.unpack_from("<8iBi", data, 4) == (2, 12, 18, 3, 6, 2, 7, 5, 0, 6)
@@ -258,8 +259,8 @@ def test_an_int8_file_is_laid_out_as_runq_walks_through_it(tmp_path):
 def test_a_real_file_is_written_back_but_for_its_rope_tables(assets, tmp_path):
     """The tables of the original are products in float32, ours in float64, rounded at the end."""
     original = assets / "stories260K.bin"
-    file = llama2c_file.read(original)
-    llama2c_file.write(tmp_path / "a.bin", file.config, file.tensors)
+    file = llama2c.read(original)
+    llama2c.write(tmp_path / "a.bin", file.config, file.tensors)
     old, new = original.read_bytes(), (tmp_path / "a.bin").read_bytes()
     tables = 2 * 512 * 4 * 4  # the file ends with them, since the head is tied
     assert len(new) == len(old)
@@ -269,20 +270,20 @@ def test_a_real_file_is_written_back_but_for_its_rope_tables(assets, tmp_path):
 
 
 def test_versions_0_and_1_hold_the_same(assets, tmp_path):
-    file = llama2c_file.read(assets / "stories260K.bin")
+    file = llama2c.read(assets / "stories260K.bin")
     names = [tmp_path / name for name in ("a.v0", "b.v1", "c.v0")]
     for path, version in zip(names, (0, 1, 0), strict=True):
-        llama2c_file.write(path, file.config, file.tensors, version)
-        file = llama2c_file.read(path)
+        llama2c.write(path, file.config, file.tensors, version)
+        file = llama2c.read(path)
         assert file.version == version
     assert names[0].read_bytes() == names[2].read_bytes()
 
 
 def test_an_int8_file_written_from_an_int8_file_is_the_same(assets, tmp_path):
-    file = llama2c_file.read(assets / "stories260K.bin")
+    file = llama2c.read(assets / "stories260K.bin")
     for name in ("a.bin", "b.bin"):
-        llama2c_file.write(tmp_path / name, file.config, file.tensors, 2, 4)
-        file = llama2c_file.read(tmp_path / name)
+        llama2c.write(tmp_path / name, file.config, file.tensors, 2, 4)
+        file = llama2c.read(tmp_path / name)
         for key, tensor in file.tensors.items():
             if isinstance(tensor, QuantizedTensor):
                 file.tensors[key] = tensor.dequantize()
@@ -293,16 +294,16 @@ def test_tensors_may_be_narrower_or_not_contiguous(tmp_path):
     tensors = tensors_of(TIED)
     expected = v0({name: array.astype(np.float16) for name, array in tensors.items()}, True)
     halves = {name: array.astype(np.float16).T.copy().T for name, array in tensors.items()}
-    llama2c_file.write(tmp_path / "a.bin", TIED, halves)
+    llama2c.write(tmp_path / "a.bin", TIED, halves)
     assert (tmp_path / "a.bin").read_bytes() == expected
 
 
 def test_a_file_may_be_replaced_while_it_is_read(tmp_path):
     path = write_file(tmp_path, v0(tensors_of(TIED), True))
-    file = llama2c_file.read(path)
-    llama2c_file.write(path, file.config, file.tensors, version=1)
+    file = llama2c.read(path)
+    llama2c.write(path, file.config, file.tensors, version=1)
     assert_same(file.tensors, tensors_of(TIED))
-    assert_same(llama2c_file.read(path).tensors, tensors_of(TIED))
+    assert_same(llama2c.read(path).tensors, tensors_of(TIED))
 
 
 def test_a_writer_that_fails_halfway_leaves_the_old_file_and_no_other(tmp_path):
@@ -310,7 +311,7 @@ def test_a_writer_that_fails_halfway_leaves_the_old_file_and_no_other(tmp_path):
     tensors = tensors_of(TIED)
     tensors["norm.weight"] = np.zeros(13, np.float32)  # the last but two
     with pytest.raises(ValueError, match=r"norm.weight is \(13,\), must be \(12,\)"):
-        llama2c_file.write(path, TIED, tensors)
+        llama2c.write(path, TIED, tensors)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["model.bin"]
 
@@ -320,7 +321,7 @@ def test_a_writer_that_fails_halfway_leaves_the_old_file_and_no_other(tmp_path):
 
 def refused(path, kind=ValueError):
     with pytest.raises(kind) as error:
-        llama2c_file.read(path)
+        llama2c.read(path)
     assert str(path) in str(error.value)
     return str(error.value)
 
@@ -430,7 +431,7 @@ def test_half_of_a_real_file(assets, tmp_path):
 )
 def test_a_model_that_the_format_cannot_hold(tmp_path, changes, message):
     with pytest.raises(ValueError, match=r"^llama2\.c's files cannot hold") as error:
-        llama2c_file.write(tmp_path / "a.bin", CONFIG.replace(**changes), {})
+        llama2c.write(tmp_path / "a.bin", CONFIG.replace(**changes), {})
     assert message in str(error.value)
     assert "save with format='native'" in str(error.value)
     assert not list(tmp_path.iterdir())
@@ -439,19 +440,19 @@ def test_a_model_that_the_format_cannot_hold(tmp_path, changes, message):
 def test_a_size_that_would_not_be_read_back_is_not_written(tmp_path):
     config = CONFIG.replace(max_seq_len=2**24 + 1)
     with pytest.raises(ValueError, match="max_seq_len=16777217: must be between 1 and 16777216"):
-        llama2c_file.write(tmp_path / "a.bin", config, tensors_of(CONFIG))
+        llama2c.write(tmp_path / "a.bin", config, tensors_of(CONFIG))
 
 
 def test_an_unknown_version_is_not_written(tmp_path):
     with pytest.raises(ValueError, match=r"version=3: llama2\.c's files are of version 0, 1 or 2"):
-        llama2c_file.write(tmp_path / "a.bin", CONFIG, tensors_of(CONFIG), version=3)
+        llama2c.write(tmp_path / "a.bin", CONFIG, tensors_of(CONFIG), version=3)
 
 
 @pytest.mark.parametrize("group_size", [64, 0, 4, 12])
 def test_a_group_size_that_does_not_divide_every_row(tmp_path, group_size):
     """12 divides the rows of all matrices but w2's; export.py would accept it, runq cut w2."""
     with pytest.raises(ValueError, match=f"group_size={group_size}: must divide rows of 12 and 18"):
-        llama2c_file.write(tmp_path / "a.bin", CONFIG, tensors_of(CONFIG), 2, group_size)
+        llama2c.write(tmp_path / "a.bin", CONFIG, tensors_of(CONFIG), 2, group_size)
     assert not list(tmp_path.iterdir())
 
 
@@ -459,9 +460,9 @@ def test_missing_and_unexpected_tensors_are_named(tmp_path):
     tensors = tensors_of(CONFIG)
     del tensors["layers.2.ffn_norm.weight"]
     with pytest.raises(ValueError, match=r"fit the configuration; missing: layers.2.ffn_norm.weig"):
-        llama2c_file.write(tmp_path / "a.bin", CONFIG, tensors)
+        llama2c.write(tmp_path / "a.bin", CONFIG, tensors)
     with pytest.raises(ValueError, match=r"fit the configuration; unexpected: output.weight$"):
-        llama2c_file.write(tmp_path / "a.bin", TIED, tensors_of(CONFIG))
+        llama2c.write(tmp_path / "a.bin", TIED, tensors_of(CONFIG))
     assert not list(tmp_path.iterdir())
 
 
@@ -469,7 +470,7 @@ def test_weights_that_float32_would_not_keep_are_refused(tmp_path):
     tensors = tensors_of(CONFIG)
     tensors["layers.0.attention.wq.weight"] = np.full((12, 12), 0.1)
     with pytest.raises(ValueError, match=r"layers.0.attention.wq.weight is float64.*model.float"):
-        llama2c_file.write(tmp_path / "a.bin", CONFIG, tensors)
+        llama2c.write(tmp_path / "a.bin", CONFIG, tensors)
 
 
 def test_a_matrix_that_cannot_be_rounded_is_named(tmp_path):
@@ -477,5 +478,55 @@ def test_a_matrix_that_cannot_be_rounded_is_named(tmp_path):
     tensors["layers.1.attention.wo.weight"][3, 4] = np.nan
     message = "layers.1.attention.wo.weight holds an infinite weight or NaN"
     with pytest.raises(ValueError, match=message):
-        llama2c_file.write(tmp_path / "a.bin", CONFIG, tensors, 2, 6)
+        llama2c.write(tmp_path / "a.bin", CONFIG, tensors, 2, 6)
     assert not list(tmp_path.iterdir())
+
+
+# The header by itself
+
+
+@pytest.mark.parametrize(
+    ("header", "packed"),
+    [
+        (Header(0, TIED), struct.pack("<7i", 12, 18, 3, 6, 2, 7, 5)),
+        (Header(0, CONFIG), struct.pack("<7i", 12, 18, 3, 6, 2, -7, 5)),
+        (Header(1, TIED), b"24ka" + struct.pack("<8iB", 1, 12, 18, 3, 6, 2, 7, 5, 1)),
+        (Header(1, CONFIG), b"24ka" + struct.pack("<8iB", 1, 12, 18, 3, 6, 2, 7, 5, 0)),
+        (Header(2, CONFIG, 3), b"24ka" + struct.pack("<8iBi", 2, 12, 18, 3, 6, 2, 7, 5, 0, 3)),
+    ],
+)
+def test_a_header_is_packed_and_read_back(header, packed):
+    n_bytes = 28 if header.version == 0 else 256
+    assert header.pack() == packed.ljust(n_bytes, b"\0")
+    assert parse_header(header.pack() + bytes(300)) == header
+
+
+def test_the_real_headers_numbers(assets):
+    said = json.loads((assets / "stories260k_greedy.json").read_text(encoding="utf-8"))["config"]
+    header = parse_header((assets / "stories260K.bin").read_bytes()[:256])
+    assert said == {name: getattr(header.config, name) for name in said}
+    assert header.config.tie_embeddings
+
+
+@pytest.mark.parametrize("name", ["llama-2-7b", "llama-2-70b", "stories15M"])
+def test_the_length_of_a_large_file_is_known_without_it(name):
+    config = PRESETS[name]
+    tables = config.max_seq_len * config.head_dim
+    assert Header(0, config).file_bytes() == 28 + 4 * (config.n_params + tables)
+    assert Header(1, config).file_bytes() == 256 + 4 * config.n_params
+    if name == "stories15M":
+        assert Header(0, config).file_bytes() == 60_816_028  # as published
+
+
+def test_int8_takes_8_bits_and_a_share_of_a_scale():
+    config = PRESETS["llama-2-7b"]
+    norms = 65 * 4096
+    assert (
+        Header(2, config, 64).file_bytes() == 256 + 4 * norms + (config.n_params - norms) * 17 / 16
+    )
+
+
+def test_123_layers_are_not_taken_for_a_safetensors_file():
+    """Its layers are byte 8, and a safetensors file has a brace there: 123 in ASCII."""
+    head = struct.pack("<7i", 12, 18, ord("{"), 6, 2, 7, 5)
+    assert parse_header(head + bytes(300)).config.n_layers == 123
