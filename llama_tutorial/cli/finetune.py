@@ -57,9 +57,9 @@ def add(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, pack, train, and print what the run is and what the model answers."""
-    from llama_tutorial.training.processes import joined, loading_device
+    from llama_tutorial.training.processes import loading_device, process_group
 
-    with joined(parse_device(arguments.device)) as device:
+    with process_group(parse_device(arguments.device)) as device:
         _run(arguments, loading_device(device))
 
 
@@ -94,11 +94,11 @@ def _run(arguments: argparse.Namespace, device: Any) -> None:
 
 
 def _check_batch(batch_size: int) -> None:
-    from llama_tutorial.training.processes import n_processes
+    from llama_tutorial.training.processes import world_size
 
-    if batch_size < n_processes():
+    if batch_size < world_size():
         raise ValueError(
-            f"--batch-size {batch_size}: {n_processes()} processes share the rows of a batch, so "
+            f"--batch-size {batch_size}: {world_size()} processes share the rows of a batch, so "
             "that there must be one for each"
         )
 

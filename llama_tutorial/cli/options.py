@@ -72,9 +72,9 @@ def load_engine(source: str, arguments: argparse.Namespace) -> tuple[Any, BaseTo
             "--engine numpy"
         ) from None
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
-    from llama_tutorial.training.processes import n_processes
+    from llama_tutorial.training.processes import world_size
 
-    if n_processes() > 1:
+    if world_size() > 1:
         from llama_tutorial.training.tensor_parallel import load_share
 
         return hub.load_with(partial(load_share, dtype=dtype), **given)
@@ -91,11 +91,11 @@ def joined_engine(arguments: argparse.Namespace) -> Iterator[None]:
         raise ValueError("--engine numpy is one process's; start it without torchrun")
     import torch
 
-    from llama_tutorial.training.processes import agreed, joined
+    from llama_tutorial.training.processes import broadcast, process_group
 
-    with joined(parse_device(arguments.device)):
+    with process_group(parse_device(arguments.device)):
         if arguments.seed is None:
-            arguments.seed = agreed(torch.seed() % 2**31)
+            arguments.seed = broadcast(torch.seed() % 2**31)
         yield
 
 

@@ -80,9 +80,9 @@ def _add_training(group: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepare tokens, train, and print what the run is and what the model writes."""
-    from llama_tutorial.training.processes import joined, loading_device
+    from llama_tutorial.training.processes import loading_device, process_group
 
-    with joined(parse_device(arguments.device)) as device:
+    with process_group(parse_device(arguments.device)) as device:
         _run(arguments, loading_device(device))
 
 
@@ -92,15 +92,15 @@ def _run(arguments: argparse.Namespace, device: Any) -> None:
     from llama_tutorial.model import Transformer
     from llama_tutorial.pretraining import load_corpus
     from llama_tutorial.training.loop import train
-    from llama_tutorial.training.processes import first_goes_first, n_processes
+    from llama_tutorial.training.processes import rank0_first, world_size
 
     settings, out = _settings(arguments), Path(arguments.out)
-    if arguments.batch_size < n_processes():
+    if arguments.batch_size < world_size():
         raise ValueError(
-            f"--batch-size {arguments.batch_size}: {n_processes()} processes share the rows of a "
+            f"--batch-size {arguments.batch_size}: {world_size()} processes share the rows of a "
             "batch, so that there must be one for each"
         )
-    with first_goes_first():  # which tokenises; the others find it done
+    with rank0_first():  # which tokenises; the others find it done
         out.mkdir(parents=True, exist_ok=True)
         corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
         tokenizer = _tokenizer(arguments, corpus, out)

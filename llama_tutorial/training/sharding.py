@@ -22,7 +22,8 @@ import torch
 from torch import nn
 
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.processes import group_device, n_processes
+from llama_tutorial.training.processes import group_device
+from llama_tutorial.training.processes import world_size as n_processes
 
 
 def shard(

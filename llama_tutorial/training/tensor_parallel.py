@@ -30,7 +30,8 @@ from llama_tutorial.checkpoints import open_checkpoint
 from llama_tutorial.checkpoints.weights import check_floating, dtype_name, empty_model
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.processes import group_device, n_processes
+from llama_tutorial.training.processes import group_device
+from llama_tutorial.training.processes import world_size as n_processes
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh

@@ -264,6 +264,6 @@ def test_a_bad_line_is_named(base, file, tmp_path, capsys):
 def test_a_batch_has_a_row_for_every_process(base, tmp_path, capsys, monkeypatch):
     from llama_tutorial.training import processes as distributed
 
-    monkeypatch.setattr(distributed, "n_processes", lambda: 3)
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
     assert run("--out", tmp_path, "--model", base, TALES) == 2
     assert "--batch-size 2: 3 processes share the rows of a batch" in capsys.readouterr().err
