@@ -24,10 +24,10 @@ FLOORS = [
     # the decoder
     {"rmsnorm", "rope", "swiglu", "gpt", "kv_cache", "quantization"},
     {"gqa", "sampling"},
-    {"model", "tokenizer", "chat"},
+    {"model", "tokenizer"},
     {"generation", "numpy_llama", "lora"},
     # what is done with a model
-    {"checkpoints"},
+    {"checkpoints", "chat"},
     {"training", "hub"},
     {"pretraining", "finetuning"},
     # what people use
