@@ -1,4 +1,7 @@
-"""Options that several commands share, and what they stand for."""
+"""The engine, the device and the sampling that a command's options ask for.
+
+With ``--engine numpy`` nothing here imports torch.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llama_tutorial._util.generation_settings import check_sampling
+from llama_tutorial.tokenizer.base import BaseTokenizer
+
 if TYPE_CHECKING:
-    from llama_tutorial.tokenizer.base import BaseTokenizer
+    import torch
 
 
-def add_device(command: Any) -> None:
-    """Add ``--device``."""
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
-
-
-def parse_device(name: str) -> Any:
-    """The torch device of that name; a ValueError where it cannot be used."""
+def parse_device(name: str) -> torch.device:
+    """The torch device of this name; a ValueError where it cannot be used."""
     import torch
 
     try:
@@ -29,27 +30,6 @@ def parse_device(name: str) -> Any:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name}: cannot be used here: {reason}") from None
     return device
-
-
-def add_filename(command: Any) -> None:
-    """Add ``--filename``."""
-    command.add_argument(
-        "--filename", help="the checkpoint's name in a folder or repository of several"
-    )
-
-
-def add_engine(command: Any) -> None:
-    """Add ``--filename``, ``--tokenizer``, ``--engine``, ``--device`` and ``--dtype``."""
-    add_filename(command)
-    command.add_argument("--tokenizer", help="its tokenizer; by default the one that comes with it")
-    command.add_argument(
-        "--engine",
-        choices=["torch", "numpy"],
-        default="torch",
-        help="numpy needs no torch, and takes llama2.c's files",
-    )
-    add_device(command)
-    command.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="of the model")
 
 
 def load_engine(source: str, arguments: argparse.Namespace) -> tuple[Any, BaseTokenizer]:
@@ -82,13 +62,13 @@ def load_engine(source: str, arguments: argparse.Namespace) -> tuple[Any, BaseTo
 
 
 @contextmanager
-def joined_engine(arguments: argparse.Namespace) -> Iterator[None]:
-    """Let the processes of a ``torchrun`` share the model, and draw alike; alone, do nothing."""
+def engine_processes(arguments: argparse.Namespace) -> Iterator[None]:
+    """Connect the processes of a ``torchrun`` and give them one seed; without it, do nothing."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     if arguments.engine == "numpy":
-        raise ValueError("--engine numpy is one process's; start it without torchrun")
+        raise ValueError("--engine numpy works in one process only; start it without torchrun")
     import torch
 
     from llama_tutorial.training.processes import broadcast, process_group
@@ -99,19 +79,8 @@ def joined_engine(arguments: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def add_sampling(command: Any) -> None:
-    """Add the options that say how the next token is chosen, and when to end."""
-    command.add_argument("--max-new-tokens", type=int, help="default: up to the context's end")
-    command.add_argument("--temperature", type=float, default=0.6, help="0: the likeliest token")
-    command.add_argument("--top-k", type=int, help="draw from the K likeliest only")
-    command.add_argument("--top-p", type=float, default=0.9, help="draw from this share; 1: all")
-    command.add_argument("--seed", type=int, help="the same seed gives the same text")
-
-
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Those options as keyword arguments of both engines, checked; without the last token's."""
-    from llama_tutorial._util.generation_settings import check_sampling
-
+    """The sampling options as keyword arguments of both engines, checked."""
     chosen = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p")}
     check_sampling(**chosen)
     return {**chosen, "seed": arguments.seed}
