@@ -1,4 +1,4 @@
-"""Run by test_distributed.py, by torchrun: what several processes compute, as JSON.
+"""Run by training/test_processes.py, by torchrun: what several processes compute, as JSON.
 
 The same functions run in the test's own process, for one. Weights are drawn from a seed, so that
 every process begins with the same; everything is float64.

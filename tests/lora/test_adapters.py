@@ -303,7 +303,9 @@ def test_gpt2_has_no_w3():
 def test_a_second_adapter_is_refused():
     model = random_model(LLAMA)
     add_lora(model)
-    with pytest.raises(ValueError, match=r"has LoRA adapters already: remove_lora\(model\) takes"):
+    with pytest.raises(
+        ValueError, match=r"has LoRA adapters already: remove_lora\(model\) removes"
+    ):
         add_lora(model)
 
 
