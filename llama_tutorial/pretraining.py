@@ -79,8 +79,8 @@ def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
     """
     if data == "tales":
         validation = [tale.text for tale in tales(VALIDATION_TALES, "validation")]
-        training = (tale.text for tale in tales(n_tales, "train", seed))
-        return Corpus(training, validation, f"tales {n_tales} {seed}")
+        told = (tale.text for tale in tales(n_tales, "train", seed))
+        return Corpus(told, validation, f"tales {n_tales} {seed}")
     if data in DATA_SETS:
         training, validation = (read_documents(path) for path in _download(*DATA_SETS[data]))
         return Corpus(training, validation, data)

@@ -29,6 +29,7 @@ from llama_tutorial._util.generation_settings import check_sampling
 from llama_tutorial.chat.dialog import TAGS, dialog_turns, encode_dialog
 from llama_tutorial.numpy_llama.engine import Cache, NumpyLlama
 from llama_tutorial.tokenizer.base import BaseTokenizer
+from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 
 
 class Reply(Iterator[str]):
@@ -93,7 +94,7 @@ class ChatSession:
     def __init__(
         self,
         model: Any,
-        tokenizer: BaseTokenizer,
+        tokenizer: BaseTokenizer | GPT2Tokenizer,
         *,
         system: str | None = None,
         max_new_tokens: int | None = None,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_tutorial._util.generation_settings import check_sampling
 from llama_tutorial.tokenizer.base import BaseTokenizer
+from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,9 @@ def parse_device(name: str) -> torch.device:
     return device
 
 
-def load_engine(source: str, arguments: argparse.Namespace) -> tuple[Any, BaseTokenizer]:
+def load_engine(
+    source: str, arguments: argparse.Namespace
+) -> tuple[Any, BaseTokenizer | GPT2Tokenizer]:
     """The model, a Transformer or a NumpyLlama, and its tokenizer."""
     from llama_tutorial import hub
 

@@ -8,6 +8,7 @@ command is given again.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from llama_tutorial import hub
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import save_adapter
+from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.cli.engines import parse_device
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
 from llama_tutorial.cli.training import check_batch_size, report_end, train_config
@@ -27,7 +29,6 @@ from llama_tutorial.generation import generate
 from llama_tutorial.lora.adapters import TARGETS, add_lora
 from llama_tutorial.model import Transformer
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
-from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.training.loop import TrainConfig, train
 from llama_tutorial.training.processes import loading_device, process_group
 
@@ -104,8 +105,8 @@ def _prepare(
 
 
 def _dialogs(
-    arguments: argparse.Namespace, context: int, tokenizer: BaseTokenizer
-) -> tuple[list[Dialog], list[Dialog]]:
+    arguments: argparse.Namespace, context: int, tokenizer: AnyTokenizer
+) -> tuple[Sequence[Dialog], Sequence[Dialog]]:
     """Dialogs to learn from, and others for validation."""
     if arguments.data == "tales":
         if arguments.validation is not None:
@@ -180,7 +181,7 @@ def _print_summary(model: Transformer, training: PackedExamples, config: TrainCo
 
 
 def _samples(
-    step: int, model: Transformer, tokenizer: BaseTokenizer, dialogs: list[Dialog]
+    step: int, model: Transformer, tokenizer: AnyTokenizer, dialogs: Sequence[Dialog]
 ) -> None:
     """Print the model's answers to the last questions of dialogs that it does not learn from."""
     for dialog in dialogs:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
+from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.generation import generate
 from llama_tutorial.model import Transformer
 from llama_tutorial.tales import NOT_SAID, questions, tales
 from llama_tutorial.tales.dialogs import GIVEN, ask
-from llama_tutorial.tokenizer.base import BaseTokenizer
 
 BATCH_SIZE = 64  # dialogs that are answered together
 ANSWER_TOKENS = 24  # the longest expected answer has 18
@@ -65,11 +65,11 @@ class Score(NamedTuple):
 
 def answer_dialogs(
     model: Transformer,
-    tokenizer: BaseTokenizer,
+    tokenizer: AnyTokenizer,
     dialogs: Sequence[Dialog],
     max_new_tokens: int = ANSWER_TOKENS,
     *,
-    encode: Callable[[Dialog, BaseTokenizer], list[int]] = encode_dialog,
+    encode: Callable[[Dialog, AnyTokenizer], list[int]] = encode_dialog,
     **sampling: Any,
 ) -> list[Answer]:
     """The answers to dialogs; greedy, unless ``sampling`` says otherwise.

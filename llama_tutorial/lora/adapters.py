@@ -19,11 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
 from llama_tutorial.lora.linear import LoRALinear, plain_linear
 
+Layer = TypeVar("Layer", bound=nn.Module)
 TARGETS = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 """The matrices of Llama's attention and feed-forward layers."""
 
@@ -115,7 +117,7 @@ def merge_lora(model: nn.Module, *, keep_base: bool = True) -> None:
         ValueError: The model has no adapters.
     """
     for name in _adapted(model):
-        layer = model.get_submodule(name)
+        layer = _lora_layer(model, name)
         if keep_base:
             layer.merge()
         else:
@@ -132,7 +134,7 @@ def unmerge_lora(model: nn.Module) -> None:
             are gone.
     """
     for name in _adapted(model):
-        model.get_submodule(name).unmerge()
+        _lora_layer(model, name).unmerge()
 
 
 def remove_lora(model: nn.Module) -> None:
@@ -143,7 +145,7 @@ def remove_lora(model: nn.Module) -> None:
     """
     unmerge_lora(model)
     for name in _adapted(model):
-        layer = model.get_submodule(name)
+        layer = _lora_layer(model, name)
         _replace(model, name, plain_linear(layer.weight, layer.bias))
     model.requires_grad_(True)
 
@@ -160,7 +162,7 @@ def lora_config(model: nn.Module) -> LoraConfig:
         ValueError: The model has no adapters.
     """
     names = _adapted(model)
-    first = model.get_submodule(names[0])
+    first = _lora_layer(model, names[0])
     targets = dict.fromkeys(_last(name) for name in names)  # each once, in the model's order
     return LoraConfig(first.rank, first.alpha, first.dropout, tuple(targets))
 
@@ -186,7 +188,11 @@ def _adapted(model: nn.Module) -> list[str]:
     return list(layers)
 
 
-def _named(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]:
+def _lora_layer(model: nn.Module, name: str) -> LoRALinear:
+    return cast(LoRALinear, model.get_submodule(name))
+
+
+def _named(model: nn.Module, kind: type[Layer]) -> dict[str, Layer]:
     return {name: module for name, module in model.named_modules() if isinstance(module, kind)}
 
 

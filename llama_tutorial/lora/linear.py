@@ -22,6 +22,7 @@ initialised as in the ``loralib`` published with it.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -54,10 +55,10 @@ class LoRALinear(nn.Module):
         super().__init__()
         self.weight, self.bias = base.weight, base.bias
         self.rank, self.alpha, self.dropout = rank, alpha, dropout
-        wide = torch.promote_types(base.weight.dtype, torch.float32)
-        like = {"dtype": wide, "device": base.weight.device}
-        self.lora_a = nn.Parameter(torch.empty(rank, base.in_features, **like))
-        self.lora_b = nn.Parameter(torch.empty(base.out_features, rank, **like))
+        dtype = torch.promote_types(base.weight.dtype, torch.float32)
+        empty = partial(torch.empty, dtype=dtype, device=base.weight.device)
+        self.lora_a = nn.Parameter(empty(rank, base.in_features))
+        self.lora_b = nn.Parameter(empty(base.out_features, rank))
         self._base_weight: Tensor | None = None  # the base's matrix, while ``weight`` is merged
         self.reset_adapter()
 
@@ -131,7 +132,8 @@ def plain_linear(weight: Float[Tensor, "F D"], bias: Float[Tensor, " F"] | None)
     """A layer without an adapter around existing tensors; nothing is copied."""
     layer = Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     layer.weight = nn.Parameter(weight.detach())
-    layer.bias = None if bias is None else nn.Parameter(bias.detach())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach())
     return layer
 
 

@@ -21,8 +21,8 @@ import torch
 
 from llama_tutorial._util.progress import progress
 from llama_tutorial.checkpoints import save_model
+from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.model import Transformer
-from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.training.interrupts import interruptible
 from llama_tutorial.training.processes import (
     all_reduce_sum,
@@ -125,7 +125,7 @@ def train(
     out: str | Path,
     *,
     validation: Sequence[Batch] = (),
-    tokenizer: BaseTokenizer | None = None,
+    tokenizer: AnyTokenizer | None = None,
     data: dict[str, Any] | None = None,
     on_evaluation: Callable[[int, Transformer], None] | None = None,
     write_model: Callable[[Transformer, Path], None] | None = None,
@@ -252,7 +252,7 @@ def evaluate(
         with autocast_to(model.device, autocast):
             summed, n = token_loss(model, *part.to(model.device))
         loss, n_targets = loss + float(summed), n_targets + n
-    n_targets = all_reduce_sum(n_targets)
-    if n_targets == 0:
+    total = all_reduce_sum(n_targets)
+    if total == 0:
         raise ValueError("no token has a target: there is nothing to evaluate")
-    return all_reduce_sum(loss) / n_targets
+    return all_reduce_sum(loss) / total

@@ -16,10 +16,11 @@ the whole batch and takes its rows of it; losses and gradients are those of the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import MethodType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``."""
-        return Batch(*(None if field is None else field.to(device) for field in self))
+        documents = None if self.documents is None else self.documents.to(device)
+        return Batch(self.inputs.to(device), self.targets.to(device), documents)
 
     def micro_batches(self, n: int = 1) -> list[Batch]:
         """The rows of this process in ``n`` parts; those of all processes are the whole batch.
@@ -58,11 +60,15 @@ class Batch(NamedTuple):
         nothing to loss or gradient, but no process may be absent while the others compute.
         """
         total, first = world_size() * n, rank() * n
-        fields = ([None] * total if field is None else field.tensor_split(total) for field in self)
-        parts = [Batch(*part) for part in zip(*fields, strict=True)][first : first + n]
-        inputs, targets, documents = (None if field is None else field[:1] for field in self)
-        empty = Batch(inputs, torch.full_like(targets, IGNORE), documents)
-        return [part if len(part.inputs) else empty for part in parts]
+        inputs, targets = self.inputs.tensor_split(total), self.targets.tensor_split(total)
+        documents: Sequence[Tensor | None] = [None] * total
+        if self.documents is not None:
+            documents = self.documents.tensor_split(total)
+        empty = Batch(self.inputs[:1], torch.full_like(self.targets[:1], IGNORE))
+        return [
+            Batch(inputs[i], targets[i], documents[i]) if len(inputs[i]) else empty
+            for i in range(first, first + n)
+        ]
 
 
 def cosine_schedule(
@@ -118,7 +124,7 @@ def make_optimizer(
     three to six times as fast as torch's default loop.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
     ]
