@@ -103,7 +103,7 @@ def read_documents(path: str | Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     documents = [part.strip("\n") for part in text.split(SEPARATOR)]
     documents = [document for document in documents if document]
     if not documents:

@@ -81,7 +81,7 @@ def test_documents_of_a_text_file(tmp_path):
     file.write_text("a whole\n\ntext", encoding="utf-8")
     assert read_documents(file) == ["a whole\n\ntext"]
     file.write_bytes(b"caf\xe9")
-    with pytest.raises(ValueError, match=r"is no UTF-8 text: .* at byte 3"):
+    with pytest.raises(ValueError, match=r"is not UTF-8: .* at byte 3"):
         read_documents(file)
     file.write_text("\n")
     with pytest.raises(ValueError, match="is empty: there is nothing to learn from"):

@@ -93,8 +93,8 @@ def _folded_contents(dialog: Dialog) -> list[str]:
         expected = ("user", "assistant")[(i - system) % 2]
         if _role(dialog, i) != expected:
             raise ValueError(
-                f"message {i} is by {_role(dialog, i)!r}, but {expected!r} is due: an optional "
-                "'system' first, then 'user' and 'assistant' in turn"
+                f"message {i} is by {_role(dialog, i)!r}, but must be by {expected!r}: an optional "
+                "'system' first, then alternately 'user' and 'assistant'"
             )
     contents = [_content(message, i) for i, message in enumerate(dialog)]
     if system:

@@ -41,7 +41,7 @@ def read_dialogs(path: str | Path) -> list[list[Message]]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM first
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     dialogs = []
     for number, line in enumerate(text.split("\n"), 1):  # JSON may hold other line separators
         if not line.strip():
@@ -65,10 +65,10 @@ def parse_dialog(line: str) -> list[Message]:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"no JSON ({error.msg} at character {error.pos + 1}): a line must hold one whole object"
+            f"not JSON ({error.msg} at character {error.pos + 1}): a line must hold one object"
         ) from None
     if not isinstance(value, dict):
-        raise ValueError(f"{_short(value)} is no JSON object: a line must be {_FORMS}")
+        raise ValueError(f"{_short(value)} is not a JSON object: a line must be {_FORMS}")
     if "messages" in value:
         dialog = _messages(value["messages"])
     elif "instruction" in value:

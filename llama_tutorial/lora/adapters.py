@@ -1,6 +1,6 @@
 """LoRA for a whole model: add adapters, merge them, remove them.
 
-    >>> add_lora(model, rank=8)  # frozen, but for the adapters
+    >>> add_lora(model, rank=8)  # frozen, except the adapters
     >>> ...  # train: make_optimizer takes what is trainable
     >>> save_adapter(model, "polite", base="tales")  # of llama_tutorial.checkpoints
     >>> merge_lora(model)  # as fast as the base

@@ -9,7 +9,7 @@ Every process runs the same program from beginning to end; they meet where one n
 have. `process_group` connects them and gives each its GPU. Everything else here also works without
 torchrun, in one process, and then does nothing.
 
-All processes must make the same calls in the same order, or one waits for the others for ever: the
+All processes must make the same calls in the same order, or one waits forever for the others: the
 same steps, the same seeds; and what one alone notices (a signal) it must tell the others
 (`any_rank`).
 """
