@@ -40,7 +40,8 @@ from llama_tutorial.checkpoints.safetensors_file import save_safetensors
 from llama_tutorial.checkpoints.weight_files import open_weights
 from llama_tutorial.checkpoints.weights import check_floating, empty_model
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.lora.adapters import LoraConfig, adapter_state, add_lora, lora_config
+from llama_tutorial.lora.adapters import LoRAConfig as LoraConfig
+from llama_tutorial.lora.adapters import adapter_state, add_lora, lora_config
 from llama_tutorial.model import Transformer
 from llama_tutorial.shipped import SHIPPED
 

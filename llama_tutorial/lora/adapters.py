@@ -31,7 +31,7 @@ TARGETS = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 
 
 @dataclass(frozen=True)
-class LoraConfig:
+class LoRAConfig:
     """The settings of an adapter.
 
     Args:
@@ -89,7 +89,7 @@ def add_lora(
             "the model has LoRA adapters already: remove_lora(model) removes them, and "
             "merge_lora(model, keep_base=False) makes them part of the weights"
         )
-    config = LoraConfig(rank, alpha, dropout, tuple(targets))
+    config = LoRAConfig(rank, alpha, dropout, tuple(targets))
     layers = _named(model, nn.Linear)
     known = sorted({_last(name) for name in layers})
     if unknown := [target for target in config.targets if target not in known]:
@@ -155,7 +155,7 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
     return _named(model, LoRALinear)
 
 
-def lora_config(model: nn.Module) -> LoraConfig:
+def lora_config(model: nn.Module) -> LoRAConfig:
     """The settings that the adapters of ``model`` were made with.
 
     Raises:
@@ -164,7 +164,7 @@ def lora_config(model: nn.Module) -> LoraConfig:
     names = _adapted(model)
     first = _lora_layer(model, names[0])
     targets = dict.fromkeys(_last(name) for name in names)  # each once, in the model's order
-    return LoraConfig(first.rank, first.alpha, first.dropout, tuple(targets))
+    return LoRAConfig(first.rank, first.alpha, first.dropout, tuple(targets))
 
 
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:

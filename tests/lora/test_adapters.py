@@ -19,7 +19,7 @@ from llama_tutorial import PRESETS, KVCache, Transformer, generate
 from llama_tutorial.linear import Linear
 from llama_tutorial.lora import (
     TARGETS,
-    LoraConfig,
+    LoRAConfig,
     adapter_state,
     add_lora,
     lora_config,
@@ -323,9 +323,9 @@ def test_a_model_without_adapters_is_refused(function):
 
 def test_the_settings_are_read_from_the_model():
     for settings in (
-        LoraConfig(),
-        LoraConfig(3, 7.5, 0.2, ("wk", "w1")),
-        LoraConfig(rank=1, targets=("output",)),
+        LoRAConfig(),
+        LoRAConfig(3, 7.5, 0.2, ("wk", "w1")),
+        LoRAConfig(rank=1, targets=("output",)),
     ):
         model = random_model(LLAMA)
         add_lora(model, **vars(settings))
