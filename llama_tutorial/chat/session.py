@@ -1,4 +1,4 @@
-"""A conversation with a chat model: what was said, what fits, and the text as it comes.
+"""A conversation with a chat model: its history, what fits into the context, the streamed answer.
 
     >>> session = ChatSession(*load("tales-chat"))
     >>> for piece in session.say("Who lost a red ball?"):
