@@ -32,7 +32,7 @@ from llama_tutorial._util.files import replace_file
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import save_adapter
 from llama_tutorial.finetuning import Example, encode_example, with_context
-from llama_tutorial.finetuning.evaluation import answer, asked_of_tales, exact_match
+from llama_tutorial.finetuning.evaluation import answer_dialogs, exact_match, questions_about_tales
 from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.lora import add_lora
 from llama_tutorial.shipped import SHIPPED
@@ -226,12 +226,12 @@ def score(
     how: str = "given",
 ) -> dict[str, Any]:
     """Shares of right answers by kind, of those that end, and of those that begin right."""
-    asked = asked_of_tales(n_tales, how=how)
-    answers = answer(model, tokenizer, [one.dialog for one in asked], encode=encode)
+    asked = questions_about_tales(n_tales, how=how)
+    answers = answer_dialogs(model, tokenizer, [one.dialog for one in asked], encode=encode)
     scores = exact_match(asked, answers)
     begins = [a.text.startswith(q.answer) for q, a in zip(asked, answers, strict=True)]
     return {
-        "exact_match": {kind: [score.right, score.asked] for kind, score in scores.items()},
+        "exact_match": {kind: [score.right, score.total] for kind, score in scores.items()},
         "ended": round(sum(one.ended for one in answers) / len(answers), 4),
         "begins_right": round(sum(begins) / len(begins), 4),
         "examples": [
@@ -246,7 +246,9 @@ def telling(model: Transformer, tokenizer: Any) -> dict[str, Any]:
     asked = [q for tale in tales(3 * TELLINGS, "test") for q in questions(tale) if q.kind == "tell"]
     asked = asked[:TELLINGS]
     prompts = [[{"role": "user", "content": one.text}] for one in asked]
-    told = answer(model, tokenizer, prompts, TALE_TOKENS, temperature=0.7, top_p=1.0, seed=0)
+    told = answer_dialogs(
+        model, tokenizer, prompts, TALE_TOKENS, temperature=0.7, top_p=1.0, seed=0
+    )
     consistent, parsed = mean_consistency([one.text for one in told])
     wanted = [WORDS & set(re.findall(r"\w+", one.text)) for one in asked]
     there = [name in one.text for names, one in zip(wanted, told, strict=True) for name in names]

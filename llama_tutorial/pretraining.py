@@ -1,19 +1,17 @@
 """Pre-training data: where the text comes from, and from text to batches.
 
-The text is the story world's, a file's, or a public data set's. It becomes one long stream of
-tokens, cut into rows.
+The text comes from the story world, a file, or a public data set. It becomes one long stream of
+tokens, which is cut into rows.
 
-Documents are tokenised once, each between BOS and EOS, and laid end to end in one file of 16- or
-32-bit numbers, which is then memory-mapped: a corpus may be larger than memory. A batch takes
-windows of ``context + 1`` tokens from the stream; the first ``context`` are the inputs, the last
-``context`` the targets. A window may begin in the middle of a document and hold parts of several:
-attention does not cross from one to the next unless asked to, and nothing is to be learned at the
-seam, where EOS would have to foretell the next document's BOS.
+Documents are tokenized once, each between BOS and EOS, and written one after the other to a file of
+16- or 32-bit numbers, which is then memory-mapped: a corpus may be larger than memory. A batch
+takes windows of ``context + 1`` tokens from the stream; the first ``context`` are the inputs, the
+last ``context`` the targets. A window may begin in the middle of a document and hold parts of
+several: attention does not cross from one to the next unless asked to, and the boundary has no
+target, since EOS cannot predict the next document's BOS.
 
 Source: the stream of tokens is GPT-2's and Llama's; masks between documents are our choice (Llama
 2's pre-training attends across them).
-
-Read next: :mod:`llama_tutorial.training.loop`.
 """
 
 from __future__ import annotations
@@ -23,18 +21,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from llama_tutorial._util.files import replace_file
 from llama_tutorial._util.progress import progress
+from llama_tutorial.chat.dialog import Encoder
 from llama_tutorial.tales import tales
 from llama_tutorial.training.step import IGNORE, Batch
 
 SEPARATOR = "<|endoftext|>"
-VALIDATION_SHARE = 0.1
+VALIDATION_FRACTION = 0.1
 VALIDATION_TALES = 500
 
 
@@ -43,9 +42,9 @@ class Corpus:
     """Documents to learn from and documents to measure with.
 
     Attributes:
-        training: Texts; may be made while they are read, so read them once.
-        validation: Texts that are not among them.
-        source: Names both, so that work done on them can be found again.
+        training: Texts; they may be generated while they are read, so read them once.
+        validation: Other texts.
+        source: A name for both; what was computed from them is found again by it.
     """
 
     training: Iterable[str]
@@ -53,7 +52,7 @@ class Corpus:
     source: str
 
 
-# Files of public data sets: repository on the hub, and the names there.
+# Public data sets: the repository on the hub, the file for training, the file for validation.
 DATA_SETS = {
     "tinystories": (
         "roneneldan/TinyStories",
@@ -64,19 +63,19 @@ DATA_SETS = {
 
 
 def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
-    """The corpus of that name.
+    """Load a corpus by its name.
 
     Args:
         data: ``"tales"``, the story world; ``"tinystories"``, downloaded from the hub; or the path
             of a text file, in UTF-8. Documents in a file are separated by ``<|endoftext|>``; the
             last tenth is kept for validation.
-        n_tales: How many tales to tell.
-        seed: Of the tales.
+        n_tales: Number of tales.
+        seed: Seed of the tales.
 
     Raises:
-        FileNotFoundError: It is no name and no file.
-        ValueError: The file is empty or no UTF-8.
-        ImportError: A download needs ``huggingface_hub``.
+        FileNotFoundError: ``data`` is neither a known name nor a file.
+        ValueError: The file is empty or not UTF-8.
+        ImportError: ``huggingface_hub`` is needed for a download.
     """
     if data == "tales":
         validation = [tale.text for tale in tales(VALIDATION_TALES, "validation")]
@@ -94,17 +93,17 @@ def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
 
 
 def read_documents(path: str | Path) -> list[str]:
-    """The documents of a text file: what stands between separators; without one, the whole.
+    """The documents of a text file, split at the separators; without one, the whole text.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: It is empty, or no UTF-8.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is empty or not UTF-8.
     """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     documents = [part.strip("\n") for part in text.split(SEPARATOR)]
     documents = [document for document in documents if document]
     if not documents:
@@ -113,13 +112,13 @@ def read_documents(path: str | Path) -> list[str]:
 
 
 def split_documents(
-    documents: list[str], validation_share: float = VALIDATION_SHARE
+    documents: list[str], validation_fraction: float = VALIDATION_FRACTION
 ) -> tuple[list[str], list[str]]:
-    """The first documents for training and the last for validation; one alone is cut in two."""
+    """The first documents for training, the last for validation; a single one is cut in two."""
     if len(documents) == 1:
-        cut = round(len(documents[0]) * (1 - validation_share))
+        cut = round(len(documents[0]) * (1 - validation_fraction))
         return [documents[0][:cut]], [documents[0][cut:]]
-    cut = min(max(round(len(documents) * (1 - validation_share)), 1), len(documents) - 1)
+    cut = min(max(round(len(documents) * (1 - validation_fraction)), 1), len(documents) - 1)
     return documents[:cut], documents[cut:]
 
 
@@ -135,15 +134,15 @@ def _download(repository: str, *names: str) -> list[str]:
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What a token file holds; stands in a ``.json`` beside it.
+    """The description of a token file, stored in a ``.json`` file beside it.
 
     Attributes:
-        n_tokens: Its length.
-        n_documents: How many documents.
-        vocab_size: Of the tokenizer that made it.
-        bos_id: Begins each document.
+        n_tokens: Number of tokens.
+        n_documents: Number of documents.
+        vocab_size: Vocabulary size of the tokenizer that made the file.
+        bos_id: The id that begins each document.
         dtype: ``"uint16"`` or ``"uint32"``.
-        source: Whatever names the text and the tokenizer; a file is made anew when it changes.
+        source: A name for text and tokenizer; when it changes, the file is written again.
     """
 
     n_tokens: int
@@ -154,20 +153,30 @@ class StreamInfo:
     source: str
 
 
-def tokenize(documents: Iterable[str], tokenizer: Any, path: str | Path, source: str = "") -> Path:
+@runtime_checkable
+class DocumentTokenizer(Encoder, Protocol):
+    """The part of a tokenizer that is needed here."""
+
+    vocab_size: int
+    bos_id: int
+
+
+def tokenize(
+    documents: Iterable[str], tokenizer: DocumentTokenizer, path: str | Path, source: str = ""
+) -> Path:
     """Write the tokens of all documents to ``path``, unless they are there already.
 
     Args:
         documents: The texts; read one at a time.
-        tokenizer: Gives each its ids, between BOS and EOS.
-        path: The token file. Its description is ``path`` with ``.json`` behind it.
-        source: Names the texts and the tokenizer. A file of the same source is left as it is.
+        tokenizer: Encodes each document, with BOS and EOS.
+        path: The token file. Its description has the same name with ``.json`` added.
+        source: A name for texts and tokenizer. A file of the same source is not written again.
 
     Returns:
         ``path``.
 
     Raises:
-        ValueError: There is not one token.
+        ValueError: There is no document.
     """
     path = Path(path)
     if _info_path(path).exists() and path.exists() and _read_info(path).source == source:
@@ -176,7 +185,7 @@ def tokenize(documents: Iterable[str], tokenizer: Any, path: str | Path, source:
     n_tokens = n_documents = 0
     _info_path(path).unlink(missing_ok=True)  # a half-made file must not look finished
     with replace_file(path) as file:
-        for document in progress(documents, "tokenising", unit="document"):
+        for document in progress(documents, "tokenizing", unit="document"):
             ids = np.array(tokenizer.encode(document, bos=True, eos=True), dtype)
             file.write(ids.tobytes())
             n_tokens, n_documents = n_tokens + len(ids), n_documents + 1
@@ -189,20 +198,20 @@ def tokenize(documents: Iterable[str], tokenizer: Any, path: str | Path, source:
 
 
 class TokenStream:
-    """A memory-mapped token file that deals out batches.
+    """A memory-mapped token file, read in batches.
 
-    The batch of a step is a pure function of the step and the seed. Each epoch lays its windows
-    from another offset and takes them in another order; no token is used twice within one.
+    The batch of a step is a pure function of the step and the seed. Each epoch begins its windows
+    at another offset and takes them in another order; no token is used twice in an epoch.
 
     Args:
         path: From :func:`tokenize`.
         batch_size: Rows, B.
         context: Tokens of a row, T.
-        seed: Of the order.
+        seed: Seed of the order.
         separate_documents: Keep attention within documents.
 
     Raises:
-        FileNotFoundError: No such file, or no description beside it.
+        FileNotFoundError: There is no such file, or no description beside it.
         ValueError: The file is not as long as its description says, or too short for one batch.
     """
 
@@ -224,7 +233,7 @@ class TokenStream:
                 f"{path} holds {len(self.tokens)} tokens, its description says "
                 f"{self.info.n_tokens}: it was cut or changed; delete both to make them anew"
             )
-        # One window less, for the offset that moves from epoch to epoch.
+        # One window less, to leave room for the offset, which differs from epoch to epoch.
         self.windows_per_epoch = (len(self.tokens) - 1) // context - 1
         if self.windows_per_epoch < batch_size:
             raise ValueError(
@@ -240,7 +249,7 @@ class TokenStream:
         return self._to_batch(torch.from_numpy(rows.astype(np.int64)))  # (B, T + 1)
 
     def every_window(self) -> Iterator[Batch]:
-        """Batches that together cover the stream once, in order: for validation."""
+        """Batches that together cover the stream once, in order; for validation."""
         n_windows = (len(self.tokens) - 1) // self.context
         for first in range(0, n_windows - self.batch_size + 1, self.batch_size):
             span = self.tokens[first * self.context :]
@@ -256,9 +265,9 @@ class TokenStream:
         return Batch(inputs, targets, documents)
 
     def _start(self, window: int) -> int:
-        epoch, place = divmod(window, self.windows_per_epoch)
+        epoch, position = divmod(window, self.windows_per_epoch)
         offset, order = _epoch(self.seed, epoch, self.windows_per_epoch, self.context)
-        return offset + int(order[place]) * self.context
+        return offset + int(order[position]) * self.context
 
 
 @lru_cache(maxsize=4)
@@ -276,5 +285,5 @@ def _read_info(path: Path) -> StreamInfo:
         return StreamInfo(**json.loads(_info_path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path} has no description {_info_path(path).name} beside it: make it by tokenize()"
+            f"{path} has no description {_info_path(path).name} beside it: make it with tokenize()"
         ) from None

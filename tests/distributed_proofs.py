@@ -1,4 +1,4 @@
-"""Run by test_distributed.py, by torchrun: what several processes compute, as JSON.
+"""Run by training/test_processes.py, by torchrun: what several processes compute, as JSON.
 
 The same functions run in the test's own process, for one. Weights are drawn from a seed, so that
 every process begins with the same; everything is float64.
@@ -20,15 +20,15 @@ from llama_tutorial.lora import add_lora
 from llama_tutorial.training import IGNORE, Batch
 from llama_tutorial.training.loop import TrainConfig, train
 from llama_tutorial.training.processes import (
-    agreed,
-    anywhere,
-    first_goes_first,
-    is_first,
-    joined,
-    n_processes,
+    all_reduce_sum,
+    any_rank,
+    barrier,
+    broadcast,
+    is_rank0,
+    process_group,
     rank,
-    total,
-    wait,
+    rank0_first,
+    world_size,
 )
 from llama_tutorial.training.tensor_parallel import load_share
 
@@ -79,7 +79,7 @@ def trained(out: Path, name: str, *, lora: bool = False, stop: bool = False, **c
         samples.append(generate(model, [[1, 2, 3], [4]], 6, temperature=0))
 
     def batches(step: int) -> Batch:
-        if stop and step == STOP_AT and rank() == n_processes() - 1:
+        if stop and step == STOP_AT and rank() == world_size() - 1:
             os.kill(os.getpid(), signal.SIGTERM)  # one alone is told to stop
         return batch_at(step)
 
@@ -108,12 +108,12 @@ def trained(out: Path, name: str, *, lora: bool = False, stop: bool = False, **c
 
 def shared(out: Path, name: str, dtype: torch.dtype) -> dict:
     """How far a model that the processes share is from the whole one."""
-    n = n_processes()
+    n = world_size()
     config = MODELS[name].replace(n_kv_heads=4 if name == "gpt2" else max(n, 2))
     whole = random_model(config, dtype=dtype)
-    if is_first():
+    if is_rank0():
         save_model(whole, out / f"{name}-{dtype}")
-    wait()
+    barrier()
     share = load_share(out / f"{name}-{dtype}")
     tokens = torch.randint(0, 31, (3, 16), generator=torch.Generator().manual_seed(0))
     heads = share.layers[0].attention.n_kv_heads
@@ -144,21 +144,21 @@ def error_of(function, *arguments) -> str:
 
 
 def order_of_arrival(file: Path) -> list[str]:
-    """Who passed through ``first_goes_first``, one after the other."""
-    with first_goes_first(), file.open("a") as lines:
-        lines.write("first " if is_first() else "other ")
-    wait()
+    """Who passed through ``rank0_first``, one after the other."""
+    with rank0_first(), file.open("a") as lines:
+        lines.write("first " if is_rank0() else "other ")
+    barrier()
     return file.read_text().split()
 
 
 def main(out: Path, before: Path) -> None:
-    with joined("cpu"):
-        last = rank() == n_processes() - 1
+    with process_group("cpu"):
+        last = rank() == world_size() - 1
         results = {
-            "n": n_processes(),
-            "total": total(rank() + 0.5),
-            "agreed": agreed(f"of process {rank()}"),
-            "anywhere": [anywhere(False), anywhere(last)],
+            "n": world_size(),
+            "sum": all_reduce_sum(rank() + 0.5),
+            "broadcast": broadcast(f"of process {rank()}"),
+            "any": [any_rank(False), any_rank(last)],
             "order": order_of_arrival(out / "order"),
             "resumed": trained(before, "llama") if before.exists() else None,
             "stopped": trained(out / "stopped", "llama", stop=True),
@@ -175,7 +175,7 @@ def main(out: Path, before: Path) -> None:
         }
         save_model(random_model(LLAMA.replace(n_heads=3, n_kv_heads=3)), out / f"odd-{rank()}")
         results["odd"] = error_of(load_share, out / f"odd-{rank()}")
-        if is_first():
+        if is_rank0():
             (out / "results.json").write_text(json.dumps(results))
         print("the first process speaks")
 

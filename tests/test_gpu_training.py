@@ -185,7 +185,7 @@ import test_gpu_training as here
 from llama_tutorial import generate, save_model
 from llama_tutorial.training.sharding import gather, shard
 from llama_tutorial.training.tensor_parallel import load_share
-from llama_tutorial.training import make_optimizer, train_step
+from llama_tutorial.training import checkpoint_layers, make_optimizer, train_step
 
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
 torch.cuda.set_device(0)
@@ -197,12 +197,11 @@ for name in here.CONFIGS:
         whole = shard(ours, autocast)  # from the CPU to the GPU
         losses = []
         for model in (ours, theirs):
-            model.checkpoint_layers = True
+            checkpoint_layers(model)
             optimizer = make_optimizer(model, lr=1e-2)
             batches = [here.batch_at(step).to(torch.device("cuda")) for step in range(6)]
             losses.append([
-                train_step(model, optimizer, *batch[:2], lr=1e-2, documents=batch.documents,
-                           autocast=autocast, micro_batches=2)
+                train_step(model, optimizer, *batch, lr=1e-2, autocast=autocast, micro_batches=2)
                 for batch in batches
             ])
         allowed = 1e-9 if autocast is None else 0.02
@@ -250,15 +249,15 @@ from pathlib import Path
 import torch
 import test_gpu_training as here
 from llama_tutorial import generate
-from llama_tutorial.training.processes import is_first, joined, loading_device
+from llama_tutorial.training.processes import is_rank0, loading_device, process_group
 from llama_tutorial.training.tensor_parallel import load_share
 
 out = Path(sys.argv[1])
-with joined("cuda") as device:
+with process_group("cuda") as device:
     model = here.make_model().to(loading_device(device))
     losses = here.losses(model, out / "run")
     ids = generate(load_share(out / "whole"), [[1, 2, 3], [4]], 9, temperature=0)
-    if is_first():
+    if is_rank0():
         (out / "results.json").write_text(json.dumps([losses, ids]))
 """
 

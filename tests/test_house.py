@@ -31,10 +31,10 @@ FLOORS = [
     # the decoder
     {"rmsnorm", "rope", "swiglu", "gpt", "kv_cache", "quantization"},
     {"gqa", "sampling", "_util.fast_linear"},
-    {"model", "tokenizer", "chat"},
+    {"model", "tokenizer"},
     {"generation", "numpy_llama", "lora"},
     # what is done with a model
-    {"checkpoints", "chat.session"},
+    {"checkpoints", "chat"},
     {"training", "hub"},
     {"pretraining", "finetuning"},
     # what people use

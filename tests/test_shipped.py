@@ -16,7 +16,7 @@ pytest.importorskip("sentencepiece")
 
 from llama_tutorial import generate, load, load_model, load_tokenizer
 from llama_tutorial.finetuning import with_context
-from llama_tutorial.finetuning.evaluation import answer, asked_of_tales, exact_match
+from llama_tutorial.finetuning.evaluation import answer_dialogs, exact_match, questions_about_tales
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import consistency, mean_consistency, tales
 from llama_tutorial.tales.reading import split_units
@@ -152,23 +152,23 @@ def test_the_chat_model_is_the_base_with_more_room(chat):
 @pytest.mark.parametrize("how", ["given", "told"])
 def test_questions_are_answered_to_the_letter(chat, how):
     """On tales whose combinations of names, things and places it has never met."""
-    asked = asked_of_tales(25, "test", how)
-    scores = exact_match(asked, answer(*chat, [one.dialog for one in asked]))
-    assert scores["said"].share > 0.8
-    assert scores["not said"].share > 0.8
+    asked = questions_about_tales(25, "test", how)
+    scores = exact_match(asked, answer_dialogs(*chat, [one.dialog for one in asked]))
+    assert scores["said"].accuracy > 0.8
+    assert scores["not said"].accuracy > 0.8
 
 
 def test_its_base_answers_nothing(chat):
-    asked = asked_of_tales(4, "test")
+    asked = questions_about_tales(4, "test")
     base = with_context(load("tales", dtype=torch.float32)[0], 512)
-    scores = exact_match(asked, answer(base, chat[1], [one.dialog for one in asked]))
+    scores = exact_match(asked, answer_dialogs(base, chat[1], [one.dialog for one in asked]))
     assert scores["all"].right == 0
 
 
 def test_it_tells_what_it_is_asked_for(chat):
     requests = [f"Tell a story about {name}, a kite and the park." for name in ("Tom", "Mia")]
     dialogs = [[{"role": "user", "content": request}] for request in requests]
-    for told, name in zip(answer(*chat, dialogs, 220), ("Tom", "Mia"), strict=True):
+    for told, name in zip(answer_dialogs(*chat, dialogs, 220), ("Tom", "Mia"), strict=True):
         assert told.ended
         assert {name, "kite", "park"} <= set(re.findall(r"\w+", told.text))
         assert consistency(told.text).score > 0.6

@@ -1,6 +1,6 @@
 """Llama 2's dialog format: how a conversation becomes ids.
 
-The -chat weights were fine-tuned on one layout, to the letter::
+The -chat weights were fine-tuned on exactly this layout::
 
     <s>[INST] <<SYS>>
     how to behave
@@ -8,18 +8,18 @@ The -chat weights were fine-tuned on one layout, to the letter::
 
     first question [/INST] its answer </s><s>[INST] second question [/INST]
 
-The details are what makes it work, and what is most often got wrong:
+The details make it work, and are what is most often done wrong:
 
 * ``<s>`` and ``</s>`` are the ids 1 and 2, not text; ``[INST]`` and ``<<SYS>>`` are text, not ids.
-* Each question with its answer is tokenized by itself, between BOS and EOS. A lone space is left
-  before EOS. No newline parts the turns, though Meta's web page shows one.
-* The system text stands inside the first question. The two are joined before they are stripped, so
-  that only the outer spaces go.
-* The last question has BOS and no EOS: the model is to go on, and ends its answer with EOS itself.
+* Each question is tokenized together with its answer, between BOS and EOS. A single space stays
+  before EOS. No newline separates the turns, though Meta's web page shows one.
+* The system text is inside the first question. The two are joined before they are stripped, so
+  that only the outer spaces are removed.
+* The last question has BOS and no EOS: the model continues it, and ends its answer with EOS itself.
 
-Nothing marks the tags as special, so that whoever can type them can fake a turn: they are refused
-inside messages. Follows ``chat_completion`` in ``llama/generation.py`` of meta-llama/llama, which
-runs such a dialog and replaces the answer. Read next: :mod:`llama_tutorial.generation`.
+The tags are ordinary text, so anyone who can type them could fake a turn: they are refused inside
+messages. Follows ``chat_completion`` in ``llama/generation.py`` of meta-llama/llama, which runs
+such a dialog and replaces the answer.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ Dialog = Sequence[Mapping[str, Any]]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What is needed of a tokenizer."""
+    """The part of a tokenizer that is needed here."""
 
     def encode(self, text: str, bos: bool = False, eos: bool = False) -> list[int]: ...
 
 
 def encode_dialog(dialog: Dialog, tokenizer: Encoder) -> list[int]:
-    """The ids of a dialog that the model is to answer, exactly Meta's.
+    """The ids of a dialog that the model will answer, exactly Meta's.
 
     Args:
-        dialog: messages ``{"role": ..., "content": ...}``: perhaps one of "system", then "user" and
-            "assistant" in turn, "user" last.
-        tokenizer: Llama 2's, by either class.
+        dialog: Messages ``{"role": ..., "content": ...}``: optionally one by "system", then
+            alternately "user" and "assistant", "user" last.
+        tokenizer: Llama 2's, of either class.
 
     Raises:
-        ValueError: if a role or its place is wrong, or a message holds one of Llama's tags; it
+        ValueError: A role or its place is wrong, or a message holds one of Llama's tags; the error
             names the message and the rule.
     """
     turns = dialog_turns(dialog)
@@ -68,11 +68,11 @@ def encode_dialog(dialog: Dialog, tokenizer: Encoder) -> list[int]:
 def dialog_turns(dialog: Dialog) -> list[tuple[str, str | None]]:
     """The text of each turn: the question in its tags, and the answer that follows it.
 
-    Joined, the two are what stands between one BOS and EOS. The answer begins and ends with a
-    space; it is None for a last question that has none yet.
+    Joined, the two are the text between one BOS and its EOS. The answer begins and ends with a
+    space; it is None for a last question without an answer.
 
     Raises:
-        ValueError: as :func:`encode_dialog`, but the last message may be the assistant's.
+        ValueError: As :func:`encode_dialog`, but the last message may be by the assistant.
     """
     contents = _folded_contents(dialog)
     turns: list[tuple[str, str | None]] = []
@@ -83,7 +83,7 @@ def dialog_turns(dialog: Dialog) -> list[tuple[str, str | None]]:
 
 
 def _folded_contents(dialog: Dialog) -> list[str]:
-    """Check every message; return the contents, a system text put into the first question."""
+    """Check every message; return the contents, with a system text inside the first question."""
     if not dialog:
         raise ValueError("the dialog is empty: it needs at least one message by 'user'")
     system = _role(dialog, 0) == "system"
@@ -93,8 +93,8 @@ def _folded_contents(dialog: Dialog) -> list[str]:
         expected = ("user", "assistant")[(i - system) % 2]
         if _role(dialog, i) != expected:
             raise ValueError(
-                f"message {i} is by {_role(dialog, i)!r}, but {expected!r} is due: an optional "
-                "'system' first, then 'user' and 'assistant' in turn"
+                f"message {i} is by {_role(dialog, i)!r}, but must be by {expected!r}: an optional "
+                "'system' first, then alternately 'user' and 'assistant'"
             )
     contents = [_content(message, i) for i, message in enumerate(dialog)]
     if system:

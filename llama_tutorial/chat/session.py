@@ -1,27 +1,26 @@
-"""A conversation with a chat model: what was said, what fits, and the text as it comes.
+"""A conversation with a chat model: its history, what fits into the context, the streamed answer.
 
     >>> session = ChatSession(*load("tales-chat"))
     >>> for piece in session.say("Who lost a red ball?"):
     ...     print(piece, end="", flush=True)
 
-Llama 2 remembers nothing: for every answer the whole dialog is put before it again, in the ids of
+Llama 2 remembers nothing: for every answer the model gets the whole dialog again, in the ids of
 :func:`~llama_tutorial.chat.dialog.encode_dialog`. Three things follow, and are done here:
 
 * The dialog grows and the context does not. When there is no room for an answer, the oldest
-  question goes, with its answer; the reply says how many went. The system text stays.
-* Most of it was computed before. The cache is kept, and only what comes after the longest common
-  beginning of the old ids and the new ones is computed. Ids decide, not turns: the model may spell
-  its answer in other pieces than the tokenizer does.
-* What the model says comes back as its own past. It may not hold Llama's tags any more than a
-  user's text may, so an answer ends where the model begins to write one.
+  question is dropped with its answer; the reply says how many were. The system text stays.
+* Most of the dialog was computed before. The cache is kept, and only what follows the longest
+  common prefix of the old ids and the new ones is computed. Ids decide, not turns: the model may
+  have written its answer in other tokens than the tokenizer makes of the text.
+* What the model says becomes part of its next prompt. It may not hold Llama's tags, just like a
+  user's text, so an answer ends where the model begins to write one.
 
-Nothing here needs torch; the model may be of either engine. Read next:
-:mod:`llama_tutorial.chat`, :mod:`llama_tutorial.generation`.
+Nothing here needs torch; the model may be of either engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -29,57 +28,73 @@ from typing import Any
 from llama_tutorial._util.generation_settings import check_sampling
 from llama_tutorial.chat.dialog import TAGS, dialog_turns, encode_dialog
 from llama_tutorial.numpy_llama.engine import Cache, NumpyLlama
+from llama_tutorial.tokenizer.base import BaseTokenizer
+from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 
 
 class Reply(Iterator[str]):
-    """An answer on its way: an iterator of text, and what there is to know about it.
+    """An answer while it is generated: an iterator of text, and what there is to know about it.
 
     Attributes:
         prompt: The ids that are answered.
         reused: How many of them were in the cache.
-        dropped: How many old questions, with their answers, had to go.
-        ended: None while it comes; then "stop" (the model ended it), "length" (there was no more
-            room, or ``max_new_tokens`` were reached), "tag" (the model began to write one of
+        dropped: How many old questions, with their answers, were dropped.
+        ended: None while the answer is generated; then "stop" (the model ended it), "length" (no
+            more room, or ``max_new_tokens`` reached), "tag" (the model began to write one of
             Llama's tags) or "stopped" (from outside).
     """
 
-    def __init__(self, prompt: list[int], reused: int, dropped: int) -> None:
+    def __init__(
+        self, prompt: list[int], reused: int, dropped: int, pieces: Generator[str, None, str]
+    ) -> None:
         self.prompt, self.reused, self.dropped = prompt, reused, dropped
         self.ended: str | None = None
-        self._pieces: Iterator[str] = iter(())
+        self._pieces = pieces  # returns why it ended
 
     def __next__(self) -> str:
-        return next(self._pieces)
+        try:
+            return next(self._pieces)
+        except StopIteration as end:
+            self.ended = self.ended or end.value
+            raise
+        except BaseException:  # Ctrl-C, for instance
+            self.ended = "stopped"
+            raise
+
+    def stop(self) -> None:
+        """End the answer here, unless it has ended already."""
+        self._pieces.close()
+        self.ended = self.ended or "stopped"
 
 
 class ChatSession:
-    """A dialog that goes on.
+    """A conversation with a model.
 
     Args:
         model: A :class:`~llama_tutorial.model.Transformer` or
             :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, trained on Llama 2's dialog
             format.
         tokenizer: Its tokenizer.
-        system: How the model shall behave; None for nothing.
-        max_new_tokens: Where an answer ends at the latest; None for the end of the context, of
-            which a quarter is then kept free for each answer.
+        system: How the model should behave; None for no system text.
+        max_new_tokens: Maximal length of an answer; None for the end of the context, of which a
+            quarter is then kept free for each answer.
         temperature: 0 takes the likeliest token.
         top_k: Draw from the ``k`` likeliest only; None for all.
-        top_p: Draw from the likeliest that together hold this share; 1 for all.
+        top_p: Draw from the likeliest that together have this probability; 1 for all.
         seed: Fixes the draws: an answer depends on it and on the dialog so far.
 
     Attributes:
-        messages: What the model sees: perhaps a "system" message, then "user" and "assistant" in
-            turn.
+        messages: What the model sees: optionally a "system" message, then alternately "user" and
+            "assistant".
 
     Raises:
-        ValueError: No such setting, or the system text holds one of Llama's tags.
+        ValueError: A setting is out of range, or the system text holds one of Llama's tags.
     """
 
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
+        tokenizer: BaseTokenizer | GPT2Tokenizer,
         *,
         system: str | None = None,
         max_new_tokens: int | None = None,
@@ -98,9 +113,9 @@ class ChatSession:
         self._tokenizer, self._max_new_tokens = tokenizer, max_new_tokens
         self._stream, self._cache = _engine(model)
         self._sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        # A model that was taught otherwise may end its turn by beginning the next: with BOS.
+        # A model that was trained otherwise may end its turn by beginning the next one: with BOS.
         self._stop_ids = {tokenizer.eos_id, tokenizer.bos_id}
-        self._ids: list[int] = []  # the first of them, up to the cache's length, are in the cache
+        self._ids: list[int] = []  # those before the cache's length are in the cache
         self._reply: Reply | None = None
         self.messages: list[dict[str, str]] = []
         self.reset(system)
@@ -115,10 +130,10 @@ class ChatSession:
         return sum(message["role"] == "system" for message in self.messages[:1])
 
     def reset(self, system: str | None = None) -> None:
-        """Forget what was said, and begin with this system text.
+        """Forget the dialog, and begin with this system text.
 
         Raises:
-            ValueError: It holds one of Llama's tags. Nothing is forgotten then.
+            ValueError: It holds one of Llama's tags. The dialog is as it was.
         """
         messages = [] if system is None else [{"role": "system", "content": system}]
         if messages:
@@ -127,38 +142,36 @@ class ChatSession:
         self.messages = messages
 
     def say(self, text: str) -> Reply:
-        """Ask, and get the answer as it comes.
+        """Ask a question; the answer is generated while the reply is read.
 
-        The question and the answer are part of the dialog when the answer ends. A reply that is
-        not read to its end is stopped by the next question.
+        Question and answer become part of the dialog when the answer ends. A reply that is not
+        read to its end is stopped by the next question.
 
         Returns:
-            An iterator of pieces of text, which joined are the answer.
+            An iterator of pieces of text; joined, they are the answer.
 
         Raises:
-            ValueError: The text holds one of Llama's tags, or cannot be encoded, or fills the
-                context by itself. The dialog is as it was.
+            ValueError: The text holds one of Llama's tags, or cannot be encoded, or leaves no room
+                for an answer. The dialog is as it was.
         """
         self.stop()
         question = {"role": "user", "content": text}
         prompt, dropped = self._fit(question)
         del self.messages[self._n_system : self._n_system + 2 * dropped]
 
-        held = self._ids[: int(self._cache.length)]
-        reused = _n_common(held, prompt[:-1])  # the last one's logits are needed
-        self._reply = reply = Reply(prompt, reused, dropped)
-        reply._pieces = self._pieces(reply, question)
-        return reply
+        cached = self._ids[: int(self._cache.length)]
+        reused = _n_common(cached, prompt[:-1])  # the last one's logits are needed
+        self._reply = Reply(prompt, reused, dropped, self._answer(question, prompt, reused))
+        return self._reply
 
     def stop(self) -> None:
-        """End the answer that is on its way, if there is one. What has come stays in the dialog."""
+        """End the current answer, if there is one. The text so far stays in the dialog."""
         if self._reply is not None:
-            self._reply._pieces.close()
-            self._reply.ended = self._reply.ended or "stopped"  # it may not have begun
+            self._reply.stop()
         self._reply = None
 
     def _fit(self, question: dict[str, str]) -> tuple[list[int], int]:
-        """The ids of the dialog without its oldest turns, and how many those are."""
+        """The ids of the dialog without its oldest turns, and how many were dropped."""
         n_system, past = self._n_system, self.messages
         for dropped in range(len(past) // 2 + 1):
             dialog = [*past[:n_system], *past[n_system + 2 * dropped :], question]
@@ -173,16 +186,18 @@ class ChatSession:
             )
         return prompt, dropped
 
-    def _pieces(self, reply: Reply, question: dict[str, str]) -> Iterator[str]:
-        """The answer's text as far as it is certain, and at its end all that has to be noted."""
-        room = self._context - len(reply.prompt)
+    def _answer(
+        self, question: dict[str, str], prompt: list[int], reused: int
+    ) -> Generator[str, None, str]:
+        """Yield the answer's text as far as it is certain; add it to the dialog at its end."""
+        room = self._context - len(prompt)
         limit = min(self._max_new_tokens or room, room)
-        self._ids = reply.prompt[: reply.reused]  # no more is certain until the first id is there
+        self._ids = prompt[:reused]  # the cache holds no more for certain before the first new id
         ids = self._stream(
-            reply.prompt,
+            prompt,
             limit,
             cache=self._cache,
-            start=reply.reused,
+            start=reused,
             stop_ids=self._stop_ids,
             **self._sampling,
         )
@@ -192,7 +207,7 @@ class ChatSession:
             decoder = self._tokenizer.stream_decoder()
             for token in ids:
                 new.append(token)
-                self._ids = reply.prompt + new
+                self._ids = prompt + new
                 text = (text + decoder.feed(token)) if text else decoder.feed(token).lstrip()
                 if (end := _end_of_answer(text)) is not None:
                     text, ended = text[:end], "tag"
@@ -205,15 +220,15 @@ class ChatSession:
                 ended = "length" if len(new) == limit else "stop"
             if rest := text[shown:].rstrip():
                 yield rest
+            return ended
         finally:
-            reply.ended = ended
             answer = (text[:shown] if ended == "stopped" else text).strip()
             if answer or ended != "stopped":
                 self.messages += [question, {"role": "assistant", "content": answer}]
 
 
 def _engine(model: Any) -> tuple[Callable[..., Iterator[int]], Any]:
-    """What continues a prompt, and an empty cache for it."""
+    """The function that continues a prompt, and an empty cache for it."""
     if isinstance(model, NumpyLlama):
         return model.stream, Cache(model.config, model.config.max_seq_len)
     from llama_tutorial.generation import stream
@@ -223,7 +238,7 @@ def _engine(model: Any) -> tuple[Callable[..., Iterator[int]], Any]:
 
 
 def _n_common(ids: Sequence[int], others: Sequence[int]) -> int:
-    """How many ids both begin with."""
+    """The length of the common prefix."""
     pairs = zip(ids, others, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
@@ -234,9 +249,10 @@ def _end_of_answer(text: str) -> int | None:
 
 
 def _certain(text: str) -> int:
-    """How much of ``text`` is part of the answer, whatever comes.
+    """The length of the part of ``text`` that belongs to the answer whatever follows.
 
-    Spaces are only if something follows, and the beginning of a tag only if the tag does not.
+    Spaces at the end belong to it only if text follows, and the beginning of a tag only if the
+    rest of the tag does not.
     """
     for tag in TAGS:
         for n in range(len(tag) - 1, 0, -1):

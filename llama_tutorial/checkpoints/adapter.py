@@ -48,7 +48,7 @@ from llama_tutorial.checkpoints.weight_files import open_weights
 from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, empty_model
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.lora.adapters import (
-    LoraConfig,
+    LoRAConfig,
     adapter_state,
     add_lora,
     lora_config,
@@ -78,7 +78,7 @@ class Adapter:
 
     folder: Path
     base: str | None
-    lora: LoraConfig
+    lora: LoRAConfig
     config: ModelConfig
     tensors: dict[str, Tensor]
 
@@ -256,7 +256,7 @@ def _as_seen_from(folder: Path, base: str) -> str:
     )
 
 
-def _parse(contents: dict[str, Any], path: Path) -> tuple[str | None, LoraConfig, ModelConfig]:
+def _parse(contents: dict[str, Any], path: Path) -> tuple[str | None, LoRAConfig, ModelConfig]:
     """What ``adapter.json`` says: the base, the settings, and the base's configuration.
 
     Raises:
@@ -273,9 +273,9 @@ def _parse(contents: dict[str, Any], path: Path) -> tuple[str | None, LoraConfig
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def _lora(fields: dict[str, Any]) -> LoraConfig:
-    check_names(fields, [field.name for field in dataclasses.fields(LoraConfig)], '"lora"')
-    return LoraConfig(**{**fields, "targets": tuple(fields["targets"])})
+def _lora(fields: dict[str, Any]) -> LoRAConfig:
+    check_names(fields, [field.name for field in dataclasses.fields(LoRAConfig)], '"lora"')
+    return LoRAConfig(**{**fields, "targets": tuple(fields["targets"])})
 
 
 def _check_base(config: ModelConfig, adapter: Adapter, what: str) -> None:

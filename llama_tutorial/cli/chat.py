@@ -1,6 +1,6 @@
 """``llama-tutorial chat``: talk with a chat model.
 
-In a terminal it asks line by line. From a pipe it answers each line, and prints the answers alone.
+In a terminal it asks line by line. From a pipe it answers each line and prints only the answers.
 """
 
 from __future__ import annotations
@@ -9,44 +9,20 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
-from llama_tutorial.cli.options import add_engine, add_sampling, load_engine, sampling
+from llama_tutorial.chat.session import ChatSession
+from llama_tutorial.cli.engines import load_engine, sampling
+from llama_tutorial.cli.parser import CHAT_HELP, CHAT_MODEL
 from llama_tutorial.shipped import SHIPPED
 
-if TYPE_CHECKING:
-    from llama_tutorial.chat.session import ChatSession
-
-DEFAULT = "tales-chat"
-HELP = "/reset forgets what was said, /system TEXT also says how to behave, /exit or Ctrl-D ends"
 ENDS = {
-    "length": "the answer was cut: --max-new-tokens, or the context's end",
-    "tag": "the answer was cut, where the model went on with one of Llama's tags",
+    "length": "the answer was cut: --max-new-tokens, or the end of the context",
+    "tag": "the answer was cut where the model began to write one of Llama's tags",
 }
-DESCRIPTION = f"""Talk with a model that was trained on Llama 2's dialog format, by default the one
-that comes with the package. Each line is a question. {HELP}; Ctrl-C ends an answer. Where standard
-input is a file or a pipe, each line is answered, and nothing else goes to standard output."""
-
-
-def add(commands: Any) -> None:
-    """Add the command and its options."""
-    command = commands.add_parser("chat", help="talk with a chat model", description=DESCRIPTION)
-    command.set_defaults(run=run)
-    command.add_argument(
-        "--model",
-        "--checkpoint",
-        default=DEFAULT,
-        help="a model that comes with the package, or one's file or folder, or a repository",
-    )
-    command.add_argument("--system", help="how the model shall behave")
-    add_sampling(command)
-    add_engine(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Answer until there are no more questions."""
-    from llama_tutorial.chat.session import ChatSession
-
     settings = sampling(arguments)
     model, tokenizer = load_engine(arguments.model, arguments)
     session = ChatSession(
@@ -56,14 +32,15 @@ def run(arguments: argparse.Namespace) -> None:
         max_new_tokens=arguments.max_new_tokens,
         **settings,
     )
-    if arguments.model in SHIPPED and arguments.model != DEFAULT:
+    if arguments.model in SHIPPED and arguments.model != CHAT_MODEL:
         _note(f"{arguments.model} is a base model: it continues text, and was not taught to answer")
     interactive = sys.stdin.isatty()
     if interactive:
-        _note(f"{arguments.model}: {model.config.n_params:,} parameters. {HELP}; Ctrl-C an answer")
+        n_params = f"{model.config.n_params:,} parameters"
+        _note(f"{arguments.model}: {n_params}. {CHAT_HELP}; Ctrl-C ends an answer")
     for line in _lines(interactive):
         if line.startswith("/"):
-            if not _obey(session, line):
+            if not _do_command(session, line):
                 break
         elif line.strip():
             try:
@@ -75,7 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _lines(interactive: bool) -> Iterator[str]:
-    """What is typed, or what the pipe holds."""
+    """The lines that are typed, or those of the pipe."""
     if not interactive:
         yield from (line.rstrip("\n") for line in sys.stdin)
         return
@@ -92,27 +69,27 @@ def _lines(interactive: bool) -> Iterator[str]:
             return
 
 
-def _obey(session: ChatSession, line: str) -> bool:
-    """Do what a command says; returns whether the talk goes on."""
+def _do_command(session: ChatSession, line: str) -> bool:
+    """Carry out a command; returns whether the chat goes on."""
     command, _, rest = line.partition(" ")
     if command == "/exit":
         return False
     if command == "/reset":
         session.reset(session.system)
-        _note("what was said is forgotten")
+        _note("the dialog is forgotten")
     elif command == "/system":
         try:
             session.reset(rest.strip() or None)
-            _note(f"what was said is forgotten, and the system text is {session.system!r}")
+            _note(f"the dialog is forgotten, and the system text is {session.system!r}")
         except ValueError as error:
             _note(f"not taken: {error}")
     else:
-        _note(f"{command} is no command: {HELP}; a question may begin with / behind a space")
+        _note(f"{command} is no command: {CHAT_HELP}; a question may begin with / after a space")
     return True
 
 
 def _answer(session: ChatSession, question: str) -> None:
-    """Print the answer as it comes, and what there is to say about it."""
+    """Print the answer while it is generated, and what there is to say about it."""
     try:
         reply = session.say(question)
     except ValueError as error:
@@ -130,6 +107,6 @@ def _answer(session: ChatSession, question: str) -> None:
 
 
 def _note(text: str) -> None:
-    """Say something that is no answer."""
+    """Print something that is not an answer."""
     sys.stdout.flush()
     print(f"[{text}]", file=sys.stderr)

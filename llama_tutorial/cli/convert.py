@@ -4,43 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from llama_tutorial.checkpoints import FORMATS
-from llama_tutorial.cli.options import add_filename
+import torch
 
-
-def add(commands: Any) -> None:
-    """Add the command and its options."""
-    command = commands.add_parser(
-        "convert",
-        help="write a checkpoint in another format",
-        description="Formats: native (holds every model), huggingface (a folder that transformers "
-        "opens), meta (params.json and consolidated.*.pth), llama2c (float32, for llama2.c's run), "
-        "llama2c-v1, llama2c-int8 (for its runq).",
-    )
-    command.set_defaults(run=run)
-    command.add_argument(
-        "input", help="a model that comes with the package, a file or folder, or a hub repository"
-    )
-    command.add_argument("output", help="the folder to write; for llama2.c's formats the file")
-    command.add_argument("--format", choices=FORMATS, default="native", help="default: native")
-    add_filename(command)
-    command.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="of the model")
-    command.add_argument("--tokenizer", help="to store in OUTPUT; by default the one beside INPUT")
-    command.add_argument("--shards", type=int, default=1, help="files that meta is cut into")
-    command.add_argument(
-        "--group-size", type=int, default=64, help="weights that share a scale in llama2c-int8"
-    )
+from llama_tutorial.checkpoints import load_model, save_model
+from llama_tutorial.hub import find, read_tokenizer
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Read, write, and say what was written."""
-    import torch
-
-    from llama_tutorial.checkpoints import load_model, save_model
-    from llama_tutorial.hub import find, read_tokenizer
-
+    """Read, write, and print the names of the files that were written."""
     holds_tokenizer = not arguments.format.startswith("llama2c")
     if arguments.tokenizer and not holds_tokenizer:
         raise ValueError(

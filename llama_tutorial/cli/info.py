@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from llama_tutorial.cli.options import add_filename
-
-if TYPE_CHECKING:
-    from llama_tutorial.config import ModelConfig
-
-
-def add(commands: Any) -> None:
-    """Add the command and its options."""
-    command = commands.add_parser("info", help="what a checkpoint holds, and what it costs")
-    command.set_defaults(run=run)
-    command.add_argument(
-        "checkpoint",
-        help="a model that comes with the package, a file or folder, a preset, or a hub repository",
-    )
-    add_filename(command)
+from llama_tutorial.checkpoints.download import is_hub_id
+from llama_tutorial.config import PRESETS, ModelConfig
+from llama_tutorial.hub import find
+from llama_tutorial.shipped import SHIPPED
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the configuration and its arithmetic."""
-    from llama_tutorial.checkpoints.download import is_hub_id
-    from llama_tutorial.config import PRESETS
-    from llama_tutorial.hub import find
-    from llama_tutorial.shipped import SHIPPED
-
     name, filename = arguments.checkpoint, arguments.filename
     if name in PRESETS and filename is None:
         _print_info(f"preset {name}", PRESETS[name])
@@ -37,9 +20,9 @@ def run(arguments: argparse.Namespace) -> None:
     if not (name in SHIPPED or Path(name).exists() or is_hub_id(name)):
         names = ", ".join([*SHIPPED, *PRESETS])
         raise ValueError(f"{name}: no such file or folder, no model, no preset; those are {names}")
-    path, _ = find(name, filename, needs_tokenizer=False)
-    from llama_tutorial.checkpoints import open_checkpoint
+    from llama_tutorial.checkpoints import open_checkpoint  # needs torch, which a preset does not
 
+    path, _ = find(name, filename, needs_tokenizer=False)
     with open_checkpoint(path) as checkpoint:
         what = name if filename is None else f"{name}, {filename}"
         _print_info(f"{what}: {checkpoint.format}, {checkpoint.dtype}", checkpoint.config)

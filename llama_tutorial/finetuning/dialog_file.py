@@ -4,14 +4,12 @@ The chat form is a whole conversation::
 
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}
 
-Alpaca's is one instruction with its answer, and perhaps an input that the instruction is about::
+Alpaca's form is one instruction with its answer, and optionally an input for the instruction::
 
     {"instruction": "Name the color.", "input": "A red kite.", "output": "Red."}
 
-Both become dialogs for :mod:`llama_tutorial.chat`. A line that is neither, or whose dialog no Llama
-can learn, is named by its number.
-
-Read next: :mod:`llama_tutorial.finetuning`.
+Both become dialogs for :mod:`llama_tutorial.chat`. The error for a line that is neither, or whose
+dialog cannot be learned, names the line's number.
 """
 
 from __future__ import annotations
@@ -20,30 +18,30 @@ import json
 from pathlib import Path
 from typing import Any
 
-from llama_tutorial.chat.dialog import dialog_turns
+from llama_tutorial.finetuning.examples import answered_turns
 
 Message = dict[str, str]
 _FORMS = '{"messages": [...]} or {"instruction": ..., "output": ...}'
 
 
 def read_dialogs(path: str | Path) -> list[list[Message]]:
-    """The dialogs of a ``.jsonl`` file, one for each line; empty lines are passed over.
+    """The dialogs of a ``.jsonl`` file, one for each line; empty lines are skipped.
 
     Args:
         path: The file, in UTF-8.
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: It is no UTF-8, or holds no dialog; or a line is no JSON, in neither form, or no
-            dialog that ends with an answer. The message names the line and the rule.
+        ValueError: The file is not UTF-8 or holds no dialog; or a line is not JSON, has neither
+            form, or is no dialog that ends with an answer. The error names the line and the rule.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give a .jsonl file with one dialog a line")
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark before the first line
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM first
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no UTF-8 text: {error.reason} at byte {error.start}") from None
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
     dialogs = []
     for number, line in enumerate(text.split("\n"), 1):  # JSON may hold other line separators
         if not line.strip():
@@ -67,10 +65,10 @@ def parse_dialog(line: str) -> list[Message]:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"no JSON ({error.msg} at character {error.pos + 1}): a line must hold one whole object"
+            f"not JSON ({error.msg} at character {error.pos + 1}): a line must hold one object"
         ) from None
     if not isinstance(value, dict):
-        raise ValueError(f"{_short(value)} is no JSON object: a line must be {_FORMS}")
+        raise ValueError(f"{_short(value)} is not a JSON object: a line must be {_FORMS}")
     if "messages" in value:
         dialog = _messages(value["messages"])
     elif "instruction" in value:
@@ -78,7 +76,14 @@ def parse_dialog(line: str) -> list[Message]:
     else:
         found = ", ".join(map(repr, value)) or "nothing"
         raise ValueError(f"the object has {found}: a line must be {_FORMS}")
-    return _checked(dialog)
+    answered_turns(dialog)  # checks roles, tags, and that the last message is an answer
+    for number, message in enumerate(dialog):
+        if message["role"] != "system" and not message["content"].strip():
+            raise ValueError(
+                f"message {number}, by {message['role']!r}, is empty: questions and answers need "
+                "text"
+            )
+    return dialog
 
 
 def _messages(value: Any) -> list[Message]:
@@ -105,22 +110,6 @@ def _alpaca(value: dict[str, Any]) -> list[Message]:
         {"role": "user", "content": question},
         {"role": "assistant", "content": parts["output"]},
     ]
-
-
-def _checked(dialog: list[Message]) -> list[Message]:
-    turns = dialog_turns(dialog)
-    if turns[-1][1] is None:
-        raise ValueError(
-            f"message {len(dialog) - 1} is by 'user', but the last must be by 'assistant': it is "
-            "what the model learns to say"
-        )
-    for number, message in enumerate(dialog):
-        if message["role"] != "system" and not message["content"].strip():
-            raise ValueError(
-                f"message {number}, by {message['role']!r}, is empty: questions and answers need "
-                "text"
-            )
-    return dialog
 
 
 def _short(value: Any) -> str:

@@ -1,13 +1,12 @@
-"""Exact match: how many questions about tales a chat model answers with the very words expected.
+"""Exact match: how many questions about tales a chat model answers with exactly the right words.
 
 The answers are greedy, and each is compared with the one that the tale's facts give. "the kite" is
 not "kite", and an answer that does not end is wrong, whatever it begins with: in a conversation it
 would go on and ask itself the next question.
 
-Source: exact match is the measure of Rajpurkar et al. (2016), "SQuAD", here without their leniency
-for articles and punctuation.
-
-Read next: :mod:`llama_tutorial.tales.dialogs`, where the questions come from.
+Source: exact match is the measure of Rajpurkar et al. (2016), "SQuAD", here without their
+normalisation of articles and punctuation. The questions come from
+:mod:`llama_tutorial.tales.dialogs`.
 """
 
 from __future__ import annotations
@@ -16,34 +15,35 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
+from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.generation import generate
 from llama_tutorial.model import Transformer
 from llama_tutorial.tales import NOT_SAID, questions, tales
 from llama_tutorial.tales.dialogs import GIVEN, ask
 
-ROWS = 64  # dialogs that are answered together
+BATCH_SIZE = 64  # dialogs that are answered together
 ANSWER_TOKENS = 24  # the longest expected answer has 18
 
 
 class Answer(NamedTuple):
-    """What a model says.
+    """A model's answer.
 
     Attributes:
-        text: Its words, without spaces around them.
-        ended: Whether it stopped by itself, with EOS.
+        text: The text, without spaces around it.
+        ended: Whether the model ended it, with EOS.
     """
 
     text: str
     ended: bool
 
 
-class Asked(NamedTuple):
-    """A question to a model.
+class DialogQuestion(NamedTuple):
+    """A question at the end of a dialog, with the right answer.
 
     Attributes:
-        dialog: It ends with the question.
-        answer: What is right.
-        kind: Of the question, such as ``"color"``.
+        dialog: The dialog; its last message is the question.
+        answer: The right answer.
+        kind: The kind of question, such as ``"color"``.
     """
 
     dialog: Dialog
@@ -52,87 +52,86 @@ class Asked(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How many answers are right."""
+    """How many of all answers are right."""
 
     right: int
-    asked: int
+    total: int
 
     @property
-    def share(self) -> float:
+    def accuracy(self) -> float:
         """Between 0 and 1."""
-        return self.right / self.asked
+        return self.right / self.total
 
 
-def answer(
+def answer_dialogs(
     model: Transformer,
-    tokenizer: Any,
+    tokenizer: AnyTokenizer,
     dialogs: Sequence[Dialog],
     max_new_tokens: int = ANSWER_TOKENS,
     *,
-    encode: Callable[[Dialog, Any], list[int]] = encode_dialog,
+    encode: Callable[[Dialog, AnyTokenizer], list[int]] = encode_dialog,
     **sampling: Any,
 ) -> list[Answer]:
-    """Answer every dialog; greedily, unless ``sampling`` says otherwise.
+    """The answers to dialogs; greedy, unless ``sampling`` says otherwise.
 
     Args:
         model: The model.
-        tokenizer: Its own.
+        tokenizer: Its tokenizer.
         dialogs: Each ends with a message of the user.
-        max_new_tokens: Where an answer ends at the latest.
-        encode: Makes the prompt's ids of a dialog.
+        max_new_tokens: Maximal length of an answer.
+        encode: Makes the prompt's ids from a dialog.
         sampling: As for :func:`llama_tutorial.generation.generate`.
 
     Raises:
-        ValueError: A dialog is none, or does not fit into the context with its answer.
+        ValueError: A dialog is malformed, or does not fit into the context with its answer.
     """
-    sampling = {"temperature": 0, **sampling}
+    settings = {"stop_ids": {tokenizer.eos_id}, "temperature": 0, **sampling}
     prompts = [encode(dialog, tokenizer) for dialog in dialogs]
-    found: dict[int, Answer] = {}
+    answers: dict[int, Answer] = {}
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # little padding
-    for first in range(0, len(prompts), ROWS):
-        numbers = by_length[first : first + ROWS]
-        stop = {"stop_ids": {tokenizer.eos_id}}
-        rows = generate(model, [prompts[i] for i in numbers], max_new_tokens, **stop, **sampling)
-        for i, ids in zip(numbers, rows, strict=True):
-            found[i] = Answer(tokenizer.decode(ids).strip(), len(ids) < max_new_tokens)
-    return [found[i] for i in range(len(prompts))]
+    for first in range(0, len(prompts), BATCH_SIZE):
+        batch = by_length[first : first + BATCH_SIZE]
+        rows = generate(model, [prompts[i] for i in batch], max_new_tokens, **settings)
+        for i, ids in zip(batch, rows, strict=True):
+            answers[i] = Answer(tokenizer.decode(ids).strip(), len(ids) < max_new_tokens)
+    return [answers[i] for i in range(len(prompts))]
 
 
-def asked_of_tales(
+def questions_about_tales(
     n_tales: int, split: str = "test", how: str = GIVEN, seed: int = 0
-) -> list[Asked]:
-    """All questions on ``n_tales`` tales, but for the request to tell one.
+) -> list[DialogQuestion]:
+    """All questions about ``n_tales`` tales, except the request to tell one.
 
     Args:
-        n_tales: How many tales.
-        split: Of the tales; those of "test" have combinations that no training tale has.
+        n_tales: Number of tales.
+        split: The tales' split; those of "test" have combinations that no training tale has.
         how: ``"given"``: the user gives the tale; ``"told"``: the assistant has told it.
         seed: The first tale's.
     """
     return [
-        Asked(ask(tale, question, how), question.answer, question.kind)
+        DialogQuestion(ask(tale, question, how), question.answer, question.kind)
         for tale in tales(n_tales, split, seed)
         for question in questions(tale)
         if question.kind != "tell"
     ]
 
 
-def exact_match(asked: Sequence[Asked], answers: Sequence[Answer]) -> dict[str, Score]:
+def exact_match(questions: Sequence[DialogQuestion], answers: Sequence[Answer]) -> dict[str, Score]:
     """Scores by kind, and for ``"said"``, ``"not said"`` and ``"all"``.
 
     A question counts as "said" if the tale answers it. The right answer to the others is
-    ``llama_tutorial.tales.asking.NOT_SAID``.
+    ``llama_tutorial.tales.NOT_SAID``.
 
     Raises:
         ValueError: There are not as many answers as questions.
     """
-    if len(asked) != len(answers):
-        raise ValueError(f"{len(asked)} questions and {len(answers)} answers: one for each")
+    if len(questions) != len(answers):
+        raise ValueError(f"{len(questions)} questions and {len(answers)} answers: one for each")
     scores: dict[str, Score] = {}
-    for question, given in zip(asked, answers, strict=True):
-        right = given.ended and given.text == question.answer
+    for question, answer in zip(questions, answers, strict=True):
+        is_right = answer.ended and answer.text == question.answer
         said = "not said" if question.answer == NOT_SAID else "said"
         for key in ("all", said, question.kind):
-            before = scores.get(key, Score(0, 0))
-            scores[key] = Score(before.right + right, before.asked + 1)
+            right, total = scores.get(key, (0, 0))
+            scores[key] = Score(right + is_right, total + 1)
     return dict(sorted(scores.items()))

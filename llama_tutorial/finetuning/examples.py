@@ -1,32 +1,28 @@
-"""Supervised fine-tuning: from a dialog to tokens, of which the answers alone are learned.
+"""Supervised fine-tuning: from a dialog to tokens, of which only the answers are learned.
 
-An example is a whole dialog in Llama 2's format: its ids, and for each id a label. The label is the
-id itself where the assistant speaks, with the lone space and the EOS behind an answer, and -100
-everywhere else. Labels are not shifted: a batch's targets are, once, when it is made.
+An example is a whole dialog in Llama 2's format: its ids, and a label for each id. The label is the
+id itself where the assistant speaks, including the lone space and the EOS after an answer, and -100
+everywhere else. Labels are not shifted here: they are shifted once, when a batch is made.
 
-Source: Touvron et al. (2023), "Llama 2", section 3.1; ids as llama-recipes makes them.
-
-Read next: :mod:`llama_tutorial.finetuning.packing`, where examples become rows, and
-:mod:`llama_tutorial.lora.linear`.
+Source: Touvron et al. (2023), "Llama 2", section 3.1; the ids are those of llama-recipes.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
-
 from llama_tutorial.chat.dialog import Dialog, Encoder, dialog_turns
+from llama_tutorial.checkpoints.weights import empty_model
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.step import IGNORE
 
 
 class Example(NamedTuple):
-    """A dialog as a model sees it.
+    """A dialog as tokens with labels.
 
     Attributes:
         ids: All tokens.
-        labels: The id where it is to be learned, -100 elsewhere. Not shifted.
+        labels: The id where it is learned, -100 elsewhere. Not shifted.
     """
 
     ids: list[int]
@@ -34,30 +30,24 @@ class Example(NamedTuple):
 
 
 def encode_example(dialog: Dialog, tokenizer: Encoder) -> Example:
-    """The ids of a finished dialog, and the labels of its answers.
+    """The ids of a dialog that ends with an answer, and the labels of its answers.
 
-    The ids are those of :func:`llama_tutorial.chat.dialog.encode_dialog`, with the last answer and
-    its EOS behind them. Every answer has labels, the lone space piece and EOS after it too: the EOS
-    is what teaches the model to stop.
+    The ids are those of :func:`llama_tutorial.chat.dialog.encode_dialog`, followed by the last
+    answer and its EOS. Every answer has labels, including the lone space piece and the EOS after
+    it: the EOS teaches the model to stop.
 
     Args:
-        dialog: Messages ``{"role": ..., "content": ...}``, the assistant's last.
+        dialog: Messages ``{"role": ..., "content": ...}``, the last by the assistant.
         tokenizer: The model's own.
 
     Raises:
         ValueError: A role or its place is wrong, a message holds one of Llama's tags, the last
             message is not the assistant's, or the tokenizer merges a prompt with its answer, so
-            that the prompt would not be what the model sees when it is asked.
+            that the prompt is not what the model sees when it is asked.
     """
-    turns = dialog_turns(dialog)
-    if turns[-1][1] is None:
-        raise ValueError(
-            f"message {len(dialog) - 1} is by 'user', but the last must be by 'assistant': it is "
-            "what the model learns to say"
-        )
     ids: list[int] = []
     labels: list[int] = []
-    for question, answer in turns:
+    for question, answer in answered_turns(dialog):
         prompt = tokenizer.encode(question, bos=True)
         whole = tokenizer.encode(question + answer, bos=True, eos=True)
         n = len(prompt)
@@ -71,18 +61,33 @@ def encode_example(dialog: Dialog, tokenizer: Encoder) -> Example:
     return Example(ids, labels)
 
 
-def with_context(model: Transformer, context: int) -> Transformer:
-    """The same weights in a model for another context.
+def answered_turns(dialog: Dialog) -> list[tuple[str, str]]:
+    """:func:`llama_tutorial.chat.dialog.dialog_turns` of a dialog that ends with an answer.
 
-    RoPE has no table of learned positions to outgrow, so that a model can be fine-tuned on more
-    tokens than it was pre-trained with. (What it makes of the new distances, it has to learn.)
+    Raises:
+        ValueError: As :func:`encode_example`.
+    """
+    turns = dialog_turns(dialog)
+    if turns[-1][1] is None:
+        raise ValueError(
+            f"message {len(dialog) - 1} is by 'user', but the last must be by 'assistant': it is "
+            "what the model learns to say"
+        )
+    return [(question, answer) for question, answer in turns if answer is not None]
+
+
+def with_context(model: Transformer, context: int) -> Transformer:
+    """The same weights in a model with another context.
+
+    RoPE has no learned table of positions, so a model can be fine-tuned on more tokens than it was
+    pre-trained with. (It must learn what to make of the new distances.)
 
     Args:
-        model: Without adapters. Its tensors are shared, not copied.
+        model: A model without adapters. Its tensors are shared, not copied.
         context: The new ``max_seq_len``.
 
     Raises:
-        ValueError: ``context`` is longer than the positions that the model has learned.
+        ValueError: The model has learned positions, and ``context`` is not their number.
     """
     config = model.config
     if context == config.max_seq_len:
@@ -92,7 +97,6 @@ def with_context(model: Transformer, context: int) -> Transformer:
             f"context={context}: the model has learned {config.max_seq_len} positions one by one, "
             "and can have no others"
         )
-    with torch.device("meta"):
-        other = Transformer(config.replace(max_seq_len=context))
+    other = empty_model(config.replace(max_seq_len=context))
     other.load_state_dict(model.state_dict(), assign=True)
     return other

@@ -1,13 +1,11 @@
-"""Packing: examples of all lengths in rows of one length, dealt out in batches.
+"""Packing: examples of different lengths in rows of one length, in batches.
 
-Examples are short and rows are long, so several share a row. In the paper they are laid end to
-end and cut into rows of 4,096 tokens, with attention running across (``"concatenate"``). By default
-they stay whole here, each in the first row with room for it, and attention does not cross from one
-to the next (``"documents"``): a packed example then has the very logits that it has alone.
+Examples are short and rows are long, so a row holds several. In the paper they are concatenated and
+cut into rows of 4,096 tokens, with attention across examples (``"concatenate"``). By default they
+stay whole here, each in the first row that has room for it, and attention does not cross from one
+to the next (``"documents"``): a packed example then has exactly the logits that it has alone.
 
 Source: Touvron et al. (2023), "Llama 2", section 3.1, for the first way; the masks are our choice.
-
-Read next: :mod:`llama_tutorial.training.loop`.
 """
 
 from __future__ import annotations
@@ -26,11 +24,11 @@ from llama_tutorial.training.step import IGNORE, Batch
 
 PACKINGS = ("documents", "concatenate")
 OPEN_ROWS = 64  # how many rows are tried for an example before a new one is begun
-PADDING = 0  # any id would do: no label is there, and no example sees it
+PADDING = 0  # any id would do: it has no label, and no example attends to it
 
 
 class _Rows(NamedTuple):
-    """Packed examples, R rows; padding is document -1."""
+    """Packed examples in R rows; padding is document -1."""
 
     ids: Int[np.ndarray, "R T"]
     targets: Int[np.ndarray, "R T"]
@@ -38,33 +36,34 @@ class _Rows(NamedTuple):
 
 
 class PackedExamples:
-    """Examples in rows of ``context`` tokens, dealt out in batches.
+    """Examples in rows of ``context`` tokens, in batches.
 
     The rows are made once, in an order drawn from ``seed``; each epoch takes them in another order.
-    The batch of a step is a pure function of the step, so a run that was stopped goes on exactly.
+    The batch of a step is a pure function of the step, so a stopped run resumes exactly.
 
-    An example longer than a row is cut at the row's end, and so loses its EOS; if no label is left
-    then, it is dropped. Both are counted.
+    An example longer than a row is cut at the row's end and loses its EOS; if no label is left, it
+    is dropped. Both are counted.
 
     Args:
         examples: From :func:`llama_tutorial.finetuning.examples.encode_example`.
         batch_size: Rows, B.
         context: Tokens of a row, T.
-        seed: Of the order.
+        seed: Seed of the order.
         packing: ``"documents"``: examples stay whole and apart, each in the first row that has room
-            for it. ``"concatenate"``: end to end, cut where a row ends, attending across.
+            for it. ``"concatenate"``: one after the other, cut where a row ends, with attention
+            across.
 
     Attributes:
-        n_rows: How many rows an epoch has.
-        n_examples: How many examples were given.
-        n_cut: How many examples were too long and lost their end (none by ``"concatenate"``).
-        n_dropped: How many were left out, since their prompt alone fills a row.
+        n_rows: Rows in an epoch.
+        n_examples: Examples that were given.
+        n_cut: Examples that were too long and lost their end (none with ``"concatenate"``).
+        n_dropped: Examples that were left out because their prompt alone fills a row.
         n_tokens: Tokens of all rows, without padding.
         n_targets: How many of them are learned.
 
     Raises:
-        ValueError: No example, one without a label or with more labels than ids, an unknown
-            packing, or a size below 1.
+        ValueError: There is no example, one has no label or not as many labels as ids, the packing
+            is unknown, or a size is below 1.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class PackedExamples:
         self.packing = packing
         order = np.random.default_rng(seed).permutation(len(examples))
         shuffled = [examples[i] for i in order]
-        pack = self._pack_whole if packing == "documents" else self._pack_end_to_end
+        pack = self._pack_whole if packing == "documents" else self._concatenate
         self.n_examples, self.n_cut, self.n_dropped = len(examples), 0, 0
         self._rows = pack(shuffled)
         self.n_rows = len(self._rows.ids)
@@ -95,21 +94,21 @@ class PackedExamples:
 
     def batch(self, step: int) -> Batch:
         """The batch of ``step``, counted from 1."""
-        places = range((step - 1) * self.batch_size, step * self.batch_size)
-        return self._batch([self._row(place) for place in places])
+        positions = range((step - 1) * self.batch_size, step * self.batch_size)
+        return self._batch([self._row(position) for position in positions])
 
     def every_row(self) -> Iterator[Batch]:
-        """Batches that together hold every row once, in order: for validation."""
+        """Batches that together hold every row once, in order; for validation."""
         for first in range(0, self.n_rows, self.batch_size):
             yield self._batch(list(range(first, min(first + self.batch_size, self.n_rows))))
 
     def steps(self, epochs: float | int) -> int:
-        """How many batches hold every row ``epochs`` times, rounded up."""
+        """The number of batches that hold every row ``epochs`` times, rounded up."""
         return math.ceil(epochs * self.n_rows / self.batch_size)
 
-    def _row(self, place: int) -> int:
-        epoch, place = divmod(place, self.n_rows)
-        return int(_order(self.seed, epoch, self.n_rows)[place])
+    def _row(self, position: int) -> int:
+        epoch, position = divmod(position, self.n_rows)
+        return int(_order(self.seed, epoch, self.n_rows)[position])
 
     def _batch(self, rows: list[int]) -> Batch:
         ids, targets, documents = (
@@ -144,7 +143,7 @@ class PackedExamples:
             )
         return _laid_out(rows, self.context)
 
-    def _pack_end_to_end(self, examples: Sequence[Example]) -> _Rows:
+    def _concatenate(self, examples: Sequence[Example]) -> _Rows:
         ids = np.concatenate([np.array(ids, np.int32) for ids, _ in examples])
         targets = np.concatenate([_shifted(labels) for _, labels in examples])
         n_rows = -(-len(ids) // self.context)
@@ -155,7 +154,7 @@ class PackedExamples:
             np.pad(np.zeros_like(ids), padding, constant_values=-1),
         )
         rows = _Rows(*(part.reshape(n_rows, self.context) for part in flat))
-        learned = (rows.targets != IGNORE).any(1)  # a row inside one long prompt teaches nothing
+        learned = (rows.targets != IGNORE).any(1)  # a row inside one long prompt has no target
         return _Rows(*(part[learned] for part in rows))
 
 
@@ -167,7 +166,7 @@ def _check(examples: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
             raise ValueError(
                 f"example {number} has {len(ids)} ids and {len(labels)} labels: one for each id"
             )
-        if all(label == IGNORE for label in labels[1:]):  # nothing foretells the first
+        if all(label == IGNORE for label in labels[1:]):  # nothing predicts the first
             raise ValueError(
                 f"example {number} has nothing to learn: all of its labels are {IGNORE}, and the "
                 "mean over no token is not a number"
@@ -175,12 +174,12 @@ def _check(examples: Sequence[tuple[Sequence[int], Sequence[int]]]) -> None:
 
 
 def _shifted(labels: Sequence[int]) -> np.ndarray:
-    """Targets: the label of the token after each; the last has none."""
+    """Targets: the label of the next token; the last token has none."""
     return np.array([*labels[1:], IGNORE], np.int32)
 
 
 def _laid_out(rows: list[list[Example]], context: int) -> _Rows:
-    """Every row's examples side by side, and padding behind them."""
+    """Every row's examples one after the other, and padding after them."""
     shape = (len(rows), context)
     ids, targets, documents = (np.full(shape, n, np.int32) for n in (PADDING, IGNORE, -1))
     for row, examples in enumerate(rows):

@@ -2,7 +2,7 @@
 
 from llama_tutorial.lora.adapters import (
     TARGETS,
-    LoraConfig,
+    LoRAConfig,
     adapter_state,
     add_lora,
     lora_config,
@@ -15,8 +15,8 @@ from llama_tutorial.lora.linear import LoRALinear
 
 __all__ = [
     "TARGETS",
+    "LoRAConfig",
     "LoRALinear",
-    "LoraConfig",
     "adapter_state",
     "add_lora",
     "lora_config",

@@ -1,18 +1,17 @@
-"""LoRA for a whole model: adapters beside its matrices, in and out again.
+"""LoRA for a whole model: add adapters, merge them, remove them.
 
-    >>> add_lora(model, rank=8)  # frozen, but for the adapters
+    >>> add_lora(model, rank=8)  # frozen, except the adapters
     >>> ...  # train: make_optimizer takes what is trainable
     >>> save_adapter(model, "polite", base="tales")  # of llama_tutorial.checkpoints
     >>> merge_lora(model)  # as fast as the base
-    >>> unmerge_lora(model)  # the base's bits again, and the adapters
+    >>> unmerge_lora(model)  # the base's matrices, bit for bit, and the adapters
     >>> merge_lora(model, keep_base=False)  # an ordinary model, which save_model takes
 
-The base's parameters keep Meta's names; beside ``wq.weight`` come ``wq.lora_a`` and ``wq.lora_b``.
-The mathematics is in :mod:`llama_tutorial.lora.linear`.
+The base's parameters keep Meta's names; ``wq.lora_a`` and ``wq.lora_b`` are added to ``wq.weight``.
+The mathematics is in :mod:`llama_tutorial.lora.linear`; files of adapters are written and read by
+:mod:`llama_tutorial.checkpoints.adapter`.
 
 Source: Hu et al. (2021), "LoRA: Low-Rank Adaptation of Large Language Models".
-
-Read next: :mod:`llama_tutorial.checkpoints.adapter`, adapters on disk.
 """
 
 from __future__ import annotations
@@ -20,24 +19,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
 from llama_tutorial.lora.linear import LoRALinear, plain_linear
 
+Layer = TypeVar("Layer", bound=nn.Module)
 TARGETS = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
 """The matrices of Llama's attention and feed-forward layers."""
 
 
 @dataclass(frozen=True)
-class LoraConfig:
+class LoRAConfig:
     """The settings of an adapter.
 
     Args:
-        rank: Of the change, r.
+        rank: Rank of the change, r.
         alpha: The change is scaled by ``alpha / rank``, so that another rank needs no other
             learning rate.
-        dropout: Share of the inputs of ``A`` that are left out in training.
+        dropout: Probability that an input of ``A`` is dropped in training.
         targets: Names of the linear layers that get an adapter, in every block.
 
     Raises:
@@ -68,27 +69,27 @@ def add_lora(
     dropout: float | int = 0.0,
     targets: Sequence[str] = TARGETS,
 ) -> None:
-    """Freeze ``model`` and put an adapter beside each target; in place.
+    """Freeze ``model`` and add an adapter to each target, in place.
 
     Only the adapters are trainable afterwards. The base's own tensors stay in use, under their
-    names, and what the model computes does not change before the first step.
+    names, and the model computes the same until the first step.
 
     Args:
         model: A model without adapters, of any dtype and device ("meta" too).
-        rank: Of the change, r.
+        rank: Rank of the change, r.
         alpha: The change is scaled by ``alpha / rank``.
-        dropout: Share of the adapters' inputs that are left out in training.
+        dropout: Probability that an input of an adapter is dropped in training.
         targets: Names of linear layers, such as ``("wq", "wv")``.
 
     Raises:
-        ValueError: A setting is out of range, a target is not there, or the model has adapters.
+        ValueError: A setting is out of range, a target does not exist, or the model has adapters.
     """
     if lora_layers(model):
         raise ValueError(
-            "the model has LoRA adapters already: remove_lora(model) takes them away, and "
+            "the model has LoRA adapters already: remove_lora(model) removes them, and "
             "merge_lora(model, keep_base=False) makes them part of the weights"
         )
-    config = LoraConfig(rank, alpha, dropout, tuple(targets))
+    config = LoRAConfig(rank, alpha, dropout, tuple(targets))
     layers = _named(model, nn.Linear)
     known = sorted({_last(name) for name in layers})
     if unknown := [target for target in config.targets if target not in known]:
@@ -107,16 +108,16 @@ def merge_lora(model: nn.Module, *, keep_base: bool = True) -> None:
 
     Args:
         model: A model with adapters, changed in place.
-        keep_base: Put the base's matrices aside, in the CPU's memory, so that `unmerge_lora` gives
-            back the very bits. They are then there twice, merged and not (those that are mapped
-            from a file take no memory there). With False the layers become plain ones for good,
-            one after the other, trainable, and the model can be saved in every format.
+        keep_base: Keep the base's matrices in CPU memory, so that `unmerge_lora` restores them bit
+            for bit. They then exist twice, merged and unmerged (memory-mapped ones take no
+            memory). With False the layers become plain trainable ones for good, one after the
+            other, and the model can be saved in every format.
 
     Raises:
         ValueError: The model has no adapters.
     """
     for name in _adapted(model):
-        layer = model.get_submodule(name)
+        layer = _lora_layer(model, name)
         if keep_base:
             layer.merge()
         else:
@@ -126,25 +127,25 @@ def merge_lora(model: nn.Module, *, keep_base: bool = True) -> None:
 
 
 def unmerge_lora(model: nn.Module) -> None:
-    """Undo `merge_lora`: the base's matrices are back, to the bit, and the adapters beside them.
+    """Undo `merge_lora`: restore the base's matrices, bit for bit, and the adapters beside them.
 
     Raises:
         ValueError: The model has no adapters. After ``merge_lora(model, keep_base=False)`` they
             are gone.
     """
     for name in _adapted(model):
-        model.get_submodule(name).unmerge()
+        _lora_layer(model, name).unmerge()
 
 
 def remove_lora(model: nn.Module) -> None:
-    """Take the adapters away, merged or not: what is left is the base, to the bit, and trainable.
+    """Remove the adapters, merged or not: what remains is the base, bit for bit, and trainable.
 
     Raises:
         ValueError: The model has no adapters.
     """
     unmerge_lora(model)
     for name in _adapted(model):
-        layer = model.get_submodule(name)
+        layer = _lora_layer(model, name)
         _replace(model, name, plain_linear(layer.weight, layer.bias))
     model.requires_grad_(True)
 
@@ -154,20 +155,20 @@ def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
     return _named(model, LoRALinear)
 
 
-def lora_config(model: nn.Module) -> LoraConfig:
+def lora_config(model: nn.Module) -> LoRAConfig:
     """The settings that the adapters of ``model`` were made with.
 
     Raises:
         ValueError: The model has no adapters.
     """
     names = _adapted(model)
-    first = model.get_submodule(names[0])
+    first = _lora_layer(model, names[0])
     targets = dict.fromkeys(_last(name) for name in names)  # each once, in the model's order
-    return LoraConfig(first.rank, first.alpha, first.dropout, tuple(targets))
+    return LoRAConfig(first.rank, first.alpha, first.dropout, tuple(targets))
 
 
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:
-    """The adapters' own tensors, by their names in ``model.state_dict()``, and nothing else.
+    """Only the adapters' tensors, by their names in ``model.state_dict()``.
 
     Raises:
         ValueError: The model has no adapters.
@@ -181,13 +182,17 @@ def adapter_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _adapted(model: nn.Module) -> list[str]:
-    """Names, not layers: whoever replaces one after the other must not keep the old ones alive."""
+    """Names, not layers: a caller that replaces layers one by one must not keep the old ones."""
     if not (layers := lora_layers(model)):
         raise ValueError("the model has no LoRA adapters: add_lora(model) gives it some")
     return list(layers)
 
 
-def _named(model: nn.Module, kind: type[nn.Module]) -> dict[str, nn.Module]:
+def _lora_layer(model: nn.Module, name: str) -> LoRALinear:
+    return cast(LoRALinear, model.get_submodule(name))
+
+
+def _named(model: nn.Module, kind: type[Layer]) -> dict[str, Layer]:
     return {name: module for name, module in model.named_modules() if isinstance(module, kind)}
 
 

@@ -1,29 +1,28 @@
-r"""One linear layer with a LoRA adapter: a small change of low rank beside the frozen matrix.
+r"""One linear layer with a LoRA adapter: a change of low rank beside the frozen matrix.
 
 .. math::
     y &= W x + \frac{\alpha}{r}\, B A x \\
     A &\in \mathbb R^{r \times D}, \quad B \in \mathbb R^{F \times r}
 
-``W`` stays as it is. Only ``A`` and ``B`` learn, ``r (D + F)`` numbers where ``W`` has ``D F``: so
-gradients, the optimiser's two averages and what is saved shrink by the same factor. ``A`` begins
-random and ``B`` at 0, so that the first step starts from the base model exactly::
+``W`` is frozen. Only ``A`` and ``B`` learn, ``r (D + F)`` numbers where ``W`` has ``D F``: so
+gradients, AdamW's two moments and the saved file shrink by the same factor. ``A`` begins random and
+``B`` at 0, so that the first step starts exactly from the base model::
 
     x ─┬─ W (F, D), frozen ───────────────────────── + ── y
        └─ dropout ── A (r, D) ── B (F, r) ── · α/r ──┘
 
-After training the product can be added to ``W`` once, and costs nothing more. Rounding makes
-``(W + BA) - BA`` another matrix than ``W``, so what is merged is never subtracted again: the base's
-own matrix is put aside, and comes back.
+After training, the product can be added to ``W`` once and then costs nothing. Rounding makes
+``(W + BA) - BA`` differ from ``W``, so a merged change is never subtracted: the base's own matrix
+is kept and put back.
 
-Source: Hu et al. (2021), "LoRA: Low-Rank Adaptation of Large Language Models"; the first values of
-``A`` and ``B`` as in the ``loralib`` published with it.
-
-Read next: :mod:`llama_tutorial.lora`, which gives a whole model adapters.
+Source: Hu et al. (2021), "LoRA: Low-Rank Adaptation of Large Language Models"; ``A`` and ``B`` are
+initialised as in the ``loralib`` published with it.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -35,14 +34,14 @@ from llama_tutorial._util.shapes import Float
 class LoRALinear(nn.Module):
     """A frozen linear layer and its adapter. ``weight`` and ``bias`` are the base's own parameters.
 
-    The adapter is float32 at least, so that small steps of the optimiser are not rounded away. It
-    computes in the type of its input, as mixed precision does.
+    The adapter is at least float32, so that small steps of the optimizer are not rounded away. It
+    computes in the dtype of its input, as mixed precision does.
 
     Args:
         base: The layer that is adapted.
-        rank: Of the change, r.
+        rank: Rank of the change, r.
         alpha: The change is scaled by ``alpha / rank``.
-        dropout: Share of the inputs of ``A`` that are left out in training.
+        dropout: Probability that an input of ``A`` is dropped in training.
 
     Attributes:
         lora_a: ``(rank, D)``.
@@ -55,15 +54,15 @@ class LoRALinear(nn.Module):
         super().__init__()
         self.weight, self.bias = base.weight, base.bias
         self.rank, self.alpha, self.dropout = rank, alpha, dropout
-        wide = torch.promote_types(base.weight.dtype, torch.float32)
-        like = {"dtype": wide, "device": base.weight.device}
-        self.lora_a = nn.Parameter(torch.empty(rank, base.in_features, **like))
-        self.lora_b = nn.Parameter(torch.empty(base.out_features, rank, **like))
-        self._aside: Tensor | None = None  # the base's matrix, while the merged one is in its place
+        dtype = torch.promote_types(base.weight.dtype, torch.float32)
+        empty = partial(torch.empty, dtype=dtype, device=base.weight.device)
+        self.lora_a = nn.Parameter(empty(rank, base.in_features))
+        self.lora_b = nn.Parameter(empty(base.out_features, rank))
+        self._base_weight: Tensor | None = None  # the base's matrix, while ``weight`` is merged
         self.reset_adapter()
 
     def reset_adapter(self) -> None:
-        """``A`` uniform up to 1/sqrt(D), which is how torch begins a linear layer; ``B`` 0."""
+        """``A`` uniform up to 1/sqrt(D), as torch initialises a linear layer; ``B`` 0."""
         nn.init.kaiming_uniform_(self.lora_a, a=math.sqrt(5))
         nn.init.zeros_(self.lora_b)
 
@@ -74,8 +73,8 @@ class LoRALinear(nn.Module):
 
     @property
     def merged(self) -> bool:
-        """Whether ``weight`` holds the adapter's change already."""
-        return self._aside is not None
+        """Whether ``weight`` includes the adapter's change."""
+        return self._base_weight is not None
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """Apply the layer to each vector of ``x``."""
@@ -88,25 +87,25 @@ class LoRALinear(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Let ``weight`` hold the change; the base's matrix is put aside, in the CPU's memory."""
+        """Add the change to ``weight``; the base's matrix is kept in CPU memory."""
         if not self.merged:
             merged = self.merged_weight()
-            self._aside = self.weight.detach().cpu()
+            self._base_weight = self.weight.detach().cpu()
             self.weight = _frozen(merged)
 
     def unmerge(self) -> None:
-        """Put the base's own matrix back."""
-        if self._aside is not None:
-            self.weight = _frozen(self._aside.to(self.weight))
-            self._aside = None
+        """Put the base's matrix back."""
+        if self._base_weight is not None:
+            self.weight = _frozen(self._base_weight.to(self.weight))
+            self._base_weight = None
 
     def merged_weight(self) -> Float[Tensor, "F D"]:
-        """The base's matrix with the change in it, without gradients."""
+        """The base's matrix plus the change, without gradients."""
         weight, a, b = self.weight.detach(), self.lora_a.detach(), self.lora_b.detach()
         return weight if self.merged else add_change(weight, a, b, self.scaling)
 
     def extra_repr(self) -> str:
-        """What torch prints between the brackets."""
+        """The text that torch prints between the brackets."""
         out_features, in_features = self.weight.shape
         sizes = f"{in_features=}, {out_features=}, bias={self.bias is not None}"
         return f"{sizes}, rank={self.rank}, alpha={self.alpha}, dropout={self.dropout}"
@@ -118,21 +117,22 @@ def add_change(
     lora_b: Float[Tensor, "F r"],
     scaling: float | int,
 ) -> Float[Tensor, "F D"]:
-    """``W + scaling · B A``, computed in float32 at least and rounded once, to ``weight``'s dtype.
+    """``W + scaling · B A``, computed at least in float32 and rounded once, to ``weight``'s dtype.
 
-    In float32 the merged layer gives the same numbers up to 1e-6 or so. A bfloat16 has 8 bits: of
-    a change below 1/512 of the weight nothing may be left.
+    In float32 the merged layer gives the same numbers up to about 1e-6. A bfloat16 has 8 bits: a
+    change below 1/512 of the weight may be rounded away.
     """
     wide = torch.promote_types(weight.dtype, torch.float32)
-    total = torch.addmm(weight.to(wide), lora_b.to(wide), lora_a.to(wide), alpha=scaling)
-    return total.to(weight.dtype)
+    merged = torch.addmm(weight.to(wide), lora_b.to(wide), lora_a.to(wide), alpha=scaling)
+    return merged.to(weight.dtype)
 
 
 def plain_linear(weight: Float[Tensor, "F D"], bias: Float[Tensor, " F"] | None) -> nn.Linear:
-    """A layer without adapter around tensors that are there already; nothing is copied."""
+    """A layer without an adapter around existing tensors; nothing is copied."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     layer.weight = nn.Parameter(weight.detach())
-    layer.bias = None if bias is None else nn.Parameter(bias.detach())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach())
     return layer
 
 

@@ -1,34 +1,36 @@
-"""Signals that end a long work at the next good moment: Ctrl-C, and what schedulers send."""
+"""Signals that end a long job at the next good moment: Ctrl-C, and those of job schedulers."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 
 @contextmanager
 def interruptible() -> Iterator[list[int]]:
-    """Collect the numbers of SIGINT (Ctrl-C) and SIGTERM instead of dying of them.
+    """Collect the numbers of SIGINT (Ctrl-C) and SIGTERM in the list instead of ending the program.
 
-    The second one does what it always did: it ends the program at once. ``torchrun`` hands both on
-    to its processes, and waits half a minute before it kills them.
+    The second signal does what it always does: it ends the program at once. ``torchrun`` forwards
+    both to its processes, and kills them after half a minute.
     """
     received: list[int] = []
-    before: dict[int, object] = {}
+    before: dict[int, Any] = {}
 
-    def note(number: int, _frame: object) -> None:
+    def receive(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, note)
-    except ValueError:  # not the main thread: whoever started the thread handles signals
+            before[number] = signal.signal(number, receive)
+    except ValueError:  # not the main thread: the program that started the thread handles signals
         pass
     try:
         yield received
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)

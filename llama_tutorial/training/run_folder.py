@@ -1,24 +1,22 @@
-"""The folder of a training run: settings, metrics, checkpoints that survive anything.
+"""The folder of a training run: settings, metrics, checkpoints that survive a kill at any moment.
 
 ::
 
     settings.json        what the run was started with
-    metrics.jsonl        one line a step: loss, learning rate, tokens, now and then validation loss
-    checkpoints/latest   the name of the newest whole checkpoint
-    checkpoints/step-…   trainable weights, optimiser, random state
+    metrics.jsonl        one line a step: loss, learning rate, tokens, sometimes validation loss
+    checkpoints/latest   the name of the newest complete checkpoint
+    checkpoints/step-…   trainable weights, optimizer, random state
     model/               the finished model
 
-A checkpoint is written under another name and renamed when it is whole; only then does ``latest``
-name it. So whenever the process is killed, the newest whole checkpoint is found, and the metrics
-are cut back to its step.
+A checkpoint is written under another name and renamed when it is complete; only then does
+``latest`` name it. So whenever the process is killed, the newest complete checkpoint is found, and
+the metrics are cut back to its step.
 
-Checkpoints are PyTorch's distributed ones: each process writes what it holds of the weights and of
-the optimiser, and any other number of processes reads it, one alone too. Weights that are frozen
-are not in it: a run that trains adapters on a 13 GB model would write those 13 GB each time, and
-they are what the run began with. Part of such a checkpoint is a pickle, which can run code when it
-is opened: go on with runs of your own only.
-
-Read next: :mod:`llama_tutorial.training.loop`, the loop that writes it.
+Checkpoints have the format of PyTorch's distributed ones (DCP): each process writes its part of the
+weights and of the optimizer's state, and any other number of processes, even one, can read them.
+Frozen weights are left out: a run that trains adapters on a 13 GB model would write those 13 GB
+each time, and they have not changed since it began. Part of such a checkpoint is a pickle, which
+can run code when it is opened: resume only your own runs.
 """
 
 from __future__ import annotations
@@ -42,7 +40,7 @@ from torch.distributed.checkpoint.state_dict import (
 
 from llama_tutorial._util.files import replace_file
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.processes import is_first, wait
+from llama_tutorial.training.processes import barrier, is_rank0
 
 _TRAINABLE = StateDictOptions(ignore_frozen_params=True, strict=False)
 
@@ -53,7 +51,7 @@ class RunFolder:
     Args:
         path: The folder; it need not exist.
         settings: What the run is started with, as plain values by part: ``{"model": {...}, ...}``.
-            A run goes on only under the settings that it began with.
+            A run goes on only with the settings that it began with.
 
     Raises:
         ValueError: The folder holds a run with other settings.
@@ -66,43 +64,43 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._check_settings(settings)
 
-    def note(self, figures: dict[str, Any]) -> None:
-        """Append one line to the metrics; the first process does."""
-        if is_first():
+    def log(self, metrics: dict[str, Any]) -> None:
+        """Append one line to the metrics (in rank 0 only)."""
+        if is_rank0():
             with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(figures) + "\n")
+                file.write(json.dumps(metrics) + "\n")
 
     def save(self, step: int, model: Transformer, optimizer: torch.optim.Optimizer) -> None:
-        """Write a whole checkpoint, then point to it, then remove the one before.
+        """Write a complete checkpoint, then point to it, then remove the previous one.
 
         Every process must call it.
 
         Raises:
-            OSError: It could not be written; the one before is still there.
+            OSError: The checkpoint could not be written; the previous one is still there.
         """
         name = f"step-{step:08d}"
         partial = self.checkpoints / f"{name}.partial"
-        if is_first():
+        if is_rank0():
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-        wait()
-        with _plainly(OSError, f"{partial} could not be written"):
+        barrier()
+        with _dcp_errors_as(OSError, f"{partial} could not be written"):
             dcp.save(_state(model, optimizer), checkpoint_id=partial)
-        if is_first():
+        if is_rank0():
             state = {"step": step, "random": _random_state(model.device)}
             torch.save(state, partial / "training.pt")
-            shutil.rmtree(self.checkpoints / name, ignore_errors=True)  # whole, never pointed to
+            shutil.rmtree(self.checkpoints / name, ignore_errors=True)  # complete, but not latest
             partial.rename(self.checkpoints / name)
             _replace(self.checkpoints / "latest", name)
             for old in self.checkpoints.glob("step-*"):
                 if old.name != name:
                     shutil.rmtree(old)
-        wait()
+        barrier()
 
     def resume(self, model: Transformer, optimizer: torch.optim.Optimizer) -> int:
-        """Bring model, optimiser and random state back to the newest checkpoint.
+        """Restore model, optimizer and random state from the newest checkpoint.
 
-        Every process must call it; all get the first one's random state.
+        Every process must call it; all get rank 0's random state.
 
         Returns:
             The number of steps already done; 0 where there is no checkpoint.
@@ -113,20 +111,20 @@ class RunFolder:
         step, latest = 0, self.checkpoints / "latest"
         if latest.exists():
             folder = self.checkpoints / latest.read_text(encoding="utf-8")
-            weights = _state(model, optimizer)
-            with _plainly(ValueError, f"{folder} is damaged or of another model"):
-                dcp.load(weights, checkpoint_id=folder)
+            state = _state(model, optimizer)
+            with _dcp_errors_as(ValueError, f"{folder} is damaged or of another model"):
+                dcp.load(state, checkpoint_id=folder)
             set_state_dict(
                 model,
                 optimizer,
-                model_state_dict=weights["model"],
-                optim_state_dict=weights["optimizer"],
+                model_state_dict=state["model"],
+                optim_state_dict=state["optimizer"],
                 options=_TRAINABLE,
             )
-            state = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
-            _set_random_state(state["random"], model.device)
-            step = state["step"]
-        if is_first():
+            rest = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
+            _set_random_state(rest["random"], model.device)
+            step = rest["step"]
+        if is_rank0():
             self._cut_metrics(step)
         return step
 
@@ -150,30 +148,30 @@ class RunFolder:
         kept = []
         for line in self.metrics.read_text(encoding="utf-8").splitlines():
             try:
-                figures = json.loads(line)
+                metrics = json.loads(line)
             except json.JSONDecodeError:  # the line that was being written
                 break
-            if figures["step"] <= step:
+            if metrics["step"] <= step:
                 kept.append(line + "\n")
         _replace(self.metrics, "".join(kept))
 
 
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Weights and optimiser as a checkpoint holds them: by the parameters' names."""
-    weights, averages = get_state_dict(model, optimizer, options=_TRAINABLE)
-    return {"model": weights, "optimizer": averages}
+    """Trainable weights and optimizer state, both by the parameters' names."""
+    weights, moments = get_state_dict(model, optimizer, options=_TRAINABLE)
+    return {"model": weights, "optimizer": moments}
 
 
 @contextmanager
-def _plainly(kind: type[Exception], what: str) -> Iterator[None]:
-    """Tell of a checkpoint's failure in one line; and nothing of there being one process only."""
+def _dcp_errors_as(error_class: type[Exception], what: str) -> Iterator[None]:
+    """Re-raise DCP's failures as one line; hide its warning about a single process."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")
             yield
     except CheckpointException as error:
         reason = next(iter(error.failures.values()))[0]
-        raise kind(f"{what}: {reason}") from error
+        raise error_class(f"{what}: {reason}") from error
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:

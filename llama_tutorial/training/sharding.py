@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.processes import group_device, n_processes
+from llama_tutorial.training.processes import group_device, world_size
 
 
 def shard(
@@ -49,7 +49,7 @@ def shard(
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     whole = _without_weights(model)
-    mesh = init_device_mesh(group_device().type, (n_processes(),))
+    mesh = init_device_mesh(group_device().type, (world_size(),))
     policy = MixedPrecisionPolicy(
         param_dtype=compute_dtype,
         reduce_dtype=None if compute_dtype is None else torch.float32,

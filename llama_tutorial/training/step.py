@@ -1,45 +1,47 @@
-r"""One training step: the loss, the optimiser, the learning rate.
+r"""One training step: the loss, the optimizer, the learning rate.
 
 .. math:: \mathcal L = -\frac{1}{N} \sum_{i} \log p(y_i \mid x_1, \dots, x_i)
 
-The mean runs over the :math:`N` tokens that have a target :math:`y_i`; a label of -100 is none.
-Llama 2's settings are the defaults: AdamW with betas 0.9 and 0.95, weight decay 0.1 on the matrices
+The mean is over the :math:`N` tokens that have a target :math:`y_i`; a label of -100 means none.
+Llama 2's settings are the defaults: AdamW with betas 0.9 and 0.95, weight decay 0.1 on matrices
 only, gradients clipped to norm 1, a linear warm-up and a cosine down to a tenth of the peak.
 
 Source: Touvron et al. (2023), "Llama 2", section 2.2. The paper does not say which tensors decay;
-leaving out the vectors (norms and biases) is the custom of GPT-3 and after.
+leaving out the vectors (norms and biases) is the custom since GPT-3.
 
-Several processes (:mod:`llama_tutorial.training.processes`) share a step: each is given the whole
-batch and takes its rows, and losses and gradients are those of the whole.
-
-Read next: :mod:`llama_tutorial.training.loop`, the loop around the step.
+Several processes (:mod:`llama_tutorial.training.processes`) divide a step between them: each gets
+the whole batch and takes its rows of it; losses and gradients are those of the whole batch.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from functools import partial
+from types import MethodType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.processes import n_processes, rank, total
+from llama_tutorial.training.processes import all_reduce_sum, rank, world_size
 
 IGNORE = -100
 """The label of a token that has no loss."""
 
 
 class Batch(NamedTuple):
-    """What one step learns from.
+    """The rows that one step learns from; ``*batch`` is what `token_loss` and `train_step` take.
 
     Attributes:
         inputs: Token ids, ``(B, T)``.
-        targets: The id after each, or -100 where no loss falls.
-        documents: Which packed document each token belongs to; None where rows are not packed.
+        targets: The id after each, or -100 where there is no loss.
+        documents: The packed document that each token belongs to; None where rows are not packed.
     """
 
     inputs: Int[Tensor, "B T"]
@@ -48,22 +50,25 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``."""
-        return Batch(*(None if part is None else part.to(device) for part in self))
+        documents = None if self.documents is None else self.documents.to(device)
+        return Batch(self.inputs.to(device), self.targets.to(device), documents)
 
-    def own_parts(self, n_parts: int = 1) -> list[Batch]:
-        """The rows of this process, in ``n_parts``; those of all processes are the whole batch.
+    def micro_batches(self, n: int = 1) -> list[Batch]:
+        """The rows of this process in ``n`` parts; those of all processes are the whole batch.
 
-        Where the parts are more than the rows, some are one row without targets. It adds nothing to
-        loss or gradient, but no process may stay away while the others compute.
+        Where there are more parts than rows, some parts are one row without targets. It adds
+        nothing to loss or gradient, but no process may be absent while the others compute.
         """
-        n, first = n_processes() * n_parts, rank() * n_parts
-        fields = ([None] * n if field is None else field.tensor_split(n) for field in self)
-        parts = [Batch(*part) for part in zip(*fields, strict=True)][first : first + n_parts]
-        return [part if len(part.inputs) else self._idle() for part in parts]
-
-    def _idle(self) -> Batch:
-        inputs, targets, documents = (None if field is None else field[:1] for field in self)
-        return Batch(inputs, torch.full_like(targets, IGNORE), documents)
+        total, first = world_size() * n, rank() * n
+        inputs, targets = self.inputs.tensor_split(total), self.targets.tensor_split(total)
+        documents: Sequence[Tensor | None] = [None] * total
+        if self.documents is not None:
+            documents = self.documents.tensor_split(total)
+        empty = Batch(self.inputs[:1], torch.full_like(self.targets[:1], IGNORE))
+        return [
+            Batch(inputs[i], targets[i], documents[i]) if len(inputs[i]) else empty
+            for i in range(first, first + n)
+        ]
 
 
 def cosine_schedule(
@@ -74,20 +79,20 @@ def cosine_schedule(
     total_steps: int,
     min_ratio: float | int = 0.1,
 ) -> float:
-    """The learning rate of a step: a linear rise, then half a cosine, then the floor.
+    """The learning rate of a step: a linear warm-up, then half a cosine, then a constant minimum.
 
-    The first update is step 1. At step 0 the rate would be 0 with a warm-up and the peak without.
+    The first update is step 1. At step 0 the rate is 0 with a warm-up and the peak without one.
 
     Args:
         step: Number of the update, from 0 on.
         peak_lr: Reached at ``warmup_steps``.
-        warmup_steps: Length of the rise; 0 for none.
-        total_steps: Where the cosine reaches its floor, and stays.
-        min_ratio: The floor, as a share of the peak.
+        warmup_steps: Length of the linear rise; 0 for none.
+        total_steps: Where the cosine reaches its minimum, and stays there.
+        min_ratio: The minimum divided by the peak.
 
     Raises:
-        ValueError: ``step`` or ``warmup_steps`` is negative, the warm-up is longer than the
-            whole, or ``min_ratio`` is not between 0 and 1.
+        ValueError: ``step`` or ``warmup_steps`` is negative, the warm-up is longer than
+            ``total_steps``, or ``min_ratio`` is not between 0 and 1.
     """
     if step < 0:
         raise ValueError(f"step={step}: must be 0 or above")
@@ -101,8 +106,8 @@ def cosine_schedule(
         return peak_lr * step / warmup_steps
     if step >= total_steps:
         return peak_lr * min_ratio
-    done = (step - warmup_steps) / (total_steps - warmup_steps)
-    return peak_lr * (min_ratio + (1 - min_ratio) * (1 + math.cos(math.pi * done)) / 2)
+    progress = (step - warmup_steps) / (total_steps - warmup_steps)
+    return peak_lr * (min_ratio + (1 - min_ratio) * (1 + math.cos(math.pi * progress)) / 2)
 
 
 def make_optimizer(
@@ -113,13 +118,13 @@ def make_optimizer(
     betas: tuple[float, float] = (0.9, 0.95),
     eps: float = 1e-5,
 ) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters, with decay on matrices and none on vectors.
+    """AdamW over the trainable parameters, with weight decay on matrices and none on vectors.
 
-    The fused kernel does the whole update in one pass over memory, on CPU as on GPU: three to
-    six times as fast as torch's default loop.
+    The fused kernel does the whole update in one pass over memory, on the CPU and on a GPU: it is
+    three to six times as fast as torch's default loop.
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
     ]
@@ -133,7 +138,7 @@ def token_loss(
     targets: Int[Tensor, "B T"],
     documents: Int[Tensor, "B T"] | None = None,
 ) -> tuple[Float[Tensor, ""], int]:
-    """The sum of the loss over all tokens that have a target, and their number.
+    """The sum of the loss over all tokens that have a target, and the number of these tokens.
 
     The sum and not the mean: batches and shards of unequal token counts can be added up and
     divided once.
@@ -141,8 +146,8 @@ def token_loss(
     Args:
         model: The model.
         inputs: Token ids.
-        targets: The id after each input, or -100 where no loss falls. Already shifted.
-        documents: Which packed document each token belongs to; see
+        targets: The id after each input, or -100 where there is no loss. Already shifted.
+        documents: The packed document that each token belongs to; see
             :meth:`llama_tutorial.model.Transformer.forward`.
     """
     logits = model(inputs, documents=documents)  # (B, T, V)
@@ -157,30 +162,30 @@ def train_step(
     optimizer: torch.optim.Optimizer,
     inputs: Int[Tensor, "B T"],
     targets: Int[Tensor, "B T"],
+    documents: Int[Tensor, "B T"] | None = None,
     *,
     lr: float | int,
     clip: float | int = 1.0,
-    documents: Int[Tensor, "B T"] | None = None,
     micro_batches: int = 1,
     autocast: torch.dtype | None = None,
 ) -> float:
-    """One update of the weights; returns the loss before it, the mean over tokens.
+    """Update the weights once; returns the loss before the update, the mean over tokens.
 
-    Among several processes, ``model`` is one that has been sharded, and all give the same batch.
+    With several processes, ``model`` is sharded and all of them give the same batch.
 
     Args:
         model: The model, changed in place.
         optimizer: From :func:`make_optimizer`.
         inputs: Token ids.
         targets: The id after each input, or -100.
+        documents: The packed document that each token belongs to.
         lr: Learning rate of this step.
-        clip: The gradient's largest norm; longer ones are scaled down to it.
-        documents: Which packed document each token belongs to.
-        micro_batches: Parts that the rows (each process's rows) are split into, one after the
-            other, to save memory. The gradient is that of the whole batch, whatever the parts'
-            token counts.
-        autocast: Compute in this dtype where it is safe, such as ``torch.bfloat16``, with the
-            weights kept as they are.
+        clip: Maximal norm of the gradient; a longer gradient is scaled down to it.
+        micro_batches: Parts that the rows (each process's rows) are split into and computed one
+            after the other, to save memory. The gradient is that of the whole batch, even where
+            the parts have unequal token counts.
+        autocast: Compute in this dtype where it is safe, such as ``torch.bfloat16``; the weights
+            keep theirs.
 
     Raises:
         ValueError: No token has a target, or there are more parts than rows.
@@ -192,19 +197,30 @@ def train_step(
         raise ValueError(f"micro_batches={micro_batches}: must be between 1 and {len(inputs)} rows")
     loss = 0.0
     optimizer.zero_grad(set_to_none=True)
-    for part in Batch(inputs, targets, documents).own_parts(micro_batches):
+    for part in Batch(inputs, targets, documents).micro_batches(micro_batches):
         with autocast_to(inputs.device, autocast):
             summed, _ = token_loss(model, *part)
-        # Sharded gradients are the mean over the processes; this makes them the sum.
-        (summed * n_processes() / n_targets).backward()
+        # FSDP takes the mean of the gradients over the processes; the factor makes it the sum.
+        (summed * world_size() / n_targets).backward()
         loss += float(summed.detach()) / n_targets
     nn.utils.clip_grad_norm_(model.parameters(), clip)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return total(loss)
+    return all_reduce_sum(loss)
+
+
+def checkpoint_layers(model: Transformer) -> None:
+    """Turn on gradient checkpointing (activation checkpointing), in place.
+
+    In training, only each layer's input is kept; the backward pass computes the rest again: less
+    memory, a third more work. Module names, weights and results stay the same.
+    """
+    for layer in model.layers:
+        forward = MethodType(type(layer).forward, layer)
+        layer.forward = partial(checkpoint, forward, use_reentrant=False)
 
 
 def autocast_to(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
-    """Torch's autocast to ``dtype``, or nothing for None."""
+    """torch.autocast to ``dtype``, or a context that does nothing for None."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

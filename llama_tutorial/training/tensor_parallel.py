@@ -30,7 +30,7 @@ from llama_tutorial.checkpoints import open_checkpoint
 from llama_tutorial.checkpoints.weights import check_floating, dtype_name, empty_model
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.processes import group_device, n_processes
+from llama_tutorial.training.processes import group_device, world_size
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -54,9 +54,9 @@ def load_share(path: str | os.PathLike[str], *, dtype: torch.dtype | None = None
     from torch.distributed.device_mesh import init_device_mesh
 
     with open_checkpoint(path) as checkpoint:
-        check_shareable(checkpoint.config, n_processes())
+        check_shareable(checkpoint.config, world_size())
         model, shares = empty_model(checkpoint.config), {}
-        mesh = init_device_mesh(group_device().type, (n_processes(),))
+        mesh = init_device_mesh(group_device().type, (world_size(),))
         cut(model, mesh)
         wanted = model.state_dict()
         bar = {"total": len(wanted), "delay": 1, "leave": False}

@@ -77,7 +77,7 @@ def test_a_pipe_gets_the_answers_and_nothing_else(monkeypatch, capsys, folder):
     first = answer(folder, messages("Who?"))
     second = answer(folder, messages("Who?", first, "Why?"))
     assert (code, out) == (0, f"{first}\n{second}\n")
-    cut = "[the answer was cut: --max-new-tokens, or the context's end]\n"
+    cut = "[the answer was cut: --max-new-tokens, or the end of the context]\n"
     assert err == cut * err.count("\n")
 
 
@@ -103,7 +103,7 @@ def test_commands(monkeypatch, capsys, folder):
     }.items():
         code, out, err = talk(monkeypatch, capsys, typed, "--model", folder, *GREEDY)
         assert (code, out.splitlines()) == (0, expected), typed
-        assert ("what was said is forgotten" in err) == ("/reset" in typed), err
+        assert ("the dialog is forgotten" in err) == ("/reset" in typed), err
         assert ("system text is 'Be kind.'" in err) == ("/system Be" in typed), err
         assert ("system text is None" in err) == ("/system\n" in typed), err
         assert ("/foo is no command: /reset forgets" in err) == ("/foo" in typed), err
@@ -138,7 +138,7 @@ def test_a_terminal_is_greeted_and_asked(monkeypatch, capsys, folder):
     assert code == 0
     assert out == f"> {answer(folder, messages('Who?'))}\n> \n"
     assert err.startswith(f"[{folder}: ")
-    assert "parameters. /reset forgets what was said, /system TEXT" in err
+    assert "parameters. /reset forgets the dialog, /system TEXT" in err
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -196,7 +196,7 @@ def test_only_a_model_that_is_known_to_be_a_base_is_called_so(monkeypatch, capsy
     note = "[tales is a base model: it continues text, and was not taught to answer]\n"
     assert talk(monkeypatch, capsys, "", "--model", "tales") == (0, "", note)
     assert talk(monkeypatch, capsys, "", "--checkpoint", folder) == (0, "", "")
-    monkeypatch.setitem(SHIPPED, chat.DEFAULT, SHIPPED["tales"])
+    monkeypatch.setitem(SHIPPED, chat.CHAT_MODEL, SHIPPED["tales"])
     assert talk(monkeypatch, capsys, "") == (0, "", "")
 
 

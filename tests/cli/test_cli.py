@@ -158,6 +158,28 @@ def test_a_missing_command_is_an_error(capsys):
     assert "the following arguments are required: command" in err
 
 
+HELP = """
+import sys
+from llama_tutorial.cli import main
+for command in ([], ["generate"], ["chat"], ["convert"], ["info"], ["pretrain"], ["finetune"]):
+    try:
+        main([*command, "--help"])
+    except SystemExit:
+        pass
+print("loaded", [name for name in ("torch", "sentencepiece") if name in sys.modules])
+"""
+
+
+def test_help_shows_the_defaults_and_loads_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=True)
+    text = " ".join(done.stdout.split())
+    assert text.endswith("loaded []")
+    assert "0: the likeliest token (default: 0.6)" in text
+    assert "of weights, data and order (default: 0)" in text
+    assert "passes over the rows (default: 1, large models 2)" in text
+    assert "compile the model --" in text  # a switch is off by default
+
+
 def test_info_counts_a_preset_and_a_checkpoint(folder, capsys):
     code, out, _ = run(capsys, "info", "llama-2-7b")
     assert code == 0

@@ -16,7 +16,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
 from llama_tutorial import ModelConfig, Transformer, load, load_model, load_tokenizer, save_model
-from llama_tutorial.cli import finetune, main
+from llama_tutorial.cli import finetune, main, training
 from llama_tutorial.shipped import SHIPPED
 
 QUICK = "--batch-size 2 --evaluate-every 2 --checkpoint-every 2"
@@ -262,8 +262,6 @@ def test_a_bad_line_is_named(base, file, tmp_path, capsys):
 
 
 def test_a_batch_has_a_row_for_every_process(base, tmp_path, capsys, monkeypatch):
-    from llama_tutorial.training import processes as distributed
-
-    monkeypatch.setattr(distributed, "n_processes", lambda: 3)
+    monkeypatch.setattr(training, "world_size", lambda: 3)
     assert run("--out", tmp_path, "--model", base, TALES) == 2
-    assert "--batch-size 2: 3 processes share the rows of a batch" in capsys.readouterr().err
+    assert "--batch-size 2: 3 processes divide the rows of a batch" in capsys.readouterr().err

@@ -58,9 +58,9 @@ def test_a_text_file_in_characters(tmp_path, capsys):
 
 
 def test_a_batch_has_a_row_for_every_process(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("llama_tutorial.training.processes.n_processes", lambda: 5)
+    monkeypatch.setattr("llama_tutorial.cli.training.world_size", lambda: 5)
     assert run("--out", tmp_path, "--tales", 40, SMALL, QUICK) == 2
-    assert "--batch-size 4: 5 processes share the rows of a batch" in capsys.readouterr().err
+    assert "--batch-size 4: 5 processes divide the rows of a batch" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -68,16 +68,19 @@ def test_other_separators_stand_inside_a_string(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"no JSON \(.* at character 2\): a line must hold one whole object"),
-        ("[1, 2]", r"\[1, 2\] is no JSON object: a line must be {\"messages\": "),
-        ('"' + "a" * 90 + '"', r"'a{56}\.\.\. is no JSON object"),
+        ("{", r"not JSON \(.* at character 2\): a line must hold one object"),
+        ("[1, 2]", r"\[1, 2\] is not a JSON object: a line must be {\"messages\": "),
+        ('"' + "a" * 90 + '"', r"'a{56}\.\.\. is not a JSON object"),
         ({}, "the object has nothing: a line must be"),
         ({"text": "a"}, r"the object has 'text': a line must be {\"messages\": \[...\]} or {"),
         ({"messages": "Hi"}, "'messages' is 'Hi': it must be a list of messages"),
         ({"messages": []}, "the dialog is empty: it needs at least one message by 'user'"),
         ({"messages": ["Hi"]}, "message 0 is 'Hi': it must be an object with 'role' and 'content'"),
-        ({"messages": [assistant("Hi")]}, "message 0 is by 'assistant', but 'user' is due"),
-        ({"messages": [user("Hi"), user("Hi")]}, "message 1 is by 'user', but 'assistant' is due"),
+        ({"messages": [assistant("Hi")]}, "message 0 is by 'assistant', but must be by 'user'"),
+        (
+            {"messages": [user("Hi"), user("Hi")]},
+            "message 1 is by 'user', but must be by 'assistant'",
+        ),
         ({"messages": [user("Hi")]}, "message 0 is by 'user', but the last must be by 'assistant'"),
         ({"messages": [user(3), assistant("Hi")]}, "message 0 has content 3: it must be a str"),
         ({"messages": [user("Hi"), assistant(" ")]}, "message 1, by 'assistant', is empty: quest"),
@@ -101,5 +104,5 @@ def test_a_file_that_is_none(tmp_path):
     with pytest.raises(ValueError, match="holds no dialog: every line is empty"):
         read_dialogs(write(tmp_path / "a.jsonl", ""))
     (tmp_path / "a.jsonl").write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(ValueError, match="is no UTF-8 text: invalid start byte at byte 7"):
+    with pytest.raises(ValueError, match="is not UTF-8: invalid start byte at byte 7"):
         read_dialogs(tmp_path / "a.jsonl")

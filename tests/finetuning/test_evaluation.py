@@ -12,11 +12,11 @@ from llama_tutorial.chat import encode_dialog
 from llama_tutorial.finetuning import evaluation
 from llama_tutorial.finetuning.evaluation import (
     Answer,
-    Asked,
+    DialogQuestion,
     Score,
-    answer,
-    asked_of_tales,
+    answer_dialogs,
     exact_match,
+    questions_about_tales,
 )
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import NOT_SAID, questions, tales
@@ -44,7 +44,7 @@ def test_answers_are_greedy_and_in_the_order_of_the_questions(model, tokenizer):
         say("Hi"),
         say("Hi", "Ho", "Where was the red kite found?"),
     ]
-    found = answer(model, tokenizer, dialogs, 5)
+    found = answer_dialogs(model, tokenizer, dialogs, 5)
     for dialog, one in zip(dialogs, found, strict=True):
         prompt = encode_dialog(dialog, tokenizer)
         (ids,) = generate(model, [prompt], 5, temperature=0, stop_ids={tokenizer.eos_id})
@@ -55,7 +55,7 @@ def test_sampling_and_another_template(model, tokenizer):
     def bare(dialog, tokenizer) -> list[int]:
         return tokenizer.encode(dialog[-1]["content"], bos=True)
 
-    (found,) = answer(
+    (found,) = answer_dialogs(
         model, tokenizer, [say("Hi")], 6, encode=bare, temperature=1.0, top_p=1.0, seed=3
     )
     (ids,) = generate(model, [bare(say("Hi"), tokenizer)], 6, temperature=1.0, top_p=1.0, seed=3)
@@ -64,30 +64,31 @@ def test_sampling_and_another_template(model, tokenizer):
 
 def test_more_dialogs_than_are_answered_together(model, tokenizer, monkeypatch):
     dialogs = [say("Hi" + "!" * i) for i in (4, 1, 3, 0, 2)]
-    together = answer(model, tokenizer, dialogs, 4)
-    monkeypatch.setattr(evaluation, "ROWS", 2)
-    assert answer(model, tokenizer, dialogs, 4) == together
+    together = answer_dialogs(model, tokenizer, dialogs, 4)
+    monkeypatch.setattr(evaluation, "BATCH_SIZE", 2)
+    assert answer_dialogs(model, tokenizer, dialogs, 4) == together
 
 
 def test_an_answer_ended_if_eos_came(model, tokenizer, monkeypatch):
     said = tokenizer.encode("Tom. ")
     monkeypatch.setattr(evaluation, "generate", lambda *_args, **_rest: [said])
-    assert answer(model, tokenizer, [say("Who?")], len(said) + 1) == [Answer("Tom.", True)]
-    assert answer(model, tokenizer, [say("Who?")], len(said)) == [Answer("Tom.", False)]
+    assert answer_dialogs(model, tokenizer, [say("Who?")], len(said) + 1) == [Answer("Tom.", True)]
+    assert answer_dialogs(model, tokenizer, [say("Who?")], len(said)) == [Answer("Tom.", False)]
 
 
 def test_what_does_not_fit_is_an_error(model, tokenizer):
     with pytest.raises(ValueError, match="300"):
-        answer(model, tokenizer, [say("Tom " * 300)])
+        answer_dialogs(model, tokenizer, [say("Tom " * 300)])
 
 
 def test_later_tales_are_asked_about_by_their_seed():
-    assert asked_of_tales(2, seed=3) == asked_of_tales(5)[-len(asked_of_tales(2, seed=3)) :]
-    assert asked_of_tales(2, seed=3) != asked_of_tales(2)
+    later = questions_about_tales(2, seed=3)
+    assert later == questions_about_tales(5)[-len(later) :]
+    assert later != questions_about_tales(2)
 
 
 def test_all_questions_of_the_tales_but_the_request():
-    asked = asked_of_tales(5, "test")
+    asked = questions_about_tales(5, "test")
     expected = [
         (tale, question)
         for tale in tales(5, "test")
@@ -98,16 +99,16 @@ def test_all_questions_of_the_tales_but_the_request():
     for one, (tale, question) in zip(asked, expected, strict=True):
         assert (one.answer, one.kind) == (question.answer, question.kind)
         assert one.dialog == say(f"{tale.text}\n{question.text}")
-    (first, *_) = asked_of_tales(1, "test", "told")
+    (first, *_) = questions_about_tales(1, "test", "told")
     assert [message["role"] for message in first.dialog] == ["user", "assistant", "user"]
 
 
 def test_scores_by_kind_and_in_all():
     asked = [
-        Asked(say("Who?"), "Tom.", "has"),
-        Asked(say("Who?"), "The owl.", "has"),
-        Asked(say("What color?"), "Red.", "color"),
-        Asked(say("What color?"), NOT_SAID, "color"),
+        DialogQuestion(say("Who?"), "Tom.", "has"),
+        DialogQuestion(say("Who?"), "The owl.", "has"),
+        DialogQuestion(say("What color?"), "Red.", "color"),
+        DialogQuestion(say("What color?"), NOT_SAID, "color"),
     ]
     answers = [
         Answer("Tom.", True),
@@ -122,6 +123,6 @@ def test_scores_by_kind_and_in_all():
         "has": Score(1, 2),
         "color": Score(1, 2),
     }
-    assert Score(1, 4).share == 0.25
+    assert Score(1, 4).accuracy == 0.25
     with pytest.raises(ValueError, match="4 questions and 3 answers: one for each"):
         exact_match(asked, answers[:3])

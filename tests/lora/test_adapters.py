@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from llama_tutorial import PRESETS, KVCache, Transformer, generate
 from llama_tutorial.lora import (
     TARGETS,
-    LoraConfig,
+    LoRAConfig,
     adapter_state,
     add_lora,
     lora_config,
@@ -29,7 +29,7 @@ from llama_tutorial.lora import (
 )
 from llama_tutorial.lora import adapters as lora
 from llama_tutorial.lora.linear import plain_linear
-from llama_tutorial.training import make_optimizer, train_step
+from llama_tutorial.training import checkpoint_layers, make_optimizer, train_step
 
 GELU_TARGETS = TARGETS[:-1]
 
@@ -75,8 +75,9 @@ def test_only_the_adapters_are_trainable_and_in_the_optimiser():
 def test_training_moves_the_adapters_alone_and_learns(base, checkpointing):
     torch.manual_seed(0)
     model = random_model(LLAMA, dtype=base).train()
-    model.checkpoint_layers = checkpointing
     add_lora(model, rank=4, dropout=0.1)
+    if checkpointing:
+        checkpoint_layers(model)
     state, tokens = snapshot(model), random_tokens(LLAMA, 4, 12)
     optimizer = make_optimizer(model, lr=1e-2)
     losses = [
@@ -93,7 +94,8 @@ def test_gradient_checkpointing_draws_the_same_dropout_again():
     model = with_lora(random_model(LLAMA, dtype=torch.float64), dropout=0.4).train()
     tokens, gradients = random_tokens(LLAMA, 2, 9), []
     for checkpointing in (False, True):
-        model.checkpoint_layers = checkpointing
+        if checkpointing:
+            checkpoint_layers(model)
         torch.manual_seed(5)
         model(tokens).logsumexp(-1).sum().backward()
         gradients.append([p.grad for p in model.parameters() if p.requires_grad])
@@ -300,7 +302,9 @@ def test_gpt2_has_no_w3():
 def test_a_second_adapter_is_refused():
     model = random_model(LLAMA)
     add_lora(model)
-    with pytest.raises(ValueError, match=r"has LoRA adapters already: remove_lora\(model\) takes"):
+    with pytest.raises(
+        ValueError, match=r"has LoRA adapters already: remove_lora\(model\) removes"
+    ):
         add_lora(model)
 
 
@@ -318,9 +322,9 @@ def test_a_model_without_adapters_is_refused(function):
 
 def test_the_settings_are_read_from_the_model():
     for settings in (
-        LoraConfig(),
-        LoraConfig(3, 7.5, 0.2, ("wk", "w1")),
-        LoraConfig(rank=1, targets=("output",)),
+        LoRAConfig(),
+        LoRAConfig(3, 7.5, 0.2, ("wk", "w1")),
+        LoRAConfig(rank=1, targets=("output",)),
     ):
         model = random_model(LLAMA)
         add_lora(model, **vars(settings))

@@ -18,16 +18,16 @@ import pytest
 import torch
 
 from llama_tutorial.training.processes import (
-    agreed,
-    anywhere,
-    first_goes_first,
-    is_first,
-    joined,
+    all_reduce_sum,
+    any_rank,
+    barrier,
+    broadcast,
+    is_rank0,
     loading_device,
-    n_processes,
+    process_group,
     rank,
-    total,
-    wait,
+    rank0_first,
+    world_size,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,31 +160,32 @@ def test_a_checkpoint_holds_what_is_trained_only(one, several):
         assert all("lora_" in name for name in weights)
 
 
-def test_processes_tell_each_other(several):
+def test_processes_communicate(several):
     n = several["n"]
-    assert several["total"] == sum(number + 0.5 for number in range(n))
-    assert several["anywhere"] == [False, True]
-    assert several["agreed"] == "of process 0"
+    assert several["sum"] == sum(number + 0.5 for number in range(n))
+    assert several["any"] == [False, True]
+    assert several["broadcast"] == "of process 0"
     assert several["order"] == ["first"] + ["other"] * (n - 1)
 
 
-def test_alone_there_is_nothing_to_tell():
-    with joined("cpu") as device, first_goes_first():
+def test_one_process_has_nobody_to_communicate_with():
+    with process_group("cpu") as device, rank0_first():
         assert device == loading_device(device) == torch.device("cpu")
-        assert (n_processes(), rank(), is_first()) == (1, 0, True)
-        assert (total(2.5), anywhere(True), anywhere(False), agreed("x")) == (2.5, True, False, "x")
-        wait()
+        assert (world_size(), rank(), is_rank0()) == (1, 0, True)
+        assert (all_reduce_sum(2.5), broadcast("x")) == (2.5, "x")
+        assert (any_rank(True), any_rank(False)) == (True, False)
+        barrier()
 
 
 def test_one_gpu_for_all_is_refused(monkeypatch):
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match="cuda:0: every process gets a GPU of its own; write cuda"):
-        joined("cuda:0").__enter__()
+        process_group("cuda:0").__enter__()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    message = r"process 2 of this machine has no GPU of its own: there are 1; start at most so many"
+    message = r"process 2 of this machine has no GPU of its own: there are 1; start at most 1 "
     with pytest.raises(ValueError, match=message):
-        joined("cuda").__enter__()
+        process_group("cuda").__enter__()
 
 
 # Generation: every layer shared

@@ -1,7 +1,7 @@
 """Checkpoints of a run: what they hold, and what is said when one cannot be written or read.
 
-That runs go on from them is in test_trainer.py, and with other numbers of processes in
-test_distributed.py.
+That runs go on from them is in test_loop.py, and with other numbers of processes in
+test_processes.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A sharded model: a group of one here, real processes in test_distributed.py."""
+"""A sharded model: a group of one here, real processes in test_processes.py."""
 
 from __future__ import annotations
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from llama_tutorial import ModelConfig, Transformer
+from llama_tutorial import ModelConfig, Transformer, generate
 from llama_tutorial.training import (
     IGNORE,
     Batch,
+    checkpoint_layers,
     cosine_schedule,
     make_optimizer,
     token_loss,
@@ -170,17 +172,33 @@ class TestTrainStep:
             loss = train_step(model, optimizer, *batch[:2], lr=1e-2)
         assert loss < 0.1
 
-    def test_gradient_checkpointing_changes_nothing(self):
+    def test_gradient_checkpointing_changes_nothing_but_memory(self):
         (batch,) = make_batches(1)
-        gradients = []
-        for checkpointing in (False, True):
-            model = make_model().double()
-            model.checkpoint_layers = checkpointing
-            loss, _ = token_loss(model, *batch[:2])
+        documents = (torch.arange(16) // 5).expand(4, 16)
+        plain = make_model().double()
+        recomputing = make_model().double()
+        names = [name for name, _ in recomputing.named_modules()]
+        checkpoint_layers(recomputing)
+        checkpoint_layers(recomputing)  # twice is once
+        recomputing = copy.deepcopy(recomputing)
+        assert [name for name, _ in recomputing.named_modules()] == names
+        assert recomputing.state_dict().keys() == plain.state_dict().keys()
+        gradients, kept = [], []
+        for model in (plain, recomputing):
+            n_bytes = []
+            with torch.autograd.graph.saved_tensors_hooks(
+                lambda tensor, n_bytes=n_bytes: (n_bytes.append(tensor.nbytes), tensor)[1],
+                lambda tensor: tensor,
+            ):
+                loss, _ = token_loss(model, batch.inputs, batch.targets, documents)
             loss.backward()
             gradients.append([p.grad for p in model.parameters()])
-        for plain, recomputed in zip(*gradients, strict=True):
-            torch.testing.assert_close(plain, recomputed, atol=1e-12, rtol=0)
+            kept.append(sum(n_bytes))
+        assert kept[1] < kept[0] / 3
+        for expected, recomputed in zip(*gradients, strict=True):
+            torch.testing.assert_close(expected, recomputed, atol=1e-12, rtol=0)
+        prompts = [[1, 2, 3], [4]]
+        assert generate(recomputing, prompts, 8, seed=0) == generate(plain, prompts, 8, seed=0)
 
     def test_bfloat16_autocast_trains(self):
         model, (batch,) = make_model(), make_batches(1)

@@ -1,0 +1,91 @@
+"""The engine, the device and the sampling that a command's options ask for.
+
+With ``--engine numpy`` nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from llama_tutorial._util.generation_settings import check_sampling
+from llama_tutorial.tokenizer.base import BaseTokenizer
+from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+
+def parse_device(name: str) -> torch.device:
+    """The torch device of this name; a ValueError where it cannot be used."""
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name}: cannot be used here: {reason}") from None
+    return device
+
+
+def load_engine(
+    source: str, arguments: argparse.Namespace
+) -> tuple[Any, BaseTokenizer | GPT2Tokenizer]:
+    """The model, a Transformer or a NumpyLlama, and its tokenizer."""
+    from llama_tutorial import hub
+
+    given = {"source": source, "filename": arguments.filename, "tokenizer": arguments.tokenizer}
+    if arguments.engine == "numpy":
+        if arguments.dtype not in (None, "float32") or arguments.device != "cpu":
+            raise ValueError(
+                f"--engine numpy computes in float32 on the CPU, not with --dtype {arguments.dtype}"
+                f" --device {arguments.device}; leave both out"
+            )
+        return hub.load(**given, engine="numpy")
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise ImportError(
+            "--engine torch needs torch: pip install 'llama-tutorial[torch]', or take "
+            "--engine numpy"
+        ) from None
+    dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
+    from llama_tutorial.training.processes import world_size
+
+    if world_size() > 1:
+        from llama_tutorial.training.tensor_parallel import load_share
+
+        path, tokenizer_path = hub.find(**given)
+        tokenizer, model = hub.read_tokenizer(tokenizer_path, path), load_share(path, dtype=dtype)
+        hub.check_tokenizer_matches(tokenizer, model.config)
+        return model, tokenizer
+    return hub.load(**given, dtype=dtype, device=parse_device(arguments.device))
+
+
+@contextmanager
+def engine_processes(arguments: argparse.Namespace) -> Iterator[None]:
+    """Connect the processes of a ``torchrun`` and give them one seed; without it, do nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    if arguments.engine == "numpy":
+        raise ValueError("--engine numpy works in one process only; start it without torchrun")
+    import torch
+
+    from llama_tutorial.training.processes import broadcast, process_group
+
+    with process_group(parse_device(arguments.device)):
+        if arguments.seed is None:
+            arguments.seed = broadcast(torch.seed() % 2**31)
+        yield
+
+
+def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The sampling options as keyword arguments of both engines, checked."""
+    chosen = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p")}
+    check_sampling(**chosen)
+    return {**chosen, "seed": arguments.seed}

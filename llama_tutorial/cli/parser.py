@@ -1,0 +1,301 @@
+"""The options of all commands. Nothing here needs torch.
+
+An option that sets a field of :class:`~llama_tutorial.config.ModelConfig` or of
+:class:`~llama_tutorial.training.loop.TrainConfig` is stored under the field's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from llama_tutorial.checkpoints import FORMATS
+
+CHAT_MODEL = "tales-chat"
+CHAT_HELP = (
+    "/reset forgets the dialog, /system TEXT also sets how to behave, /exit or Ctrl-D ends the chat"
+)
+
+
+@dataclass(frozen=True)
+class FinetuneDefaults:
+    """The settings of finetune that depend on the size of the model."""
+
+    lr: float
+    lora_lr: float
+    batch_size: int
+    context: int
+    epochs: float | int
+    warmup_ratio: float = 0.03  # the paper does not give it
+
+
+SMALL = FinetuneDefaults(lr=2e-3, lora_lr=5e-3, batch_size=4, context=512, epochs=1)
+PAPER = FinetuneDefaults(lr=2e-5, lora_lr=2e-4, batch_size=64, context=4096, epochs=2)
+SMALL_MODEL = 100_000_000  # parameters; larger models get the paper's settings
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Every help text ends with the option's default, if it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_default = action.default not in (None, "") and action.default is not False
+        return super()._get_help_string(action) if has_default else action.help
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's parser, with its errors on one line."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(formatter_class=_Help, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (--help shows the options)\n")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of ``llama-tutorial``; it stores the command's name as ``command``."""
+    parser = _Parser(prog="llama-tutorial", description="Llama 2 from scratch, from a shell.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for add in (_add_generate, _add_chat, _add_convert, _add_info, _add_pretrain, _add_finetune):
+        add(commands)
+    return parser
+
+
+# The commands
+
+
+def _add_generate(commands: Any) -> None:
+    command = commands.add_parser("generate", help="continue a text")
+    command.add_argument(
+        "--checkpoint",
+        default="tales",
+        help="a model that comes with the package, a file or folder, or a hub repository",
+    )
+    command.add_argument("--prompt", default="", help="the text to continue; empty: begin anew")
+    _add_sampling(command)
+    _add_engine(command)
+
+
+def _add_chat(commands: Any) -> None:
+    command = commands.add_parser(
+        "chat",
+        help="talk with a chat model",
+        description="Talk with a model that was trained on Llama 2's dialog format. Each line is a "
+        f"question. {CHAT_HELP}; Ctrl-C ends an answer. Where standard input is a file or a pipe, "
+        "each line is answered, and nothing else is written to standard output.",
+    )
+    command.add_argument(
+        "--model",
+        "--checkpoint",
+        default=CHAT_MODEL,
+        help="a model that comes with the package, a file or folder, or a hub repository",
+    )
+    command.add_argument("--system", help="how the model should behave")
+    _add_sampling(command)
+    _add_engine(command)
+
+
+def _add_convert(commands: Any) -> None:
+    command = commands.add_parser(
+        "convert",
+        help="write a checkpoint in another format",
+        description="Formats: native (holds every model), huggingface (a folder that transformers "
+        "opens), meta (params.json and consolidated.*.pth), llama2c (float32, for llama2.c's run), "
+        "llama2c-v1, llama2c-int8 (for its runq).",
+    )
+    command.add_argument(
+        "input", help="a model that comes with the package, a file or folder, or a hub repository"
+    )
+    command.add_argument("output", help="the folder to write; for llama2.c's formats the file")
+    command.add_argument("--format", choices=FORMATS, default="native", help="default: native")
+    _add_filename(command)
+    command.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        help="of the model; by default the file's",
+    )
+    command.add_argument("--tokenizer", help="to store in OUTPUT; by default the one beside INPUT")
+    command.add_argument("--shards", type=int, default=1, help="files that meta is split into")
+    command.add_argument(
+        "--group-size", type=int, default=64, help="weights with a common scale in llama2c-int8"
+    )
+
+
+def _add_info(commands: Any) -> None:
+    command = commands.add_parser("info", help="what a checkpoint holds, and what it costs")
+    command.add_argument(
+        "checkpoint",
+        help="a model that comes with the package, a file or folder, a preset, or a hub repository",
+    )
+    _add_filename(command)
+
+
+def _add_pretrain(commands: Any) -> None:
+    command = commands.add_parser(
+        "pretrain",
+        help="train a model from nothing",
+        description="Train a model from nothing. The defaults train the model that this package "
+        "ships (1.3 million parameters on 33 million tokens of tales): about an hour and a quarter "
+        "on two CPU cores that compute in bfloat16 (--autocast bfloat16), and a validation loss of "
+        "0.42 at the end, from 6.9 at the start. --steps 2000 takes ten minutes and tells tales "
+        "that lose their thread.",
+    )
+    command.add_argument("--out", required=True, help="the folder for everything that is written")
+    command.add_argument("--data", default="tales", help="tales, tinystories, or a text file")
+    command.add_argument("--tales", type=int, default=200_000, help="number of tales")
+
+    group = command.add_argument_group("tokenizer")
+    group.add_argument("--tokenizer", help="a tokenizer's file; by default one is trained")
+    group.add_argument("--vocab-size", type=int, default=1024, help="of the one that is trained")
+    group.add_argument("--characters", action="store_true", help="one token for each character")
+
+    group = command.add_argument_group("model")
+    group.add_argument("--preset", help="a preset's name, instead of the sizes below")
+    group.add_argument("--dim", type=int, default=128, help="width of the residual stream")
+    group.add_argument("--layers", type=int, default=6, dest="n_layers", help="number of layers")
+    group.add_argument("--heads", type=int, default=8, dest="n_heads", help="query heads")
+    group.add_argument(
+        "--kv-heads", type=int, default=4, dest="n_kv_heads", help="key and value heads"
+    )
+    group.add_argument("--hidden-dim", type=int, default=384, help="width of the feed-forward")
+    group.add_argument(
+        "--context", type=int, default=256, dest="max_seq_len", help="tokens of a row"
+    )
+    group.add_argument("--untied", action="store_true", help="an output head of its own")
+
+    group = command.add_argument_group("training")
+    group.add_argument(
+        "--steps", type=int, default=16_000, dest="total_steps", help="updates of the weights"
+    )
+    group.add_argument("--batch-size", type=int, default=8, help="rows of --context tokens")
+    group.add_argument(
+        "--lr", type=float, default=3e-3, dest="peak_lr", help="peak of the learning rate"
+    )
+    group.add_argument(
+        "--warmup", type=int, default=100, dest="warmup_steps", help="steps of the warm-up"
+    )
+    group.add_argument("--cross-documents", action="store_true", help="attend across documents")
+    _add_training(group, evaluate_every=1000, checkpoint_every=500)
+
+
+def _add_finetune(commands: Any) -> None:
+    command = commands.add_parser(
+        "finetune",
+        help="teach a model to answer",
+        description="Teach a model to answer. Without options, the small model of this package "
+        "learns to tell tales on request and to answer questions about them: about an hour on one "
+        "CPU core with --autocast bfloat16. Models of more than a hundred million parameters get "
+        "the settings of Llama 2's paper (two epochs, batches of 64 rows of 4,096 tokens, a "
+        "learning rate of 2e-5), so: finetune --model path/to/Llama-2-7b --data dialogs.jsonl "
+        "--lora --device cuda --autocast bfloat16",
+    )
+    command.add_argument("--out", required=True, help="the folder for everything that is written")
+    command.add_argument("--model", default="tales", help="a model's name, path or hub id")
+    _add_filename(command)
+    command.add_argument("--tokenizer", help="its tokenizer; by default the one that comes with it")
+
+    group = command.add_argument_group("data")
+    group.add_argument("--data", default="tales", help="tales, or a .jsonl file of dialogs")
+    group.add_argument("--validation", help="another file; by default the last tenth of --data")
+    group.add_argument("--dialogs", type=int, default=15_000, help="number of dialogs about tales")
+    group.add_argument(
+        "--packing",
+        choices=["documents", "concatenate"],
+        default="documents",
+        help="keep dialogs whole and apart, or concatenate them as in the paper",
+    )
+    group.add_argument("--context", type=int, help="tokens of a row" + _by_size("context"))
+
+    group = command.add_argument_group("LoRA")
+    group.add_argument("--lora", action="store_true", help="train adapters beside frozen weights")
+    group.add_argument("--rank", type=int, default=8, help="rank of their change")
+    group.add_argument(
+        "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
+    )
+    group.add_argument("--dropout", type=float, default=0.0, help="of the adapters' inputs")
+    group.add_argument("--targets", nargs="+", help="layers, such as wq wv; by default all")
+
+    group = command.add_argument_group("training")
+    group.add_argument("--epochs", type=float, help="passes over the rows" + _by_size("epochs"))
+    group.add_argument("--batch-size", type=int, help="rows of a step" + _by_size("batch_size"))
+    group.add_argument(
+        "--lr",
+        type=float,
+        help=f"peak of the learning rate{_by_size('lr')}{_by_size('lora_lr', ' with --lora')}",
+    )
+    group.add_argument(
+        "--warmup",
+        type=int,
+        help=f"steps of the warm-up (default: {SMALL.warmup_ratio * 100:g} %% of all)",
+    )
+    _add_training(group, evaluate_every=250, checkpoint_every=250)
+
+
+# Options that several commands have
+
+
+def _by_size(name: str, where: str = "") -> str:
+    """The two defaults of an option of finetune."""
+    return f" (default{where}: {getattr(SMALL, name)}, large models {getattr(PAPER, name)})"
+
+
+def _add_training(group: Any, *, evaluate_every: int, checkpoint_every: int) -> None:
+    group.add_argument(
+        "--micro-batches", type=int, default=1, help="parts of a batch, to save memory"
+    )
+    group.add_argument("--weight-decay", type=float, default=0.1, help="of the matrices")
+    group.add_argument(
+        "--evaluate-every", type=int, default=evaluate_every, help="steps between validations"
+    )
+    group.add_argument(
+        "--checkpoint-every", type=int, default=checkpoint_every, help="steps between checkpoints"
+    )
+    group.add_argument("--seed", type=int, default=0, help="of weights, data and order")
+    group.add_argument("--autocast", choices=["bfloat16"], help="compute in this dtype")
+    group.add_argument("--compile", action="store_true", help="compile the model")
+    group.add_argument(
+        "--gradient-checkpointing",
+        action="store_true",
+        help="compute activations twice instead of keeping them",
+    )
+    _add_device(group)
+
+
+def _add_sampling(command: Any) -> None:
+    command.add_argument(
+        "--max-new-tokens", type=int, help="by default up to the end of the context"
+    )
+    command.add_argument("--temperature", type=float, default=0.6, help="0: the likeliest token")
+    command.add_argument("--top-k", type=int, help="draw from the K likeliest only")
+    command.add_argument(
+        "--top-p", type=float, default=0.9, help="draw from the likeliest with this probability"
+    )
+    command.add_argument("--seed", type=int, help="the same seed gives the same text")
+
+
+def _add_engine(command: Any) -> None:
+    _add_filename(command)
+    command.add_argument("--tokenizer", help="its tokenizer; by default the one that comes with it")
+    command.add_argument(
+        "--engine",
+        choices=["torch", "numpy"],
+        default="torch",
+        help="numpy needs no torch, and reads llama2.c's files",
+    )
+    _add_device(command)
+    command.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        help="of the model; by default the file's",
+    )
+
+
+def _add_filename(command: Any) -> None:
+    command.add_argument(
+        "--filename", help="the checkpoint's name in a folder or repository of several"
+    )
+
+
+def _add_device(command: Any) -> None:
+    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
