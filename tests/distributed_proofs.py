@@ -30,7 +30,7 @@ from llama_tutorial.training.processes import (
     rank0_first,
     world_size,
 )
-from llama_tutorial.training.tensor_parallel import load_share
+from llama_tutorial.training.tensor_parallel import load_shard
 
 # Nothing divides evenly: neither the rows by the processes nor the matrices.
 LLAMA = ModelConfig(
@@ -114,7 +114,7 @@ def shared(out: Path, name: str, dtype: torch.dtype) -> dict:
     if is_rank0():
         save_model(whole, out / f"{name}-{dtype}")
     barrier()
-    share = load_share(out / f"{name}-{dtype}")
+    share = load_shard(out / f"{name}-{dtype}")
     tokens = torch.randint(0, 31, (3, 16), generator=torch.Generator().manual_seed(0))
     heads = share.layers[0].attention.n_kv_heads
     cache = KVCache(config, 3, dtype=dtype, n_kv_heads=heads)
@@ -174,7 +174,7 @@ def main(out: Path, before: Path) -> None:
             + [("llama", torch.float32)]
         }
         save_model(random_model(LLAMA.replace(n_heads=3, n_kv_heads=3)), out / f"odd-{rank()}")
-        results["odd"] = error_of(load_share, out / f"odd-{rank()}")
+        results["odd"] = error_of(load_shard, out / f"odd-{rank()}")
         if is_rank0():
             (out / "results.json").write_text(json.dumps(results))
         print("the first process speaks")

@@ -184,7 +184,7 @@ sys.path.insert(0, sys.argv[1])
 import test_gpu_training as here
 from llama_tutorial import generate, save_model
 from llama_tutorial.training.sharding import gather, shard
-from llama_tutorial.training.tensor_parallel import load_share
+from llama_tutorial.training.tensor_parallel import load_shard
 from llama_tutorial.training import checkpoint_layers, make_optimizer, train_step
 
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
@@ -215,7 +215,7 @@ for name in here.CONFIGS:
             for a, b in zip(gathered.parameters(), theirs.parameters()):
                 torch.testing.assert_close(a, b.cpu(), rtol=0, atol=1e-9)
             save_model(gathered, sys.argv[2] + name)
-            share = load_share(sys.argv[2] + name)
+            share = load_shard(sys.argv[2] + name)
             assert share.device.type == "cuda"
             assert generate(share, prompts, 9, temperature=0) == expected
 dist.destroy_process_group()
@@ -250,13 +250,13 @@ import torch
 import test_gpu_training as here
 from llama_tutorial import generate
 from llama_tutorial.training.processes import is_rank0, loading_device, process_group
-from llama_tutorial.training.tensor_parallel import load_share
+from llama_tutorial.training.tensor_parallel import load_shard
 
 out = Path(sys.argv[1])
 with process_group("cuda") as device:
     model = here.make_model().to(loading_device(device))
     losses = here.losses(model, out / "run")
-    ids = generate(load_share(out / "whole"), [[1, 2, 3], [4]], 9, temperature=0)
+    ids = generate(load_shard(out / "whole"), [[1, 2, 3], [4]], 9, temperature=0)
     if is_rank0():
         (out / "results.json").write_text(json.dumps([losses, ids]))
 """

@@ -57,10 +57,10 @@ def load_engine(
     from llama_tutorial.training.processes import world_size
 
     if world_size() > 1:
-        from llama_tutorial.training.tensor_parallel import load_share
+        from llama_tutorial.training.tensor_parallel import load_shard
 
         path, tokenizer_path = hub.find(**given)
-        tokenizer, model = hub.read_tokenizer(tokenizer_path, path), load_share(path, dtype=dtype)
+        tokenizer, model = hub.read_tokenizer(tokenizer_path, path), load_shard(path, dtype=dtype)
         hub.check_tokenizer_matches(tokenizer, model.config)
         return model, tokenizer
     return hub.load(**given, dtype=dtype, device=parse_device(arguments.device))

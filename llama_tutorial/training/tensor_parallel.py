@@ -1,20 +1,18 @@
-"""Generation on several GPUs: each holds a share of every layer, and all compute each token.
+"""Tensor parallel generation: each GPU holds a shard of every layer, and all compute each token.
 
 For a model that one GPU cannot hold. Attention's heads and the feed-forward layer's inner features
 know nothing of each other until ``wo`` and ``w2`` add them up, so each process takes some of them:
 
-- ``wq``, ``wk``, ``wv``, ``w1`` and ``w3`` are cut by rows: a process gets whole heads, and whole
+- ``wq``, ``wk``, ``wv``, ``w1`` and ``w3`` are split by rows: a process gets whole heads, and whole
   inner features;
 - ``wo`` and ``w2`` by columns, those that multiply what it has; the products are summed over the
   processes, two sums a layer;
 - the embedding and the output head by the vocabulary. One matrix for both stays whole.
 
-The cutting and the sums are PyTorch's (``torch.distributed.tensor.parallel``). Every process then
+The splitting and the sums are PyTorch's (``torch.distributed.tensor.parallel``). Every process then
 has the same logits and, with the same seed, draws the same token.
 
 Source: Shoeybi et al. (2019), "Megatron-LM".
-
-Read next: :mod:`llama_tutorial.generation`, which works as it does on one GPU.
 """
 
 from __future__ import annotations
@@ -37,8 +35,8 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 
-def load_share(path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> Transformer:
-    """The share of a model that this process holds, from a file or a folder; on its device.
+def load_shard(path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> Transformer:
+    """The shard of a model that this process holds, from a file or a folder; on its device.
 
     No process ever holds the model: tensors are read one after the other, and of each the process
     keeps its part. (A file that is mapped into memory is not even read beyond it.)
@@ -48,30 +46,30 @@ def load_share(path: str | os.PathLike[str], *, dtype: torch.dtype | None = None
         dtype: Of the weights; None keeps the file's.
 
     Raises:
-        FileNotFoundError, ValueError: As `load_model` does; or the model cannot be shared by so
+        FileNotFoundError, ValueError: As `load_model` does; or the model cannot be split over so
             many processes.
     """
     from torch.distributed.device_mesh import init_device_mesh
 
     with open_checkpoint(path) as checkpoint:
-        check_shareable(checkpoint.config, world_size())
-        model, shares = empty_model(checkpoint.config), {}
+        check_divisible(checkpoint.config, world_size())
+        model, shards = empty_model(checkpoint.config), {}
         mesh = init_device_mesh(group_device().type, (world_size(),))
-        cut(model, mesh)
+        parallelize(model, mesh)
         wanted = model.state_dict()
         bar = {"total": len(wanted), "delay": 1, "leave": False}
         for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
             check_floating(name, tensor, checkpoint.source)
             tensor = checkpoint.finish(name, tensor.to(dtype or tensor.dtype))
-            shares[name] = _share(tensor, wanted[name])
-        if len(found := sorted({dtype_name(share) for share in shares.values()})) > 1:
+            shards[name] = _local(tensor, wanted[name])
+        if len(found := sorted({dtype_name(shard) for shard in shards.values()})) > 1:
             raise ValueError(f"{path}: the weights are {' and '.join(found)}; choose one (--dtype)")
-        model.load_state_dict(shares, assign=True)
+        model.load_state_dict(shards, assign=True)
     return model
 
 
-def check_shareable(config: ModelConfig, n: int) -> None:
-    """Raise a ValueError unless ``n`` processes can share the model's layers evenly."""
+def check_divisible(config: ModelConfig, n: int) -> None:
+    """Raise a ValueError unless the model's layers split evenly over ``n`` processes."""
     for name in ("n_kv_heads", "hidden_dim"):
         if (size := getattr(config, name)) % n:
             raise ValueError(
@@ -80,15 +78,15 @@ def check_shareable(config: ModelConfig, n: int) -> None:
             )
 
 
-def cut(model: Transformer, mesh: DeviceMesh) -> None:
-    """Leave this process its share of every layer, in place.
+def parallelize(model: Transformer, mesh: DeviceMesh) -> None:
+    """Leave this process its shard of every layer, in place.
 
     Args:
         model: The same in every process, or without weights (on "meta").
         mesh: All processes, in one row.
 
     Raises:
-        ValueError: The model cannot be shared by so many.
+        ValueError: The model cannot be split over so many.
     """
     from torch.distributed.tensor import Replicate
     from torch.distributed.tensor.parallel import (
@@ -98,7 +96,7 @@ def cut(model: Transformer, mesh: DeviceMesh) -> None:
         parallelize_module,
     )
 
-    check_shareable(model.config, mesh.size())
+    check_divisible(model.config, mesh.size())
     rows, columns = ColwiseParallel, RowwiseParallel  # named after the transposed matrix
     layer_plan: dict[str, ParallelStyle]
     layer_plan = {f"attention.{name}": rows() for name in ("wq", "wk", "wv")}
@@ -119,7 +117,7 @@ def cut(model: Transformer, mesh: DeviceMesh) -> None:
         parallelize_module(model, mesh, ends)
 
 
-def _share(tensor: Tensor, wanted: Tensor) -> Tensor | DTensor:
+def _local(tensor: Tensor, wanted: Tensor) -> Tensor | DTensor:
     """The part of ``tensor`` that this process holds, cut as ``wanted`` is; always a copy."""
     from torch.distributed.tensor import DTensor, Shard
 

@@ -12,7 +12,7 @@ from small_models import LLAMA, NAMED, random_model, random_tokens
 pytest.importorskip("safetensors")
 
 from llama_tutorial import generate, save_model
-from llama_tutorial.training.tensor_parallel import check_shareable, load_share
+from llama_tutorial.training.tensor_parallel import check_divisible, load_shard
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def group_of_one() -> Iterator[None]:
 def test_the_only_share_is_the_whole(tmp_path, group_of_one, name):
     model = random_model(NAMED[name], dtype=torch.float64)
     save_model(model, tmp_path / "model")
-    share, tokens = load_share(tmp_path / "model"), random_tokens(NAMED[name], 2, 9)
+    share, tokens = load_shard(tmp_path / "model"), random_tokens(NAMED[name], 2, 9)
     with torch.inference_mode():
         torch.testing.assert_close(share(tokens), model(tokens), rtol=0, atol=1e-9)
     assert generate(share, [[1], [2, 3]], 9, seed=0) == generate(model, [[1], [2, 3]], 9, seed=0)
@@ -34,7 +34,7 @@ def test_the_only_share_is_the_whole(tmp_path, group_of_one, name):
 
 def test_another_type(tmp_path, group_of_one):
     save_model(random_model(LLAMA), tmp_path / "model")
-    share = load_share(tmp_path / "model", dtype=torch.bfloat16)
+    share = load_shard(tmp_path / "model", dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in share.parameters()} == {torch.bfloat16}
     assert share.rope.cos.dtype == torch.float32
 
@@ -44,7 +44,7 @@ def test_weights_of_several_types_need_a_choice(tmp_path, group_of_one):
     model.norm.to(torch.bfloat16)
     save_model(model, tmp_path / "model")
     with pytest.raises(ValueError, match=r"are bfloat16 and float32; choose one \(--dtype\)"):
-        load_share(tmp_path / "model")
+        load_shard(tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_what_cannot_be_shared_is_refused(changes, name):
     config = LLAMA.replace(hidden_dim=39, **changes)
     message = f"2 processes cannot share this model: its {name} must be a multiple of their number"
     with pytest.raises(ValueError, match=message):
-        check_shareable(config, 2)
+        check_divisible(config, 2)
