@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from browser.live import SET
+from browser.live import SET, said
 
 from llama_tutorial.figures.generation import live
 from llama_tutorial.gqa import attention_weights
@@ -47,9 +47,12 @@ def test_every_cut_is_the_packages(show):
         "k": [1, 3, 20, "all"],
         "p": [0.3, 0.9, 0.99, 1],
     }
-    for n, values in enumerate(itertools.product(*knobs.values())):
-        setting = dict(zip(knobs, values, strict=True)) | {"u": round(0.005 + n % 100 / 100, 3)}
-        _same(figure.evaluate(SET, setting), computed.numbers(**setting))
+    settings = [
+        dict(zip(knobs, values, strict=True)) | {"u": round(0.005 + n % 100 / 100, 3)}
+        for n, values in enumerate(itertools.product(*knobs.values()))
+    ]
+    for setting, shown in zip(settings, said(figure, settings), strict=True):
+        _same(shown, computed.numbers(**setting))
 
 
 def test_bars_and_names_show_what_was_cut(show):
@@ -78,10 +81,13 @@ def _attention():
 def test_every_row_of_every_head_is_the_packages(show):
     computed = _attention()
     figure = show(computed)
-    for layer, head in itertools.product((1, 2, 3), (1, 2, 3, 4)):
-        for query in range(0, len(TEXT), 3):
-            setting = {"layer": layer, "head": head, "query": query}
-            _same(figure.evaluate(SET, setting), computed.numbers(**setting))
+    settings = [
+        {"layer": layer, "head": head, "query": query}
+        for layer, head in itertools.product((1, 2, 3), (1, 2, 3, 4))
+        for query in range(0, len(TEXT), 3)
+    ]
+    for setting, shown in zip(settings, said(figure, settings), strict=True):
+        _same(shown, computed.numbers(**setting))
 
 
 def test_words_are_underlined_by_their_weights(show):

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from browser.live import SET
+from browser.live import SET, said
 
 from llama_tutorial.figures.gpt import live
 
@@ -55,14 +55,14 @@ def test_mask_is_seen_to_hide_the_future(show):
 def test_budget_at_sizes_of_every_control(show, tied):
     figure = show(live.budget())
     dim, layers, vocab, context = (control.values for control in live.budget().controls[:4])
-    figure.evaluate(SET, {"tied": tied})
-    for sizes in itertools.product(dim[::4], layers[::4], vocab[::7], context[::3]):
-        for name, value in zip(("dim", "layers", "vocab", "context"), sizes, strict=True):
-            shown = figure.evaluate(SET, {name: value})
-        expected = live.budget_numbers(*sizes, tied)
+    names = ("dim", "layers", "vocab", "context", "tied")
+    sizes = itertools.product(dim[::4], layers[::4], vocab[::7], context[::3], [tied])
+    settings = [dict(zip(names, values, strict=True)) for values in sizes]
+    for values, shown in zip(settings, said(figure, settings), strict=True):
+        expected = live.budget_numbers(**values)
         assert shown["total"] == expected["total"]
         for name in ("gflops", "ratio", "parameters", "operations"):
-            assert shown[name] == pytest.approx(expected[name], rel=1e-12), sizes
+            assert shown[name] == pytest.approx(expected[name], rel=1e-12), values
 
 
 def test_budget_draws_two_bars_for_every_part(show):

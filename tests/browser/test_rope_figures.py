@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
-from browser.live import SET
+from browser.live import SET, said
 
 from llama_tutorial.figures.rope import live
 
@@ -18,8 +18,8 @@ KEY = [0.5, 1.0, -1.5, 0.75, 1.25, -0.25, -0.5, 2.0]
 def test_every_stop_of_the_clocks(show, base):
     figure = show(live.clocks())
     figure.evaluate(SET, {"base": base})
-    for position in live.POSITIONS:
-        shown = figure.evaluate(SET, {"position": position})
+    every = said(figure, [{"position": position} for position in live.POSITIONS])
+    for position, shown in zip(live.POSITIONS, every, strict=True):
         expected = live.clock_numbers(position, base)
         for name in ("moved", "completed"):
             assert shown[name] == expected[name], position
@@ -44,15 +44,13 @@ def test_hands_are_drawn_where_the_numbers_say(show):
 
 def test_score_at_every_distance_and_shift(show):
     figure = show(live.score(QUERY, KEY, trained=64))
-    figure.evaluate(SET, {"n": 0})
-    for m in range(0, 101, 4):
-        for both in (0, 10, 1000, 2000):
-            figure.evaluate(SET, {"m": m})
-            shown = figure.evaluate(SET, {"both": both})
-            expected = live.score_numbers(QUERY, KEY, m + both, both)
-            assert shown["parts"] == pytest.approx(expected["parts"], abs=1e-9)
-            assert shown["score"] == pytest.approx(expected["score"], abs=1e-9)
-            assert (shown["query"], shown["key"]) == (m + both, both)
+    places = [(m, both) for m in range(0, 101, 4) for both in (0, 10, 1000, 2000)]
+    every = said(figure, [{"n": 0, "m": m, "both": both} for m, both in places])
+    for (m, both), shown in zip(places, every, strict=True):
+        expected = live.score_numbers(QUERY, KEY, m + both, both)
+        assert shown["parts"] == pytest.approx(expected["parts"], abs=1e-9)
+        assert shown["score"] == pytest.approx(expected["score"], abs=1e-9)
+        assert (shown["query"], shown["key"]) == (m + both, both)
 
 
 def test_moving_both_turns_the_hands_and_keeps_the_score(show):

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from browser.live import SET
+from browser.live import SET, said
 
 from llama_tutorial import figures
 from llama_tutorial.figures.swiglu import live
@@ -38,8 +38,8 @@ def test_every_gate_at_every_stop(show, kind):
     figure = show(live.gate())
     figure.evaluate(SET, {"kind": kind})
     figure.evaluate(SET, {"up": -1.7})
-    for stop in live.gate().controls[1].values:
-        shown = figure.evaluate(SET, {"gate": stop})
+    stops = live.gate().controls[1].values
+    for stop, shown in zip(stops, said(figure, [{"gate": stop} for stop in stops]), strict=True):
         same(shown, live.gate_numbers(kind, stop, -1.7))
 
 
@@ -79,10 +79,13 @@ def test_stripes_of_the_plain_unit_break_when_the_gate_comes_in(show):
 
     def field():
         """Colour and opacity, column by column."""
+        looks = figure.evaluate(
+            """figure => [...figure.querySelectorAll(".lt-stage rect")].map((box) =>
+                 ["x", "fill", "opacity"].map((name) => box.getAttribute(name)))"""
+        )
         columns = {}
-        for box in figure.locator(".lt-stage rect").all():
-            look = (box.get_attribute("fill"), round(float(box.get_attribute("opacity")), 6))
-            columns.setdefault(box.get_attribute("x"), set()).add(look)
+        for x, fill, opacity in looks:
+            columns.setdefault(x, set()).add((fill, round(float(opacity), 6)))
         return columns
 
     assert all(len(looks) == 1 for looks in field().values())

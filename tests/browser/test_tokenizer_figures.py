@@ -9,22 +9,14 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
+from browser.live import said
+
 from llama_tutorial import BPETokenizer
 from llama_tutorial.figures.tokenizer import live
 
 DATA = files("llama_tutorial") / "data"
 PRINTER = (DATA / "printer.txt").read_text(encoding="utf-8")
 LETTERS = (DATA / "letters.txt").read_text(encoding="utf-8")
-
-# Types each text, puts the slider at its step, and tells what the figure then says.
-TYPE = """(figure, settings) => settings.map((values) => {
-  for (const [name, value] of Object.entries(values)) {
-    const input = figure.querySelector(`[data-name=${name}]`);
-    input.value = input.dataset.stops ? JSON.parse(input.dataset.stops).indexOf(value) : value;
-    input.dispatchEvent(new Event("input"));
-  }
-  return figure.numbers;
-})"""
 
 
 def _texts() -> list[str]:
@@ -50,8 +42,8 @@ def test_ids_of_many_texts_are_the_packages(show, tokenizer):
     figure = show(live.merges(tokenizer, "x"))
     texts = _texts()
     assert len(texts) > 400
-    said = figure.evaluate(TYPE, [{"text": text} for text in texts])
-    for text, numbers in zip(texts, said, strict=True):
+    numbers_of = said(figure, [{"text": text} for text in texts])
+    for text, numbers in zip(texts, numbers_of, strict=True):
         assert numbers["ids"] == tokenizer.encode(text), text
 
 
@@ -59,13 +51,13 @@ def test_every_step_is_pythons(show, tokenizer):
     computed = live.merges(tokenizer, "x")
     figure = show(computed)
     settings = [{"text": text, "step": step} for text in _texts()[::9] for step in (0, 1, 3, 8, 61)]
-    for values, numbers in zip(settings, figure.evaluate(TYPE, settings), strict=True):
+    for values, numbers in zip(settings, said(figure, settings), strict=True):
         assert numbers == computed.numbers(**values), values
 
 
 def test_boxes_are_the_pieces_and_their_ids(show, tokenizer):
     figure = show(live.merges(tokenizer, "x"))
-    figure.evaluate(TYPE, [{"text": "the lamplight 🦙", "step": 61}])
+    said(figure, [{"text": "the lamplight 🦙", "step": 61}])
     boxes = figure.locator(".lt-piece")
     assert boxes.locator("bdi").all_text_contents() == tokenizer.pieces("the lamplight 🦙")
     ids = [int(text) for text in boxes.locator("small").all_text_contents()]
@@ -103,5 +95,5 @@ def test_growth_is_pythons(show, tokenizer):
     figure = show(computed)
     stops = computed.data["stops"]
     settings = [{"text": text, "merges": stops[i % len(stops)]} for i, text in enumerate(_texts())]
-    for values, numbers in zip(settings, figure.evaluate(TYPE, settings), strict=True):
+    for values, numbers in zip(settings, said(figure, settings), strict=True):
         assert numbers == computed.numbers(**values), values
