@@ -39,18 +39,14 @@ def next_logits(model: Transformer, tokenizer: Any, prompt: str) -> Float[Tensor
 def likeliest(
     logits: Float[Tensor, " V"], tokenizer: Any, temperature: float | int, top_p: float | int
 ) -> list[list[Any]]:
-    """The likeliest next tokens: piece, probability, with what it is drawn, and that as a bar."""
+    """The likeliest next tokens: piece, probability, what it is drawn with, and that as a bar."""
     model_says = logits.softmax(-1)
     drawn_with = next_probabilities(logits, temperature, top_p=top_p)
     best = model_says.topk(min(N_LIKELIEST, len(logits))).indices.tolist()
+    shares = [(model_says[i].item(), drawn_with[i].item()) for i in best]
     return [
-        [
-            tokenizer.id_to_piece(i),
-            model_says[i].item(),
-            drawn_with[i].item(),
-            "█" * round(LONGEST_BAR * drawn_with[i].item()),
-        ]
-        for i in best
+        [tokenizer.id_to_piece(i), round(own, 4), round(now, 4), "█" * round(LONGEST_BAR * now)]
+        for i, (own, now) in zip(best, shares, strict=True)
     ]
 
 
@@ -72,7 +68,7 @@ def explore(
         max_new_tokens: How much is written at most.
 
     Returns:
-        Fields for prompt, temperature and top-p, a button, the likeliest next tokens, and the text.
+        Fields for prompt, temperature and top-p, a button, the text, and the likeliest next tokens.
     """
     import ipywidgets
 
@@ -82,7 +78,7 @@ def explore(
     temperature = ipywidgets.FloatSlider(0.6, min=0, max=2, description="temperature", **late)
     top_p = ipywidgets.FloatSlider(0.9, min=0.05, max=1, step=0.05, description="top-p", **late)
     button = ipywidgets.Button(description="Write", button_style="primary")
-    rows, written = ipywidgets.HTML(), ipywidgets.HTML()
+    written, rows = ipywidgets.HTML(), ipywidgets.HTML()
     known: dict[str, Tensor] = {}  # the last prompt's logits: a slider needs no pass of the model
 
     def show(_: Any = None) -> None:
@@ -122,7 +118,7 @@ def explore(
         knob.observe(show, "value")
     button.on_click(write)
     show()
-    return ipywidgets.VBox([text, temperature, top_p, button, rows, written])
+    return ipywidgets.VBox([text, temperature, top_p, button, written, rows])
 
 
 def _story(prompt: str, said: str) -> str:

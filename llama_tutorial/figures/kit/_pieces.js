@@ -17,7 +17,7 @@ const htmlElement = (parent, tag, kind, text = "") => {
 // A row of boxes in place of the last one; boxes are [piece, what stands below it, class].
 const showPieces = (figure, boxes, label, notes = []) => {
   // Stage and row keep the most room that they ever had, so that nothing below them jumps.
-  figure.stage.style.minHeight = `${figure.stage.offsetHeight}px`;
+  if (!figure.stage.querySelector(".lt-still")) figure.stage.style.minHeight = `${figure.stage.offsetHeight}px`;
   figure.stage.replaceChildren();
   const row = htmlElement(figure.stage, "div", "lt-pieces");
   row.setAttribute("role", "group");
