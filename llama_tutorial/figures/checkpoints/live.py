@@ -9,6 +9,7 @@ up in the page; the small matrix in the first figure is cut and joined in the pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ def shards(model: Transformer, tokens: Int[Tensor, "B T"]) -> LiveFigure:
             Select("axis", 1, label="join the parts", options=AXES),
             Toggle("backwards", label="last file first"),
         ],
-        numbers=lambda **given: shard_numbers(data, **given),
+        numbers=partial(shard_numbers, data),
         readout="A file holds {part}. Joined: {joined}; wanted: {wanted}. Cells in their place: "
         "{in_place} of 64. Loss with these weights: {loss} nats.",
         alt="Left, the parts of an 8 by 8 matrix as {count} files hold them; right, the parts "
@@ -163,7 +164,7 @@ def how_many_tokens(
             Select("mistake", names[0], label="what is wrong", options=names),
             Slider("tokens", 1, len(ids), 1, label="tokens in the test"),
         ],
-        numbers=lambda mistake, tokens: token_numbers(data, mistake, tokens),
+        numbers=partial(token_numbers, data),
         readout="Tokens in the test: {tokens}; max |difference| of the logits: {worst}; {verdict}. "
         "After {token} the right model says {right}, this one says {said}.",
         alt="Dots over the positions of a text: how far the logits are off with this mistake: "

@@ -8,6 +8,7 @@ page, and the browser tests hold them equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,9 +40,6 @@ def decode(model: Transformer, prompts: Sequence[Sequence[int]], n_new: int, let
     """
     data = decode_trace(model, prompts, n_new) | {"letters": letters}
 
-    def numbers(step: int, layer: int, head: int, keep: bool) -> dict[str, Any]:
-        return decode_numbers(data, step, layer, head, keep)
-
     config = model.config
     return LiveFigure(
         "gqa/decode",
@@ -52,7 +50,7 @@ def decode(model: Transformer, prompts: Sequence[Sequence[int]], n_new: int, let
             Slider("head", 0, config.n_heads - 1, 0, label="query head"),
             Toggle("keep", True, label="keep keys and values"),
         ],
-        numbers=numbers,
+        numbers=partial(decode_numbers, data),
         readout="Step {step}: {written} slots written, {computed} since the start. Query head "
         "{head} reads key head {kv_head}; it looks most at slots {best} (weights {weights}).",
         alt="Two rows of {slots} slots with the letters {texts}. Step {step} writes {written} "

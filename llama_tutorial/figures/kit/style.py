@@ -9,6 +9,8 @@ colour alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
@@ -22,7 +24,7 @@ GROUNDS = ("#ffffff", "#f3f4f5", "#121212", "#222832")
 
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
-STYLE = {
+STYLE: dict[str, Any] = {
     "figure.figsize": (4.6, 2.8),
     "figure.facecolor": "none",
     "figure.constrained_layout.use": True,

@@ -51,7 +51,9 @@ def trace(model: Transformer, ids: Int[Tensor, " T"]) -> dict[str, list[Tensor]]
             f"the walk is for models with RoPE and SwiGLU, not with {model.config.positions!r} "
             f"and {model.config.feed_forward!r}"
         )
-    found = {name: [] for name in ("stream", "normed", "added", "weights", "hidden")}
+    found: dict[str, list[Tensor]] = {
+        name: [] for name in ("stream", "normed", "added", "weights", "hidden")
+    }
     rotation = model.rope(slice(0, len(ids)))
     x = model.tok_embeddings(ids)[None]  # (1, T, D)
     found["stream"].append(x[0])

@@ -10,6 +10,7 @@ Sources: peak speed, memory and power of the cards are their makers' for dense 1
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from llama_tutorial.config import PRESETS
@@ -46,9 +47,6 @@ def window(pieces: Sequence[str], context: int, begin: str = "<s>") -> LiveFigur
     """
     pieces, last = list(pieces), len(pieces) - context - 1
 
-    def numbers(start: int, place: int, apart: bool) -> dict[str, Any]:
-        return window_numbers(pieces, context, begin, start, place, apart)
-
     return LiveFigure(
         "pretraining/window",
         pieces=True,
@@ -58,7 +56,7 @@ def window(pieces: Sequence[str], context: int, begin: str = "<s>") -> LiveFigur
             Slider("place", 0, context - 1, context - 2, label="place that asks"),
             Toggle("apart", True, label="keep documents apart"),
         ],
-        numbers=numbers,
+        numbers=partial(window_numbers, pieces, context, begin),
         readout="“{input}” is asked for “{target}”. It sees {sees} tokens of the row and stands at "
         "position {position}. Targets in this row: {targets}.",
         alt="A row of tokens. The one that asks, “{input}”, sees {sees} tokens, itself among them; "
