@@ -17,8 +17,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 
-from llama_tutorial import load_model, load_tokenizer, save_model
-from llama_tutorial.figures import style
+from llama_tutorial import figures, load_model, load_tokenizer, save_model
 from llama_tutorial.shipped import SHIPPED
 
 EVERY = 20  # steps in a row of the table
@@ -95,7 +94,7 @@ def write_table(rows: list[dict[str, Any]], path: Path) -> None:
 
 def draw(rows: list[dict[str, Any]], name: str, path: Path) -> None:
     """The loss over the tokens that were seen."""
-    style.use()
+    figures.use()
     fig, ax = plt.subplots()
     millions = [row["tokens"] / 1e6 for row in rows]
     ax.plot(millions, [row["loss"] for row in rows], label="training")

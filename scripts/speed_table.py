@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llama_tutorial.figures.numpy_llama_plots import COLUMNS, recorded_speeds, speed_rows
+from llama_tutorial.figures import recorded
+from llama_tutorial.figures.numpy_llama import COLUMNS, speed_rows
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BEGIN, END = "<!-- speeds: scripts/speed_table.py -->\n", "<!-- end of speeds -->\n"
@@ -15,11 +16,11 @@ BEGIN, END = "<!-- speeds: scripts/speed_table.py -->\n", "<!-- end of speeds --
 
 def table() -> str:
     """The table in Markdown, and how it was measured."""
-    recorded = recorded_speeds()
-    lines = [["shape", *COLUMNS], ["---", *["---:"] * len(COLUMNS)], *speed_rows(recorded)]
+    results = recorded("decoding")
+    lines = [["shape", *COLUMNS], ["---", *["---:"] * len(COLUMNS)], *speed_rows(results)]
     rows = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    versions = ", ".join(f"{name} {text}" for name, text in recorded["versions"].items())
-    how = f"`{recorded['command']}`, {recorded['date']}, {recorded['machine']}; {versions}."
+    versions = ", ".join(f"{name} {text}" for name, text in results["versions"].items())
+    how = f"`{results['command']}`, {results['date']}, {results['machine']}; {versions}."
     return f"{rows}\n{how}\n"
 
 

@@ -226,6 +226,7 @@ def test_every_chapter_is_in_the_contents() -> None:
 
 
 def test_every_script_of_a_figure_has_its_figure() -> None:
-    scripts = {path.stem for path in (ROOT / "llama_tutorial" / "figures" / "js").glob("[a-z]*.js")}
+    paths = (ROOT / "llama_tutorial" / "figures").glob("*/[a-z]*.js")
+    scripts = {f"{path.parent.name}/{path.stem}" for path in paths}
     shown = "".join(path.read_text(encoding="utf-8") for path in CHAPTERS)
     assert scripts == {name for name in scripts if f'data-live=\\"{name}\\"' in shown}

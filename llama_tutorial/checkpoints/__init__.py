@@ -198,7 +198,7 @@ def save_model(
 
 def _check_torch() -> None:
     try:
-        import torch  # noqa: F401
+        import torch
     except ModuleNotFoundError:
         raise ImportError(
             "reading and writing checkpoints needs torch: pip install 'llama-tutorial[torch]'; "

@@ -2,18 +2,23 @@
 
 A chapter calls :func:`use` once (its set-up cell does) and draws with matplotlib as usual. What
 moves is a :class:`FrameSlider` (one knob, frames drawn beforehand) or a :class:`LiveFigure`
-(several knobs, a small script). CONTRIBUTING.md says how to make one. Nothing else in the package
-imports this.
+(several knobs, a small script). Each chapter's own figures are a module of its name, loaded when it
+is first asked for: ``figures.rope.clocks()``. CONTRIBUTING.md says how to make one. Nothing else in
+the package imports this.
 """
 
 from __future__ import annotations
 
-from llama_tutorial.figures.controls import Select, Slider, Stops, Text, Toggle
-from llama_tutorial.figures.frames import FrameSlider
-from llama_tutorial.figures.live import LiveFigure
-from llama_tutorial.figures.numbers import number_text, rounded
-from llama_tutorial.figures.source import show_source
-from llama_tutorial.figures.style import (
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from llama_tutorial.figures.kit.controls import Select, Slider, Stops, Text, Toggle
+from llama_tutorial.figures.kit.frames import FrameSlider
+from llama_tutorial.figures.kit.live import LiveFigure
+from llama_tutorial.figures.kit.numbers import number_text, rounded
+from llama_tutorial.figures.kit.recorded import recorded
+from llama_tutorial.figures.kit.source import show_source
+from llama_tutorial.figures.kit.style import (
     BLUE,
     DIVERGING,
     GREEN,
@@ -23,10 +28,31 @@ from llama_tutorial.figures.style import (
     ROSE,
     SEQUENTIAL,
     VIOLET,
-    use,
 )
-from llama_tutorial.figures.svg import svg_text
-from llama_tutorial.figures.table import table
+from llama_tutorial.figures.kit.svg import svg_text, use
+from llama_tutorial.figures.kit.table import table
+
+if TYPE_CHECKING:
+    from llama_tutorial.figures import (
+        checkpoints,
+        finetuning,
+        generation,
+        gpt,
+        gqa,
+        journey,
+        model,
+        numpy_llama,
+        pretraining,
+        rmsnorm,
+        rope,
+        swiglu,
+        tokenizer,
+    )
+
+_ON_DEMAND = (
+    "checkpoints finetuning generation gpt gqa journey model numpy_llama pretraining rmsnorm rope "
+    "swiglu tokenizer"
+).split()
 
 __all__ = [
     "BLUE",
@@ -46,9 +72,20 @@ __all__ = [
     "Text",
     "Toggle",
     "number_text",
+    "recorded",
     "rounded",
     "show_source",
     "svg_text",
     "table",
     "use",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ON_DEMAND:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ON_DEMAND])

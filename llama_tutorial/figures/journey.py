@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llama_tutorial.config import PRESETS, ModelConfig
-from llama_tutorial.figures.recorded import recorded
-from llama_tutorial.figures.table import Table, table
+from llama_tutorial.figures.kit.recorded import recorded
+from llama_tutorial.figures.kit.table import Table, table
 from llama_tutorial.swiglu import hidden_dim
 
 

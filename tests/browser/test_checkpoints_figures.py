@@ -12,7 +12,7 @@ import torch
 from browser.live import SET
 
 from llama_tutorial import PRESETS, Transformer, figures
-from llama_tutorial.figures import checkpoints as live
+from llama_tutorial.figures.checkpoints import live
 
 IDS = [1, 7, 3, 30, 12, 7]
 

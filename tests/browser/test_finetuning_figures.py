@@ -10,7 +10,7 @@ pytest.importorskip("playwright", reason="the browser tests need pytest-playwrig
 
 from browser.live import SET
 
-from llama_tutorial.figures import finetuning
+from llama_tutorial.figures.finetuning import live
 from llama_tutorial.training import IGNORE
 
 EOS = 2
@@ -22,7 +22,7 @@ CONTEXTS = [12, 16, 20]
 
 
 def packing():
-    return finetuning.packing(LENGTHS, CONTEXTS, 16)
+    return live.packing(LENGTHS, CONTEXTS, 16)
 
 
 def same(shown, expected):
@@ -34,11 +34,11 @@ def same(shown, expected):
             assert shown[name] == value, name
 
 
-@pytest.mark.parametrize("rule", finetuning.RULES.values())
+@pytest.mark.parametrize("rule", live.RULES.values())
 def test_labels_at_every_place(show, rule):
-    made = finetuning.labels(PIECES, IDS, LABELS, EOS, 3)
+    made = live.labels(PIECES, IDS, LABELS, EOS, 3)
     figure = show(made)
-    given = finetuning.labels_by(rule, IDS, LABELS, EOS)
+    given = live.labels_by(rule, IDS, LABELS, EOS)
     for place in range(len(PIECES) - 1):
         shown = figure.evaluate(SET, {"rule": rule, "place": place})
         same(shown, made.numbers(rule=rule, place=place))
@@ -46,11 +46,13 @@ def test_labels_at_every_place(show, rule):
             "all => all.map((one) => [one.querySelector('bdi').textContent, "
             "one.querySelector('small').textContent, one.classList[1]])"
         )
-        expected = finetuning.label_boxes(PIECES, given, place)
-        assert boxes == [list(box) for box in expected]
+        below = ["−100" if label == IGNORE else str(label) for label in given]
+        looks = ["lt-character" if label == IGNORE else "lt-merged" for label in given]
+        looks[place] = "lt-next"
+        assert boxes == [list(box) for box in zip(PIECES, below, looks, strict=True)]
 
 
-@pytest.mark.parametrize("how", finetuning.PACKINGS.values())
+@pytest.mark.parametrize("how", live.PACKINGS.values())
 def test_packing_at_every_row_and_query(show, how):
     made = packing()
     figure = show(made)
@@ -66,7 +68,7 @@ def test_packing_at_every_row_and_query(show, how):
 def test_mask_has_as_many_cells_as_are_seen(show):
     figure = show(packing())
     areas = {}
-    for how in finetuning.PACKINGS.values():
+    for how in live.PACKINGS.values():
         figure.evaluate(SET, {"how": how, "context": 12, "row": 1})
         widths = figure.evaluate(
             """figure => [...figure.querySelectorAll(".lt-stage rect")]
@@ -74,8 +76,8 @@ def test_mask_has_as_many_cells_as_are_seen(show):
                  .map((rect) => Number(rect.getAttribute("width")) / 25)"""
         )
         areas[how] = round(sum(widths))
-        rows = finetuning.packed_rows(LENGTHS, 12, how)
-        seen = [query + 1 - finetuning.first_seen(rows[0], how, query) for query in range(12)]
+        rows = live.packed_rows(LENGTHS, 12, how)
+        seen = [query + 1 - live.first_seen(rows[0], how, query) for query in range(12)]
         assert areas[how] == sum(seen)
     assert areas["concatenate"] == 78 > areas["documents"]
 
@@ -83,6 +85,6 @@ def test_mask_has_as_many_cells_as_are_seen(show):
 def test_sliders_end_where_the_rows_do(show):
     figure = show(packing())
     figure.evaluate(SET, {"how": "concatenate", "context": 20})
-    n_rows = len(finetuning.packed_rows(LENGTHS, 20, "concatenate"))
+    n_rows = len(live.packed_rows(LENGTHS, 20, "concatenate"))
     assert figure.locator("[data-name=row]").get_attribute("max") == str(n_rows - 1)
     assert figure.locator("[data-name=query]").get_attribute("max") == "19"

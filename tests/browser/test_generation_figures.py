@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from browser.live import SET
+from browser.live import SET, said
 
-from llama_tutorial.figures import generation
+from llama_tutorial.figures.generation import live
 from llama_tutorial.gqa import attention_weights
 
 PIECES = [f"▁t{i}" for i in range(300)]
@@ -39,7 +39,7 @@ def _same(shown, expected):
 
 def test_every_cut_is_the_packages(show):
     places = _places()
-    computed = generation.cuts(places, PIECES)
+    computed = live.cuts(places, PIECES)
     figure = show(computed)
     knobs = {
         "place": list(places),
@@ -47,22 +47,25 @@ def test_every_cut_is_the_packages(show):
         "k": [1, 3, 20, "all"],
         "p": [0.3, 0.9, 0.99, 1],
     }
-    for n, values in enumerate(itertools.product(*knobs.values())):
-        setting = dict(zip(knobs, values, strict=True)) | {"u": round(0.005 + n % 100 / 100, 3)}
-        _same(figure.evaluate(SET, setting), computed.numbers(**setting))
+    settings = [
+        dict(zip(knobs, values, strict=True)) | {"u": round(0.005 + n % 100 / 100, 3)}
+        for n, values in enumerate(itertools.product(*knobs.values()))
+    ]
+    for setting, shown in zip(settings, said(figure, settings), strict=True):
+        _same(shown, computed.numbers(**setting))
 
 
 def test_bars_and_names_show_what_was_cut(show):
-    figure = show(generation.cuts(_places(), PIECES))
+    figure = show(live.cuts(_places(), PIECES))
     figure.evaluate(SET, {"place": "wild", "k": 3})
     texts = figure.locator(".lt-stage text").all_text_contents()
-    assert texts.count("cut") == generation.N_BARS - 3
-    assert figure.locator(".lt-stage text[text-decoration]").count() == generation.N_BARS - 3
+    assert texts.count("cut") == live.N_BARS - 3
+    assert figure.locator(".lt-stage text[text-decoration]").count() == live.N_BARS - 3
     assert figure.locator(".lt-stage .lt-share").count() == 3
 
 
 def test_the_drawn_token_is_named_beside_the_pointer(show):
-    figure = show(generation.cuts(_places(), PIECES))
+    figure = show(live.cuts(_places(), PIECES))
     for u in (0.005, 0.505, 0.995):
         shown = figure.evaluate(SET, {"place": "wild", "temperature": 1, "u": u})
         said = figure.locator(".lt-stage").text_content()
@@ -72,23 +75,26 @@ def test_the_drawn_token_is_named_beside_the_pointer(show):
 def _attention():
     generator = torch.Generator().manual_seed(5)
     q, k = torch.randn(2, 3, 4, len(TEXT), 8, generator=generator, dtype=torch.float64)
-    return generation.attention(TEXT, attention_weights(2 * q, k), 1, 1, 20)
+    return live.attention(TEXT, attention_weights(2 * q, k), 1, 1, 20)
 
 
 def test_every_row_of_every_head_is_the_packages(show):
     computed = _attention()
     figure = show(computed)
-    for layer, head in itertools.product((1, 2, 3), (1, 2, 3, 4)):
-        for query in range(0, len(TEXT), 3):
-            setting = {"layer": layer, "head": head, "query": query}
-            _same(figure.evaluate(SET, setting), computed.numbers(**setting))
+    settings = [
+        {"layer": layer, "head": head, "query": query}
+        for layer, head in itertools.product((1, 2, 3), (1, 2, 3, 4))
+        for query in range(0, len(TEXT), 3)
+    ]
+    for setting, shown in zip(settings, said(figure, settings), strict=True):
+        _same(shown, computed.numbers(**setting))
 
 
 def test_words_are_underlined_by_their_weights(show):
     computed = _attention()
     figure = show(computed)
     figure.evaluate(SET, {"layer": 2, "head": 3, "query": 11})
-    row = generation.row_of(computed.data["weights"][1][2], 11)
+    row = live.row_of(computed.data["weights"][1][2], 11)
     given = figure.evaluate(
         """figure => [...figure.querySelectorAll(".lt-word")].map((word) =>
              Number(word.style.getPropertyValue("--w")))"""
@@ -109,12 +115,15 @@ def test_a_tap_on_a_word_moves_the_position(show):
     assert figure.locator(".lt-asks").text_content() == TEXT[9].removeprefix("▁")
 
 
-def test_first_picture_and_the_scripts_say_the_same_words(show):
+def test_text_is_shown_whole_and_as_text(show):
+    figure = show(_attention())
+    assert figure.locator(".lt-words i").count() == 0
+    words = figure.locator(".lt-word").all_text_contents()
+    assert words == [piece.removeprefix("▁") for piece in TEXT]
+
+
+def test_map_draws_every_weight_that_counts(show):
     computed = _attention()
-    first = computed.render(layer=1, head=1, query=20)
     figure = show(computed)
-    said = figure.locator(".lt-words").text_content()
-    plain = first.split("</p>")[0].split("<p", 1)[1].split(">", 1)[1]
-    page = figure.page
-    page.set_content(f"<p id=first>{plain}</p>")
-    assert page.locator("#first").text_content() == said
+    drawn = sum(weight >= live.FAINT for weight in computed.data["weights"][0][0])
+    assert figure.locator(".lt-map rect[opacity]").count() == drawn

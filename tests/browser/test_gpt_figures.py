@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from browser.live import SET
+from browser.live import SET, said
 
-from llama_tutorial.figures import gpt
+from llama_tutorial.figures.gpt import live
 
 WORDS = ["Ann", "saw", "her", "cat", "it"]
 Q = torch.tensor([[0, 0], [1, 0], [1, 0], [0.5, 0.5], [0, 1]], dtype=torch.float64)
@@ -20,17 +20,17 @@ V = torch.tensor([[1, 0], [0, 0], [0, 0], [0, 1], [0, 0]], dtype=torch.float64)
 
 
 def head():
-    return gpt.head(WORDS, Q, K, V, ["Ann", "cat"], word="her")
+    return live.head(WORDS, Q, K, V, ["Ann", "cat"], word="her")
 
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_every_query_at_every_strength(show, causal):
     figure = show(head())
     figure.evaluate(SET, {"causal": causal})
-    for at, strength in itertools.product(range(len(WORDS)), gpt.STRENGTHS):
+    for at, strength in itertools.product(range(len(WORDS)), live.STRENGTHS):
         figure.evaluate(SET, {"word": WORDS[at]})
         shown = figure.evaluate(SET, {"strength": strength})
-        expected = gpt.head_numbers(Q, K, V, at, strength, causal)
+        expected = live.head_numbers(Q, K, V, at, strength, causal)
         for name in ("scores", "weights", "output"):
             assert shown[name] == pytest.approx(expected[name], abs=1e-9), (at, strength)
         assert shown["visible"] == expected["visible"]
@@ -53,20 +53,20 @@ def test_mask_is_seen_to_hide_the_future(show):
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_budget_at_sizes_of_every_control(show, tied):
-    figure = show(gpt.budget())
-    dim, layers, vocab, context = (control.values for control in gpt.budget().controls[:4])
-    figure.evaluate(SET, {"tied": tied})
-    for sizes in itertools.product(dim[::4], layers[::4], vocab[::7], context[::3]):
-        for name, value in zip(("dim", "layers", "vocab", "context"), sizes, strict=True):
-            shown = figure.evaluate(SET, {name: value})
-        expected = gpt.budget_numbers(*sizes, tied)
+    figure = show(live.budget())
+    dim, layers, vocab, context = (control.values for control in live.budget().controls[:4])
+    names = ("dim", "layers", "vocab", "context", "tied")
+    sizes = itertools.product(dim[::4], layers[::4], vocab[::7], context[::3], [tied])
+    settings = [dict(zip(names, values, strict=True)) for values in sizes]
+    for values, shown in zip(settings, said(figure, settings), strict=True):
+        expected = live.budget_numbers(**values)
         assert shown["total"] == expected["total"]
         for name in ("gflops", "ratio", "parameters", "operations"):
-            assert shown[name] == pytest.approx(expected[name], rel=1e-12), sizes
+            assert shown[name] == pytest.approx(expected[name], rel=1e-12), values
 
 
 def test_budget_draws_two_bars_for_every_part(show):
-    figure = show(gpt.budget())
+    figure = show(live.budget())
     shown = figure.evaluate(SET, {"tied": False})
     bars = figure.locator(".lt-stage rect[x='150']").all()
     widths = [float(bar.get_attribute("width")) for bar in bars]

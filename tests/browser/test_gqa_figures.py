@@ -12,7 +12,7 @@ import torch
 from browser.live import SET
 
 from llama_tutorial import ModelConfig, Transformer, figures
-from llama_tutorial.figures import gqa
+from llama_tutorial.figures.gqa import live
 
 LETTERS = "abcdefgh"
 PROMPTS = [[1, 2, 3], [4, 5, 6, 7, 0]]
@@ -26,7 +26,7 @@ def decode() -> figures.LiveFigure:
     torch.manual_seed(0)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    return gqa.decode(model, PROMPTS, N_NEW, LETTERS)
+    return live.decode(model, PROMPTS, N_NEW, LETTERS)
 
 
 def test_every_setting_of_the_decode(show, decode):
@@ -35,7 +35,7 @@ def test_every_setting_of_the_decode(show, decode):
     for step, layer, head, keep in settings:
         values = {"step": step, "layer": layer, "head": head, "keep": keep}
         shown = figure.evaluate(SET, values)
-        expected = gqa.decode_numbers(decode.data, **values)
+        expected = live.decode_numbers(decode.data, **values)
         assert shown == expected, values
 
 
@@ -54,20 +54,20 @@ def test_padding_is_marked_until_it_is_written_over(show, decode):
         assert figure.locator(".lt-stage text", has_text="×").count() == left
 
 
-@pytest.mark.parametrize("model", gqa.SIZES.values())
+@pytest.mark.parametrize("model", live.SIZES.values())
 def test_every_number_of_heads(show, model):
-    figure = show(gqa.memory())
+    figure = show(live.memory())
     figure.evaluate(SET, {"model": model})
-    kv_heads, context, batch = (control.values for control in gqa.memory().controls[1:])
+    kv_heads, context, batch = (control.values for control in live.memory().controls[1:])
     for values in itertools.product(kv_heads, context[::3], batch[::3]):
         chosen = dict(zip(("kv_heads", "context", "batch"), values, strict=True))
         shown = figure.evaluate(SET, chosen)
-        expected = gqa.memory_numbers(model, **chosen)
+        expected = live.memory_numbers(model, **chosen)
         assert shown == pytest.approx(expected, rel=1e-9), chosen
 
 
 def test_picture_has_a_dot_for_each_query_head_and_a_bar_for_each_key_head(show):
-    figure = show(gqa.memory())
+    figure = show(live.memory())
     for kv_heads in (64, 8, 1):
         figure.evaluate(SET, {"kv_heads": kv_heads})
         assert figure.locator(".lt-stage circle").count() == 64
@@ -75,7 +75,7 @@ def test_picture_has_a_dot_for_each_query_head_and_a_bar_for_each_key_head(show)
 
 
 def test_a_smaller_model_cannot_have_more_key_heads_than_queries(show):
-    figure = show(gqa.memory())
+    figure = show(live.memory())
     shown = figure.evaluate(SET, {"kv_heads": 64, "model": "llama-2-7b"})
     assert (shown["heads"], shown["kv"], shown["group"]) == (32, 32, 1)
     assert figure.locator("[data-name=kv_heads]").get_attribute("max") == "5"

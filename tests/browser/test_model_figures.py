@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from browser.live import SET
+from browser.live import SET, said
 
 from llama_tutorial import PRESETS, Transformer, figures
-from llama_tutorial.figures import model as live
+from llama_tutorial.figures.model import live
 
 IDS = [1, 7, 3, 30, 12, 7]
 
@@ -39,11 +39,10 @@ def walk():
 
 def test_every_station_at_every_token(show, walk):
     figure = show(walk)
-    for token in range(len(IDS)):
-        figure.evaluate(SET, {"token": token})
-        for station in live.stations(3):
-            shown = figure.evaluate(SET, {"station": station})
-            assert shown == figures.rounded(walk.numbers(station, token, 1)), (station, token)
+    stops = itertools.product(live.stations(3), range(len(IDS)))
+    settings = [{"station": station, "token": token} for station, token in stops]
+    for values, shown in zip(settings, said(figure, settings), strict=True):
+        assert shown == figures.rounded(walk.numbers(**values, head=1)), values
 
 
 def test_every_head_looks_where_the_model_looks(show, walk):

@@ -12,8 +12,7 @@ import numpy as np
 from browser.live import SET
 
 from llama_tutorial import PRESETS, ModelConfig
-from llama_tutorial.figures import numpy_llama as cost_figure
-from llama_tutorial.figures import numpy_llama_file as file_figure
+from llama_tutorial.figures.numpy_llama import live
 from llama_tutorial.numpy_llama import llama2c
 from llama_tutorial.numpy_llama.llama2c import ROPE_TABLES, Header
 
@@ -37,7 +36,7 @@ def walk(tmp_path_factory):
             if key not in ROPE_TABLES
         }
         llama2c.write(folder / name, config, tensors, version, group_size=8)
-    return file_figure.file_walk({name: folder / name for name in FORMS})
+    return live.file_walk({name: folder / name for name in FORMS})
 
 
 def same(shown, expected):
@@ -57,7 +56,7 @@ def test_every_part_of_every_file(show, walk, file):
     figure.evaluate(SET, {"file": file})
     for part, layer in itertools.product(range(15), range(3)):
         shown = figure.evaluate(SET, {"part": part, "layer": layer})
-        same(shown, file_figure.file_numbers(walk.data[file], part, layer))
+        same(shown, live.file_numbers(walk.data[file], part, layer))
 
 
 def test_slider_ends_where_the_file_ends(show, walk):
@@ -91,7 +90,7 @@ def test_chosen_part_is_framed_where_it_lies(show, walk):
 
 @pytest.fixture(scope="module")
 def cost():
-    return cost_figure.cost(TIED)
+    return live.cost(TIED)
 
 
 def test_every_cost(show, cost):
@@ -103,14 +102,14 @@ def test_every_cost(show, cost):
             setting = {"model": model, "tokens": tokens, "ridge": ridge}
             if tokens <= config.max_seq_len:
                 shown = figure.evaluate(SET, setting)
-                same(shown, cost_figure.cost_numbers(config, tokens, ridge))
+                same(shown, live.cost_numbers(config, tokens, ridge))
 
 
 def test_a_small_context_ends_the_slider(show, cost):
     figure = show(cost)
     figure.evaluate(SET, {"model": "Llama 2 7B", "tokens": 4096})
     shown = figure.evaluate(SET, {"model": "stories15M"})
-    same(shown, cost_figure.cost_numbers(PRESETS["stories15M"], 256, 8))
+    same(shown, live.cost_numbers(PRESETS["stories15M"], 256, 8))
     assert figure.locator("[data-name=tokens]").get_attribute("max") == "8"
 
 

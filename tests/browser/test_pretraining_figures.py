@@ -10,7 +10,7 @@ pytest.importorskip("playwright", reason="the browser tests need pytest-playwrig
 
 from browser.live import SET
 
-from llama_tutorial.figures import pretraining
+from llama_tutorial.figures.pretraining import live
 
 PIECES = [
     *("<s>", "▁The", "▁fox", "▁ran", ".", "</s>"),
@@ -31,7 +31,7 @@ def same(shown, expected):
 
 @pytest.mark.parametrize("apart", [True, False])
 def test_window_at_every_start_and_place(show, apart):
-    made = pretraining.window(PIECES, CONTEXT)
+    made = live.window(PIECES, CONTEXT)
     figure = show(made)
     figure.evaluate(SET, {"apart": apart})
     for start in made.controls[0].values:
@@ -43,16 +43,21 @@ def test_window_at_every_start_and_place(show, apart):
                 "all => all.map((one) => [one.querySelector('bdi').textContent, "
                 "one.querySelector('small').textContent, one.classList[1]])"
             )
-            expected = pretraining.window_boxes(PIECES, CONTEXT, "<s>", start, place, apart)
-            assert boxes == [list(box) for box in expected]
+            row = PIECES[start : start + CONTEXT + 1]
+            assert [box[0] for box in boxes] == row[:-1]
+            assert [box[1] for box in boxes] == ["–" if new == "<s>" else new for new in row[1:]]
+            looks = [box[2] for box in boxes]
+            assert looks[place] == "lt-next"
+            seen = [i for i, look in enumerate(looks) if look == "lt-merged"]
+            assert seen == list(range(place - shown["sees"] + 1, place))
 
 
-@pytest.mark.parametrize("card", pretraining.CARDS)
+@pytest.mark.parametrize("card", live.CARDS)
 def test_plan_at_many_settings(show, card):
-    made = pretraining.plan()
+    made = live.plan()
     figure = show(made)
     figure.evaluate(SET, {"card": card})
-    settings = itertools.product(pretraining.MODELS, (10, 140, 15000), (1, 8, 2048), (10, 45, 70))
+    settings = itertools.product(live.MODELS, (10, 140, 15000), (1, 8, 2048), (10, 45, 70))
     for model, tokens, cards, utilisation in settings:
         values = {"model": model, "tokens": tokens, "cards": cards, "utilisation": utilisation}
         shown = figure.evaluate(SET, values)
@@ -60,7 +65,7 @@ def test_plan_at_many_settings(show, card):
 
 
 def test_bar_of_the_time_shrinks_with_more_cards_and_its_text_changes(show):
-    figure = show(pretraining.plan())
+    figure = show(live.plan())
 
     def width():
         return float(figure.locator(".lt-stage rect").first.get_attribute("width"))
@@ -75,7 +80,7 @@ def test_bar_of_the_time_shrinks_with_more_cards_and_its_text_changes(show):
 
 
 def test_memory_changes_its_colour_where_it_is_too_much(show):
-    figure = show(pretraining.plan())
+    figure = show(live.plan())
 
     def colour():
         return figure.locator(".lt-stage rect").nth(1).get_attribute("fill")

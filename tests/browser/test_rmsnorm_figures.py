@@ -8,27 +8,27 @@ pytest.importorskip("playwright", reason="the browser tests need pytest-playwrig
 
 from browser.live import SET
 
-from llama_tutorial.figures import rmsnorm
+from llama_tutorial.figures.rmsnorm import live
 
 
 @pytest.mark.parametrize("index", range(3))
 def test_every_shift_at_every_scale(show, index):
-    figure = show(rmsnorm.shift())
-    shift, scale, choice = rmsnorm.shift().controls
+    figure = show(live.shift())
+    shift, scale, choice = live.shift().controls
     eps = choice.settings()[index]
     figure.evaluate(SET, {"eps": eps})
     for move in shift.values[::4]:
         figure.evaluate(SET, {"shift": move})
         for factor in scale.values:
             shown = figure.evaluate(SET, {"scale": factor})
-            expected = rmsnorm.shift_numbers(move, factor, eps)
+            expected = live.shift_numbers(move, factor, eps)
             assert shown.keys() == expected.keys()
             for name, value in expected.items():
                 assert shown[name] == pytest.approx(value, rel=1e-9, abs=1e-9), (move, factor, name)
 
 
 def test_shift_moves_only_the_bars_of_rmsnorm(show):
-    figure = show(rmsnorm.shift())
+    figure = show(live.shift())
     figure.evaluate(SET, {"shift": 0})
     bars = """figure => [1, 0].map((i) => {
       const filled = figure.querySelectorAll(`.lt-stage rect[fill="var(--lt-c${i})"]`);
@@ -44,23 +44,23 @@ def test_shift_moves_only_the_bars_of_rmsnorm(show):
     assert max(abs(before[0] - now[0]) for before, now in pairs) > 10
 
 
-@pytest.mark.parametrize("over", rmsnorm.AXES.values())
+@pytest.mark.parametrize("over", live.AXES.values())
 def test_every_token_under_every_axis(show, over):
-    figure = show(rmsnorm.axis())
+    figure = show(live.axis())
     figure.evaluate(SET, {"over": over})
-    for token in range(rmsnorm.N_POSITIONS):
+    for token in range(live.N_POSITIONS):
         shown = figure.evaluate(SET, {"token": token})
-        expected = rmsnorm.axis_numbers(over, token)
+        expected = live.axis_numbers(over, token)
         assert shown.keys() == expected.keys()
         for name, value in expected.items():
             assert shown[name] == pytest.approx(value, abs=1e-9), (over, token, name)
 
 
 def test_squares_are_filled_where_the_output_changed(show):
-    figure = show(rmsnorm.axis())
+    figure = show(live.axis())
     filled = """figure => [...figure.querySelectorAll(".lt-stage rect[fill-opacity]")]
       .map((square) => Number(square.getAttribute("fill-opacity")))"""
-    for over in rmsnorm.AXES.values():
+    for over in live.AXES.values():
         figure.evaluate(SET, {"over": over})
-        expected = rmsnorm.axis_changes(over, 5).sqrt().clamp(max=1).flatten().tolist()
+        expected = live.axis_changes(over, 5).sqrt().clamp(max=1).flatten().tolist()
         assert figure.evaluate(filled) == pytest.approx(expected, abs=1e-6)

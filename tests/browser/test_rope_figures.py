@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
-from browser.live import SET
+from browser.live import SET, said
 
-from llama_tutorial.figures import rope
+from llama_tutorial.figures.rope import live
 
 QUERY = [1.5, -0.5, 2.0, 0.25, -1.0, 0.75, 0.5, 1.25]
 KEY = [0.5, 1.0, -1.5, 0.75, 1.25, -0.25, -0.5, 2.0]
@@ -16,11 +16,11 @@ KEY = [0.5, 1.0, -1.5, 0.75, 1.25, -0.25, -0.5, 2.0]
 
 @pytest.mark.parametrize("base", [10000, 1000000])
 def test_every_stop_of_the_clocks(show, base):
-    figure = show(rope.clocks())
+    figure = show(live.clocks())
     figure.evaluate(SET, {"base": base})
-    for position in rope.POSITIONS:
-        shown = figure.evaluate(SET, {"position": position})
-        expected = rope.clock_numbers(position, base)
+    every = said(figure, [{"position": position} for position in live.POSITIONS])
+    for position, shown in zip(live.POSITIONS, every, strict=True):
+        expected = live.clock_numbers(position, base)
         for name in ("moved", "completed"):
             assert shown[name] == expected[name], position
         assert shown["turns"] == pytest.approx(expected["turns"], rel=1e-9)
@@ -29,10 +29,10 @@ def test_every_stop_of_the_clocks(show, base):
 
 
 def test_hands_are_drawn_where_the_numbers_say(show):
-    figure = show(rope.clocks())
+    figure = show(live.clocks())
     figure.evaluate(SET, {"position": 10})
     hands = figure.locator(".lt-stage line[stroke-width='3']").all()
-    for hand, degrees in zip(hands, rope.clock_numbers(10, 10000)["degrees"], strict=True):
+    for hand, degrees in zip(hands, live.clock_numbers(10, 10000)["degrees"], strict=True):
         x1, y1, x2, y2 = (float(hand.get_attribute(name)) for name in ("x1", "y1", "x2", "y2"))
         turned = figure.evaluate(
             "(_, [x, y]) => Math.atan2(y, x) * 180 / Math.PI", [x2 - x1, y1 - y2]
@@ -43,20 +43,18 @@ def test_hands_are_drawn_where_the_numbers_say(show):
 
 
 def test_score_at_every_distance_and_shift(show):
-    figure = show(rope.score(QUERY, KEY, trained=64))
-    figure.evaluate(SET, {"n": 0})
-    for m in range(0, 101, 4):
-        for both in (0, 10, 1000, 2000):
-            figure.evaluate(SET, {"m": m})
-            shown = figure.evaluate(SET, {"both": both})
-            expected = rope.score_numbers(QUERY, KEY, m + both, both)
-            assert shown["parts"] == pytest.approx(expected["parts"], abs=1e-9)
-            assert shown["score"] == pytest.approx(expected["score"], abs=1e-9)
-            assert (shown["query"], shown["key"]) == (m + both, both)
+    figure = show(live.score(QUERY, KEY, trained=64))
+    places = [(m, both) for m in range(0, 101, 4) for both in (0, 10, 1000, 2000)]
+    every = said(figure, [{"n": 0, "m": m, "both": both} for m, both in places])
+    for (m, both), shown in zip(places, every, strict=True):
+        expected = live.score_numbers(QUERY, KEY, m + both, both)
+        assert shown["parts"] == pytest.approx(expected["parts"], abs=1e-9)
+        assert shown["score"] == pytest.approx(expected["score"], abs=1e-9)
+        assert (shown["query"], shown["key"]) == (m + both, both)
 
 
 def test_moving_both_turns_the_hands_and_keeps_the_score(show):
-    figure = show(rope.score(QUERY, KEY, trained=64))
+    figure = show(live.score(QUERY, KEY, trained=64))
     hands = ".lt-stage line[stroke-width='3']"
     before = figure.locator(hands).first.get_attribute("x2")
     first = figure.evaluate("figure => figure.numbers")
@@ -66,7 +64,7 @@ def test_moving_both_turns_the_hands_and_keeps_the_score(show):
 
 
 def test_key_follows_where_its_query_goes_back(show):
-    figure = show(rope.score(QUERY, KEY, trained=64))
+    figure = show(live.score(QUERY, KEY, trained=64))
     figure.evaluate(SET, {"n": 15})
     shown = figure.evaluate(SET, {"m": 7})
     assert (shown["query"], shown["key"], shown["distance"]) == (7, 7, 0)

@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from browser.live import SET
+from browser.live import SET, said
 
 from llama_tutorial import figures
-from llama_tutorial.figures import swiglu
+from llama_tutorial.figures.swiglu import live
 
 WORDS = ["Once", "upon", "a", "time", "a", "fox", "<s>", "“quoted”"]
 
@@ -21,7 +21,7 @@ def words_figure() -> figures.LiveFigure:
         {f"layer {k}": torch.randn(len(WORDS), 4, generator=generator) for k in (1, 2)}
         for _ in range(2)
     )
-    return swiglu.words_gates(WORDS, gates, ups)
+    return live.words_gates(WORDS, gates, ups)
 
 
 def same(shown, expected):
@@ -33,18 +33,18 @@ def same(shown, expected):
             assert shown[name] == value, name
 
 
-@pytest.mark.parametrize("kind", swiglu.GATES.values())
+@pytest.mark.parametrize("kind", live.GATES.values())
 def test_every_gate_at_every_stop(show, kind):
-    figure = show(swiglu.gate())
+    figure = show(live.gate())
     figure.evaluate(SET, {"kind": kind})
     figure.evaluate(SET, {"up": -1.7})
-    for stop in swiglu.gate().controls[1].values:
-        shown = figure.evaluate(SET, {"gate": stop})
-        same(shown, swiglu.gate_numbers(kind, stop, -1.7))
+    stops = live.gate().controls[1].values
+    for stop, shown in zip(stops, said(figure, [{"gate": stop} for stop in stops]), strict=True):
+        same(shown, live.gate_numbers(kind, stop, -1.7))
 
 
 def test_line_lies_down_where_the_gate_closes_and_stands_up_where_it_opens(show):
-    figure = show(swiglu.gate())
+    figure = show(live.gate())
 
     def slope():
         path = figure.locator(".lt-stage path").last.get_attribute("d")
@@ -57,32 +57,35 @@ def test_line_lies_down_where_the_gate_closes_and_stands_up_where_it_opens(show)
         slopes.append(slope())
     assert slopes == sorted(slopes)
     assert slopes[0] < 0 == slopes[1]
-    per_factor = slopes[2] / swiglu.factor("silu", 1.0)
-    assert slopes[3] == pytest.approx(per_factor * swiglu.factor("silu", 3.0), rel=0.02)
+    per_factor = slopes[2] / live.factor("silu", 1.0)
+    assert slopes[3] == pytest.approx(per_factor * live.factor("silu", 3.0), rel=0.02)
 
 
 @pytest.mark.parametrize("kind", ["plain", "gated"])
 @pytest.mark.parametrize("angle", [0, 60, 90, 180])
 def test_unit_at_points_of_the_plane(show, kind, angle):
-    figure = show(swiglu.plane())
+    figure = show(live.plane())
     figure.evaluate(SET, {"kind": kind})
     figure.evaluate(SET, {"angle": angle})
     for first in (-3.0, -1.5, 0.0, 2.5):
         figure.evaluate(SET, {"first": first})
         for second in (-2.0, 0.5, 3.0):
             shown = figure.evaluate(SET, {"second": second})
-            same(shown, swiglu.plane_numbers(kind, angle, first, second))
+            same(shown, live.plane_numbers(kind, angle, first, second))
 
 
 def test_stripes_of_the_plain_unit_break_when_the_gate_comes_in(show):
-    figure = show(swiglu.plane())
+    figure = show(live.plane())
 
     def field():
         """Colour and opacity, column by column."""
+        looks = figure.evaluate(
+            """figure => [...figure.querySelectorAll(".lt-stage rect")].map((box) =>
+                 ["x", "fill", "opacity"].map((name) => box.getAttribute(name)))"""
+        )
         columns = {}
-        for box in figure.locator(".lt-stage rect").all():
-            look = (box.get_attribute("fill"), round(float(box.get_attribute("opacity")), 6))
-            columns.setdefault(box.get_attribute("x"), set()).add(look)
+        for x, fill, opacity in looks:
+            columns.setdefault(x, set()).add((fill, round(float(opacity), 6)))
         return columns
 
     assert all(len(looks) == 1 for looks in field().values())

@@ -16,9 +16,10 @@ RULES = {
     "rules": {"label-content-name-mismatch": {"enabled": False}},
 }
 NOT_OURS = [".citation-list"]
-# What takes most of the time: every word of code is an element. In the chapters a test of its own
-# looks at the contrast there. Of the entries of a module on the API page, which are all alike, the
+# What takes most of the time: every word of code is an element. In the chapters only the contrast
+# there is looked at. Of the entries of a module on the API page, which are all alike, the
 # first is looked at.
+CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 UNIFORM = ["article svg", "article pre", "article dl.py ~ dl.py"]
 
 
@@ -76,6 +77,14 @@ class Visit:
               for (const one of document.querySelectorAll("details")) one.open = true;
             }"""
         )
+
+    def complaints(self, theme: str) -> list[str]:
+        """What a theme keeps from readers; in a chapter, with the contrast of code and figures."""
+        self.show(theme)
+        found = self.accessibility(UNIFORM)
+        if (ROOT / self.path).with_suffix(".ipynb").is_file():
+            found += self.accessibility([], CONTRAST)
+        return found
 
     def accessibility(self, left_out: list[str], options: dict = RULES) -> list[str]:
         """The rules of WCAG 2.1 A and AA that the page breaks, and where."""

@@ -1,0 +1,207 @@
+"""The pictures of the RoPE chapter that stand still.
+
+Each function takes the numbers that the chapter has computed and returns a matplotlib figure; the
+drawing is here, so that the chapter's cells hold what they are about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from llama_tutorial._util.shapes import Float, Int
+from llama_tutorial.figures.kit.numbers import rounded
+from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, PALETTE, ROSE
+
+_SERIES = ((ORANGE, "--"), (BLUE, "-"), (GREEN, ":"))
+
+
+def loss_by_position(
+    losses: Mapping[str, Float[Tensor, " T"]], *, trained: int, gap: slice, chance: float
+) -> Figure:
+    """The loss at every position, one line a model, with what training never asked for shaded.
+
+    Args:
+        losses: Loss in nats by position; NaN where no answer is asked.
+        trained: Length of the training texts.
+        gap: Positions inside them that training left out.
+        chance: Loss of a guess.
+    """
+    figure, axes = plt.subplots()
+    length = max(map(len, losses.values()))
+    axes.axvspan(gap.start, gap.stop, color=INK, alpha=0.22, linewidth=0)
+    axes.axvspan(trained, length, color=INK, alpha=0.12, linewidth=0)
+    axes.axhline(chance, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
+    axes.text(length, chance + 0.15, "a guess", ha="right")
+    for (name, loss), (color, linestyle) in zip(losses.items(), _SERIES, strict=False):
+        axes.plot(rounded(loss), color=color, linestyle=linestyle, label=name)
+    top = 1.22 * max(value for loss in losses.values() for value in loss.tolist() if value == value)
+    axes.text((gap.start + gap.stop) / 2, 0.97 * top, "never\nasked", ha="center", va="top")
+    axes.text((trained + length) / 2, 0.97 * top, "never seen", ha="center", va="top")
+    axes.set(xlabel="position (tokens)", ylabel="loss (nats)", xlim=(0, length), ylim=(0, top))
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2, borderaxespad=0)
+    return figure
+
+
+def attention(weights: Mapping[str, Float[Tensor, "T S"]], *, trained: int, gap: slice) -> Figure:
+    """Where each position looks: one square for each weight of a twentieth or more.
+
+    Args:
+        weights: Attention weights of each model, averaged over texts and heads.
+        trained: Length of the training texts.
+        gap: Query positions that training left out.
+    """
+    figure, panels = plt.subplots(1, len(weights), sharey=True, figsize=(4.6, 2.7), squeeze=False)
+    for axes, (name, weight), color in zip(
+        panels[0], weights.items(), (ORANGE, BLUE), strict=False
+    ):
+        axes.axhspan(gap.start, gap.stop, color=INK, alpha=0.22, linewidth=0)
+        axes.axhspan(trained, len(weight), color=INK, alpha=0.12, linewidth=0)
+        for low, high, size in ((0.05, 0.2, 0.8), (0.2, 0.5, 1.6), (0.5, 2.0, 2.6)):
+            queries, keys = ((weight >= low) & (weight < high)).nonzero().T.tolist()
+            axes.plot(keys, queries, "s", color=color, markersize=size, markeredgewidth=0)
+        axes.set(title=name, xlabel="key position", aspect="equal")
+        axes.set(xlim=(0, len(weight)), ylim=(len(weight), 0), xticks=range(0, len(weight), 32))
+        axes.set(yticks=range(0, len(weight), 32))
+    panels[0][0].set_ylabel("query position")
+    return figure
+
+
+def two_dimensions(step: float, query: Sequence[float], key: Sequence[float]) -> Figure:
+    """A vector turned step by step, and a query and a key turned together.
+
+    Args:
+        step: Angle of one position, in radians.
+        query: Two features.
+        key: Two features.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(4.6, 2.5))
+    for position in range(5):
+        x, y = _turn(key, position * step)
+        _arrow(left, x, y, ORANGE, alpha=1 if position == 0 else 0.75)
+        left.text(1.2 * x, 1.2 * y, str(position), ha="center", va="center")
+    left.set_title("one key, positions 0 to 4")
+    for (m, n), look in (((1, 0), "-"), ((6, 5), ":")):
+        _arrow(right, *_turn(query, m * step), BLUE, look)
+        _arrow(right, *_turn(key, n * step), ORANGE, look)
+        _corner(right, query, key, m * step, n * step)
+    right.set_title("at 1 and 0, then 6 and 5")
+    for axes in (left, right):
+        axes.axhline(0, 0.11, 0.89, color=INK, linewidth=0.6)
+        axes.axvline(0, 0.11, 0.89, color=INK, linewidth=0.6)
+        axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), aspect="equal", xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def _turn(vector: Sequence[float], angle: float) -> list[float]:
+    (a, b), c, s = vector, math.cos(angle), math.sin(angle)
+    return rounded([a * c - b * s, a * s + b * c])
+
+
+def _arrow(
+    axes: Any, x: float, y: float, color: str, linestyle: str = "-", alpha: float | int = 1
+) -> None:
+    axes.plot([0, x], [0, y], color=color, linestyle=linestyle, alpha=alpha)
+    axes.plot([x], [y], "o", color=color, markersize=4.5, alpha=alpha)
+
+
+def _corner(axes: Any, query: Sequence[float], key: Sequence[float], a: float, b: float) -> None:
+    """The arc between the turned query and the turned key."""
+    start = math.atan2(key[1], key[0]) + b
+    end = math.atan2(query[1], query[0]) + a
+    angles = [start + (end - start) * i / 20 for i in range(21)]
+    x, y = zip(*((0.45 * math.cos(angle), 0.45 * math.sin(angle)) for angle in angles), strict=True)
+    axes.plot(rounded(x), rounded(y), color=INK, linewidth=1.2, linestyle="-")
+
+
+def wavelengths(
+    lengths: Mapping[str, Float[Tensor, " half"]], *, marks: Mapping[str, int]
+) -> Figure:
+    """After how many positions each pair has come full circle, on a logarithmic scale.
+
+    Args:
+        lengths: Wavelengths in positions, one series for each base.
+        marks: Contexts to draw a line at, by name.
+    """
+    figure, axes = plt.subplots()
+    markers = zip(lengths.items(), PALETTE, "os^", strict=False)
+    for (name, wavelength), color, marker in markers:
+        axes.plot(rounded(wavelength), marker, color=color, markersize=3.2, label=name)
+    for name, position in marks.items():
+        axes.axhline(position, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
+        axes.text(0, position * 1.15, name)
+    axes.set(xlabel="pair j", ylabel="positions for one turn", yscale="log")
+    if len(lengths) > 1:
+        axes.legend(loc="lower right")
+    return figure
+
+
+def layouts(head_dim: int, order: Int[Tensor, " h"]) -> Figure:
+    """The two layouts of one head, with a line from each row to its new place.
+
+    Args:
+        head_dim: Features of the head.
+        order: The interleaved feature that each place of the half-split layout holds.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 2.3))
+    half = head_dim // 2
+    for place in range(head_dim):
+        feature = int(order[place])
+        _box(axes, place, 1, place, place // 2)
+        _box(axes, place, 0, feature, place % half)
+        color = PALETTE[feature // 2 % 5]
+        axes.plot([feature, place], [0.72, 0.28], color=color, linewidth=1.5, linestyle="-")
+    axes.text(-0.5, 1.42, "interleaved: neighbours are a pair (Meta, this book)", va="bottom")
+    axes.text(-0.5, -0.42, "half-split: j and j + h/2 are a pair (Hugging Face)", va="top")
+    axes.plot([half - 0.5] * 2, [-0.34, 0.34], color=INK, linewidth=1.0, linestyle=(0, (3, 2)))
+    axes.set(xlim=(-0.6, head_dim - 0.4), ylim=(-0.85, 1.85))
+    axes.axis("off")
+    return figure
+
+
+def _box(axes: Any, x: int, y: int, feature: int, pair: int) -> None:
+    color = PALETTE[pair % 5]
+    box = (x - 0.43, y - 0.27)
+    axes.add_patch(plt.Rectangle(box, 0.86, 0.54, facecolor="none", edgecolor=color, linewidth=1.8))
+    letter = "abcdefghijklmnop"[pair]
+    axes.text(x, y + 0.02, f"{feature}{letter}", ha="center", va="center")
+
+
+def stored_positions(
+    positions: Int[Tensor, " T"], stored: Mapping[str, Float[Tensor, " T"]]
+) -> Figure:
+    """What becomes of whole numbers in a small floating type: stairs.
+
+    Args:
+        positions: The positions.
+        stored: What each type makes of them.
+    """
+    figure, axes = plt.subplots()
+    for (name, values), (color, linestyle) in zip(stored.items(), _SERIES[::-1][1:], strict=False):
+        axes.plot(positions.tolist(), values.tolist(), color=color, linestyle=linestyle, label=name)
+    axes.set(xlabel="position", ylabel="position as stored")
+    axes.legend(loc="upper left")
+    return figure
+
+
+def decay(distances: Sequence[int], curves: Mapping[str, Float[Tensor, " n"]]) -> Figure:
+    """Scores over the distance, on a logarithmic axis.
+
+    Args:
+        distances: The distances, from 1 on.
+        curves: Scores at these distances, by name.
+    """
+    figure, axes = plt.subplots()
+    looks = ((BLUE, "-"), (ROSE, (0, (5, 1.5))))
+    for (name, values), (color, linestyle) in zip(curves.items(), looks, strict=False):
+        axes.plot(distances, rounded(values), color=color, linestyle=linestyle, label=name)
+    axes.axhline(0, color=INK, linewidth=0.6)
+    axes.set(xlabel="distance (tokens)", ylabel="share of the largest score", xscale="log")
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.28), borderaxespad=0)
+    return figure

@@ -1,0 +1,203 @@
+"""Live figures in a browser: they move, by mouse and by keyboard, and they say what Python says.
+
+The figures of ``fixtures/turning.py`` hold every kind of control and are looked at closely; the
+figures of the book are all moved and compared by the same means.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
+from browser.fixtures import turning
+from browser.live import SET
+from notebooks import chapters, read
+
+from llama_tutorial import figures
+from llama_tutorial.figures.kit import assets
+
+PHONE = {"width": 390, "height": 844}
+
+PAYLOAD = "figure => figure.querySelector(\"script[type='application/json']\").textContent"
+SEEN = """figure => JSON.stringify([
+  figure.querySelector(".lt-stage").innerHTML, figure.querySelector(".lt-readout")?.textContent
+])"""
+
+
+def _page_of(*shown: figures.LiveFigure) -> str:
+    outputs = "".join(one.to_html() for one in shown)
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>t</title>'
+    )
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{outputs}</body></html>'
+
+
+def _close(shown: object, computed: object) -> bool:
+    """Whether a script's number is Python's, whose floats have three significant digits."""
+    if isinstance(computed, list):
+        return len(shown) == len(computed) and all(map(_close, shown, computed))
+    if isinstance(computed, float) and isinstance(shown, (int, float)):
+        return abs(shown - computed) <= 0.0051 * abs(computed) + 1e-9
+    return shown == computed
+
+
+def _compare_numbers(figure) -> int:
+    checks = json.loads(figure.evaluate(PAYLOAD))["checks"]
+    for check in checks:
+        assert check["numbers"], "a figure whose numbers nobody checks"
+        shown = figure.evaluate(SET, check["values"])
+        assert set(shown) == set(check["numbers"]), check["values"]
+        for name, computed in check["numbers"].items():
+            assert _close(shown[name], computed), (name, shown[name], computed, check["values"])
+    return len(checks)
+
+
+def _move_every_control(figure) -> int:
+    """Moves each control, by the keyboard or by choosing, and sees a consequence.
+
+    Alone, from where a reader finds the figure, or after the controls before it have moved: how
+    many texts there are matters only once the cache is counted.
+    """
+    controls = figure.locator("[data-name]").all()
+    alone = {_move(figure, control, back=True) for control in controls}
+    together = {_move(figure, control, back=False) for control in controls}
+    idle = {control.get_attribute("data-name") for control in controls} - alone - together
+    assert not idle, f"{idle}: no visible consequence"
+    return len(controls)
+
+
+def _move(figure, control, back: bool) -> str | None:
+    """Moves one control, and back again; its name if that could be seen."""
+    assert control.is_enabled()
+    before, value = figure.evaluate(SEEN), control.input_value()
+    kind = control.get_attribute("type")
+    if kind == "range":
+        keys = ["ArrowRight", "ArrowLeft"]
+        there, home = keys if value != control.get_attribute("max") else keys[::-1]
+    elif kind == "checkbox":
+        there = home = "Space"
+    elif kind == "text":
+        control.press("End")
+        there, home = "z", "Backspace"
+    else:
+        options = [option.get_attribute("value") for option in control.locator("option").all()]
+        there, home = next(option for option in options if option != value), value
+    act = control.press if kind else control.select_option
+    act(there)
+    seen = figure.evaluate(SEEN) != before
+    if back:
+        act(home)
+    return control.get_attribute("data-name") if seen else None
+
+
+@pytest.fixture(scope="module")
+def demo() -> str:
+    """A page with both kinds of figure, and one of them twice."""
+    figures.use()
+    return _page_of(turning.turning(), turning.framed(), turning.turning())
+
+
+def test_script_says_what_python_says(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    shown = offline_page.locator("figure.lt-figure").all()
+    assert [_compare_numbers(figure) for figure in shown] == [10, 3, 10]
+
+
+def test_a_wrong_script_is_found_out(offline_page, demo: str) -> None:
+    offline_page.set_content(demo.replace("Math.cos(angle)", "Math.cos(angle + 0.01)"))
+    with pytest.raises(AssertionError, match="'x'"):
+        _compare_numbers(offline_page.locator("figure.lt-figure").first)
+
+
+def test_every_control_moves_the_picture(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    shown = offline_page.locator("figure.lt-figure").all()
+    assert [_move_every_control(figure) for figure in shown] == [4, 1, 4]
+
+
+def test_readout_and_alt_text_are_pythons(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").first
+    live = turning.turning()
+    values = {"m": 20, "frequency": 1.0, "name": "naïve <b> 🦙", "ghost": True}
+    figure.evaluate(SET, values)
+    assert figure.locator(".lt-readout").text_content() == live.readout_text(values)
+    label = figure.locator("svg[role=img]").get_attribute("aria-label")
+    assert label == live.alt_text(values)
+
+
+def test_buttons_step_and_stop_at_the_ends(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").nth(1)
+    back, on = figure.get_by_role("button").all()
+    assert back.get_attribute("aria-disabled") == "true"
+    for cycles in ("2", "4"):
+        on.click()
+        assert figure.locator(".lt-value").text_content() == cycles
+    assert on.get_attribute("aria-disabled") == "true"
+
+
+def test_limit_keeps_a_slider_in_range(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").first
+    figure.evaluate(SET, {"m": 15, "frequency": 0.1, "name": "q", "ghost": False})
+    figure.locator("[data-name=name]").fill("short")
+    assert figure.locator("[data-name=m]").input_value() == "5"
+    assert "position 5" in figure.locator(".lt-readout").text_content()
+
+
+def test_without_script_words_or_the_first_frame_stand(browser, demo: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.set_content(demo)
+    words, why = page.locator(".lt-stage").first.locator("p").all_text_contents()
+    assert words == turning.turning().alt_text(turning.turning().first())
+    assert "notebook that is trusted" in why
+    assert page.locator(".lt-stage img").count() == 1  # the frames are pictures as they are
+    assert page.get_by_role("slider", disabled=True).count() == 5
+    assert "(0.808, 0.773)" in page.locator(".lt-readout").first.text_content()
+    context.close()
+
+
+def test_with_script_the_words_make_room_for_the_picture(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    assert offline_page.locator(".lt-still").count() == 0
+    assert offline_page.locator(".lt-stage svg").count() == 3
+
+
+def test_number_texts_are_pythons(offline_page) -> None:
+    offline_page.set_content(_page_of(turning.framed()))
+    library = assets.read("_live.js")
+    values = [0, 1, -2, 1e-12, 0.1, 1 / 3, -2 / 3, 1.125, -1.125, 0.0625, 99.96, 1234.5, 6738415616]
+    values += [123456.7, 1e-7 / 3, 2.5e-6, 1e15 / 7, True, False, "a-b", [1, 0.25, "x"], 1e-9]
+    shown = offline_page.evaluate(f"(values) => {{{library}; return values.map(textOf)}}", values)
+    assert shown == [figures.number_text(value) for value in values]
+
+
+def test_figure_fits_a_phone(browser, demo: str) -> None:
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.set_content(demo)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    context.close()
+
+
+def _pages_with_figures() -> list[str]:
+    return [
+        f"book/{path.stem}.html"
+        for path in chapters()
+        if any("lt-figure" in str(cell.get("outputs")) for cell in read(path).cells)
+    ]
+
+
+@pytest.mark.parametrize("path", _pages_with_figures())
+def test_every_live_figure_of_the_book(offline_page, book: Path, path: str) -> None:
+    offline_page.goto((book / path).as_uri())
+    shown = offline_page.locator("figure.lt-figure").all()
+    assert shown
+    for figure in shown:  # moved from where a reader finds it
+        assert _move_every_control(figure) > 0
+        assert _compare_numbers(figure) > 1
