@@ -141,12 +141,12 @@ class Transformer(nn.Module):
                 ``start``.
         """
         (B, T), device = tokens.shape, tokens.device
-        start = self._check_call(tokens, cache, start, documents)  # (B or 1, 1), on the CPU
-        positions = (start + torch.arange(T, device="cpu")).to(device)  # (B or 1, T)
+        starts = self._check_call(tokens, cache, start, documents)
+        positions = torch.tensor(starts, device=device)[:, None] + torch.arange(T, device=device)
         if documents is not None:
-            positions = document_positions(documents)  # (B, T)
-        n_keys = T if cache is None else int(start.max()) + T
-        lone = T == 1 and len(start) == 1  # one query, which sees every key
+            positions = document_positions(documents)  # (B, T); else (B or 1, T)
+        n_keys = T if cache is None else max(starts) + T
+        lone = T == 1 and len(starts) == 1  # one query, which sees every key
         mask = None
         if documents is not None or (n_keys > T and not lone):
             keys = positions if cache is None else torch.arange(n_keys, device=device)[None]
@@ -161,7 +161,7 @@ class Transformer(nn.Module):
             store = cache and partial(cache.update, layer, positions, n_keys)
             x = block(x, rotation, mask, store)
         if cache is not None:
-            cache.length = start[:, 0].expand(B) + T
+            cache.length = torch.tensor(starts, device="cpu").expand(B) + T
         if logits_at is not None:
             x = x[torch.arange(B), logits_at][:, None]  # (B, 1, D)
         logits = self.output(self.norm(x))  # (B, T or 1, V)
@@ -169,11 +169,8 @@ class Transformer(nn.Module):
 
     def _check_call(
         self, tokens: Tensor, cache: KVCache | None, start: Any, documents: Tensor | None
-    ) -> Int[Tensor, "#B 1"]:
-        """Where each row starts, once the call is known to make sense.
-
-        On the CPU, where positions can be read without waiting for a GPU.
-        """
+    ) -> list[int]:
+        """Where each row starts, once the call is known to make sense; one number if all agree."""
         (B, T), context = tokens.shape, self.config.max_seq_len
         if documents is not None and (cache is not None or start is not None):
             raise ValueError("documents go with neither cache nor start: each restarts at 0")
@@ -183,19 +180,19 @@ class Transformer(nn.Module):
             raise ValueError(f"{B} rows of tokens, but the cache has {cache.batch_size}")
         if isinstance(start, Tensor) and start.shape != (B,):
             raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
-        filled = torch.zeros(1, dtype=torch.int64, device="cpu") if cache is None else cache.length
-        start = filled if start is None else torch.as_tensor(start, device="cpu").reshape(-1)
-        first, end = int(start.min()), int(start.max()) + T
+        filled = [0] if cache is None else cache.length.tolist()
+        starts = filled if start is None else torch.as_tensor(start).reshape(-1).tolist()
+        first, end = min(starts), max(starts) + T
         if first < 0 or end > context:
             at = f"{T} tokens at position {first if first < 0 else end - T}"
             raise ValueError(f"{at} do not fit into the context of {context}; shorten the input")
         if cache is not None and end > cache.max_seq_len:
             need = f"{T} tokens at position {end - T} need {end} slots, max_seq_len is"
             raise ValueError(f"the cache is full: {need} {cache.max_seq_len}; make a longer one")
-        if cache is not None and bool((start > filled).any()):
-            after = f"after the cache's length of {filled.tolist()}"
+        if cache is not None and any(s > n for s, n in zip(starts * B, filled, strict=False)):
+            after = f"after the cache's length of {filled}"
             raise ValueError(f"start={end - T} leaves empty slots {after}; feed tokens in order")
-        return (start[:1] if first + T == end else start)[:, None]  # one where all rows agree
+        return [first] if first + T == end else starts
 
 
 def document_positions(documents: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:

@@ -227,11 +227,11 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 from llama_tutorial.cli import chat, main
 from llama_tutorial.model import Transformer
-plain = Transformer.hidden_states
-def slow(*arguments):
+plain = Transformer.forward
+def slow(*arguments, **options):
     time.sleep(0.1)
-    return plain(*arguments)
-Transformer.hidden_states = slow
+    return plain(*arguments, **options)
+Transformer.forward = slow
 sys.exit(main(["chat", "--model", {str(folder)!r}, "--temperature", "0"]))
 """
     ours, theirs = pty.openpty()

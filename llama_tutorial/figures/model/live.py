@@ -83,7 +83,8 @@ def _hidden(layer: SwiGLU, x: Float[Tensor, "... D"]) -> Float[Tensor, "... F"]:
 @torch.no_grad()
 def read_out(model: Transformer, stream: Float[Tensor, "T D"]) -> Float[Tensor, "T V"]:
     """The next-token probabilities, were the model to end here: last norm, head, softmax."""
-    return model.output(model.norm(stream)).softmax(-1)
+    logits = model.output(model.norm(stream))  # (T, V)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(-1)
 
 
 def stations(n_layers: int) -> list[str]:
