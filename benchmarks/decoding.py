@@ -327,9 +327,12 @@ def torch_engines(
     from transformers import LlamaForCausalLM
 
     from llama_tutorial import generate, load_model, save_model
+    from llama_tutorial._util.fast_linear import fast_linear
 
     torch.set_num_threads(int(os.environ[THREADS[0]]))
     model: Any = load_model(file).eval()
+    if not compiled:
+        fast_linear(model)
     with tempfile.TemporaryDirectory() as folder:
         save_model(model, Path(folder) / "model", "huggingface")
         other = LlamaForCausalLM.from_pretrained(Path(folder) / "model", dtype=torch.float32).eval()

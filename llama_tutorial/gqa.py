@@ -21,18 +21,18 @@ Source: Ainslie et al. (2023), "GQA"; ``Attention`` and ``repeat_kv`` in Meta's 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Bool, Float, Int
-from llama_tutorial.rope import rotate
+from llama_tutorial.rope import apply_rope
 
 Stream = Float[Tensor, "B T D"]
 Positions = Int[Tensor, "#B T"]
-Rotation = tuple[Float[Tensor, "*#B T h"], Float[Tensor, "*#B T h"]] | None
+Rotation = Sequence[Float[Tensor, "*#B T w"]] | None
 Mask = Bool[Tensor, "#B 1 T S"] | None
 Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None
 
@@ -73,8 +73,8 @@ class GroupedQueryAttention(nn.Module):
 
         Args:
             x: The normalised residual stream.
-            rotation: RoPE's cosines and sines for the positions of ``x``, from
-                :class:`~llama_tutorial.rope.RotaryPositions`; None without RoPE.
+            rotation: RoPE's cosines and sines for the positions of ``x``, as
+                :func:`~llama_tutorial.rope.apply_rope` takes them; None without RoPE.
             mask: True where a query sees a key, see :func:`causal_mask`. None for the two that need
                 not be stored: plain causal, and one query that sees every key.
             store: When decoding, :meth:`~llama_tutorial.kv_cache.KVCache.update` of this layer: it
@@ -96,7 +96,7 @@ class GroupedQueryAttention(nn.Module):
         heads = (-1, self.head_dim)  # (B, T, D) becomes (B, H or K, T, h)
         q, k, v = (w(x).unflatten(-1, heads).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
         if rotation is not None:
-            q, k = rotate(q, *rotation), rotate(k, *rotation)
+            q, k = apply_rope(q, *rotation), apply_rope(k, *rotation)
         return q, k, v
 
 

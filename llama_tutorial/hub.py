@@ -36,6 +36,9 @@ _ELSEWHERE = {
 }
 
 
+LARGE = 8_000_000  # parameters: in float32 more than a processor's caches hold
+
+
 @overload
 def load(
     source: str | os.PathLike[str],
@@ -100,9 +103,12 @@ def load(
 
         model = NumpyLlama.load(source if os.fspath(source) in SHIPPED else path)
     else:
+        from llama_tutorial._util.fast_linear import fast_linear
         from llama_tutorial.checkpoints import load_model
 
         model = load_model(path, dtype=dtype, device=device)
+        if model.config.n_params >= LARGE and str(device) == "cpu":
+            fast_linear(model)
     check_tokenizer_matches(pieces, model.config)
     return model, pieces
 

@@ -28,7 +28,7 @@ from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions, Tie
 from llama_tutorial.gqa import GroupedQueryAttention, causal_mask
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.rmsnorm import RMSNorm
-from llama_tutorial.rope import RotaryPositions
+from llama_tutorial.rope import RotaryPositions, for_features
 from llama_tutorial.swiglu import SwiGLU
 
 
@@ -156,7 +156,8 @@ class Transformer(nn.Module):
         if self.config.positions == "learned":
             x = x + self.pos_embeddings(positions)
         else:
-            rotation = self.rope.cos[positions][:, None], self.rope.sin[positions][:, None]
+            cos, sin = self.rope.cos[positions], self.rope.sin[positions]
+            rotation = for_features(cos[:, None], sin[:, None])  # (B or 1, 1, T, h) each
         for layer, block in enumerate(self.layers):
             store = cache and partial(cache.update, layer, positions, n_keys)
             x = block(x, rotation, mask, store)

@@ -70,42 +70,38 @@ def rope_table(
 
 
 def apply_rope(
-    x: Float[Tensor, "*B T h"], cos: Float[Tensor, "*#B T half"], sin: Float[Tensor, "*#B T half"]
+    x: Float[Tensor, "*B T h"], cos: Float[Tensor, "*#B T w"], sin: Float[Tensor, "*#B T w"]
 ) -> Float[Tensor, "*B T h"]:
     """Rotate each pair of neighbouring features of ``x`` by its angle.
 
     Args:
         x: Queries or keys after the split into heads, any floating dtype.
         cos: Cosines for the ``T`` positions of ``x``: rows of :func:`rope_table`, with leading
-            axes that broadcast against ``x``'s where rows are at different positions.
+            axes that broadcast against ``x``'s where rows are at different positions; or what
+            :func:`for_features` has made of them, once for all layers.
         sin: Sines, likewise.
 
     Returns:
         The rotated ``x``, in its own shape and dtype; the products are taken in its dtype or the
         tables', whichever is wider.
     """
-    return rotate(x, *for_features(cos, sin))
+    if cos.shape[-1] < x.shape[-1]:
+        cos, sin = for_features(cos, sin)
+    wide = x.to(torch.promote_types(x.dtype, cos.dtype))
+    swapped = wide.unflatten(-1, (-1, 2)).roll(1, -1).flatten(-2)  # (b, a) for every pair (a, b)
+    return torch.addcmul(wide * cos, swapped, sin).type_as(x)
 
 
 def for_features(
     cos: Float[Tensor, "*B T half"], sin: Float[Tensor, "*B T half"]
 ) -> tuple[Float[Tensor, "*B T h"], Float[Tensor, "*B T h"]]:
-    r"""One factor for each feature in place of one for each pair, as :func:`rotate` takes them.
+    r"""One factor for each feature in place of one for each pair.
 
     A rotation by :math:`\phi` takes a pair :math:`(a, b)` to
     :math:`(a, b) \cos\phi + (b, a) (-\sin\phi, \sin\phi)`. So every cosine stands twice, and so
     does every sine, first with a minus.
     """
     return torch.stack((cos, cos), -1).flatten(-2), torch.stack((-sin, sin), -1).flatten(-2)
-
-
-def rotate(
-    x: Float[Tensor, "*B T h"], cos: Float[Tensor, "*#B T h"], sin: Float[Tensor, "*#B T h"]
-) -> Float[Tensor, "*B T h"]:
-    """:func:`apply_rope` with the tables of :func:`for_features`, which all layers share."""
-    wide = x.to(torch.promote_types(x.dtype, cos.dtype))
-    swapped = wide.unflatten(-1, (-1, 2)).roll(1, -1).flatten(-2)  # (b, a) for every pair (a, b)
-    return torch.addcmul(wide * cos, swapped, sin).type_as(x)
 
 
 def to_half_split(
@@ -130,7 +126,7 @@ def to_interleaved(
 
 
 class RotaryPositions(nn.Module):
-    """The tables of one model for :func:`rotate`, in float32 whatever the model's own dtype is.
+    """The tables of one model, kept in float32 whatever the model's own dtype is.
 
     They are buffers, so that they follow the model to its device, but no part of its state: a
     checkpoint holds weights only. ``.to(torch.bfloat16)`` rounds buffers, and would make
@@ -142,7 +138,7 @@ class RotaryPositions(nn.Module):
         theta: Base of the frequencies.
 
     Attributes:
-        cos: ``(max_seq_len, h)``, from :func:`for_features`.
+        cos: ``(max_seq_len, h / 2)``, from :func:`rope_table`.
         sin: Likewise.
     """
 
@@ -157,7 +153,7 @@ class RotaryPositions(nn.Module):
         """Compute the tables on ``device``, in ``dtype`` or float32, whichever is wider."""
         dtype = torch.promote_types(dtype, torch.float32)
         sizes = (self.head_dim, self.max_seq_len, self.theta)
-        self.cos, self.sin = for_features(*rope_table(*sizes, dtype=dtype, device=device))
+        self.cos, self.sin = rope_table(*sizes, dtype=dtype, device=device)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RotaryPositions:
         # nn.Module sends .to(), .half(), .cuda(), .to_empty() and their kind through here.

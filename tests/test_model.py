@@ -22,7 +22,7 @@ from torch.nn import functional as F
 import llama_tutorial
 from llama_tutorial import PRESETS, KVCache, ModelConfig, Transformer
 from llama_tutorial.model import TransformerBlock
-from llama_tutorial.rope import for_features, rope_table, to_half_split
+from llama_tutorial.rope import rope_table, to_half_split
 
 LLAMA = small_models.LLAMA
 
@@ -426,7 +426,7 @@ def test_weights_of_another_dtype_assigned_in_place():
     assert torch.equal(model(tokens), source(tokens))
     model.load_state_dict(model_of("llama", torch.bfloat16).state_dict(), assign=True)
     assert (model.dtype, model.rope.cos.dtype) == (torch.bfloat16, torch.float32)
-    assert torch.equal(model.rope.cos, for_features(*rope_table(6, 32))[0])
+    assert torch.equal(model.rope.cos, rope_table(6, 32)[0])
 
 
 @torch.no_grad()
@@ -478,7 +478,7 @@ def test_half_precision(name, dtype):
 def test_the_tables_of_a_half_precision_model_stay_in_float32(change):
     config = LLAMA.replace(dim=256, n_heads=2, max_seq_len=4096)
     model = change(Transformer(config))
-    cos, sin = for_features(*rope_table(128, 4096))
+    cos, sin = rope_table(128, 4096)
     assert torch.equal(model.rope.cos, cos)
     assert torch.equal(model.rope.sin, sin)
     assert (model.rope.cos[4094] != model.rope.cos[4095]).any()
