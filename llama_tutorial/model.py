@@ -185,8 +185,8 @@ class Transformer(nn.Module):
         starts = filled if start is None else torch.as_tensor(start).reshape(-1).tolist()
         first, end = min(starts), max(starts) + T
         if first < 0 or end > context:
-            at = f"{T} tokens at position {first if first < 0 else end - T}"
-            raise ValueError(f"{at} do not fit into the context of {context}; shorten the input")
+            at = f"{T} tokens at position {first if first < 0 else end - T} do not fit into"
+            raise ValueError(f"{at} the model's context of {context}; shorten the input")
         if cache is not None and end > cache.max_seq_len:
             need = f"{T} tokens at position {end - T} need {end} slots, max_seq_len is"
             raise ValueError(f"the cache is full: {need} {cache.max_seq_len}; make a longer one")

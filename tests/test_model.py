@@ -537,7 +537,7 @@ def ids(*shape):
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_more_tokens_than_the_context_are_refused(name):
-    message = "33 tokens at position 0 do not fit into the context of 32; shorten the input"
+    message = "33 tokens at position 0 do not fit into the model's context of 32; shorten the input"
     refuses(message, ids(1, 33), name=name)
 
 
