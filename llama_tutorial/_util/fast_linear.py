@@ -9,8 +9,8 @@ that speed. oneDNN, which PyTorch carries along, has a kernel of its own: where 
 faster, :func:`fast_linear` puts it into a model's large layers.
 
 The result is the same up to rounding, and everything but one float32 vector on a CPU is computed as
-before. :func:`llama_tutorial.load` calls it for models whose weights are more than a processor's
-caches hold; the small models of the book stay as they are.
+before. :func:`llama_tutorial.hub.load` calls it for models whose weights are more than a
+processor's caches hold; the small models of the book stay as they are.
 """
 
 from __future__ import annotations

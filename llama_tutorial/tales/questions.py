@@ -37,7 +37,7 @@ class Question(NamedTuple):
     kind: str  # the key of its wordings
 
 
-class Rule(NamedTuple):
+class AnswerRule(NamedTuple):
     """Which events answer a kind of question, and how."""
 
     kinds: list[str]
@@ -48,9 +48,9 @@ class Rule(NamedTuple):
 
 
 @cache
-def question_kinds() -> dict[str, tuple[list[str], list[Rule]]]:
+def question_kinds() -> dict[str, tuple[list[str], list[AnswerRule]]]:
     """The wordings of each kind of question, and what answers it."""
-    kinds: dict[str, tuple[list[str], list[Rule]]] = {}
+    kinds: dict[str, tuple[list[str], list[AnswerRule]]] = {}
     for row in lines("questions"):
         if row.startswith("= "):
             wordings, rules = kinds[row[2:]] = [], []
@@ -89,7 +89,7 @@ def _worded(kind: str, filled: dict[str, str], answer: str, random: Random) -> Q
     return Question(text[0].upper() + text[1:], answer, kind)
 
 
-def _rule(row: str, wording: str) -> Rule:
+def _rule(row: str, wording: str) -> AnswerRule:
     match = _RULE.fullmatch(row)
     if not match:
         raise ValueError(f"{row!r}: must be '> events: answer'")
@@ -99,10 +99,10 @@ def _rule(row: str, wording: str) -> Rule:
     roles = {part.role: part.role for part in parts(wording) if isinstance(part, Slot)}
     if match["asked"]:
         roles[match["asked"]] = match["role"]
-    return Rule(kinds, roles, only, never, parts(match["answer"]))
+    return AnswerRule(kinds, roles, only, never, parts(match["answer"]))
 
 
-def _answers(rules: list[Rule], facts: Facts) -> Found:
+def _answers(rules: list[AnswerRule], facts: Facts) -> Found:
     """What to ask by some rules, and the answers."""
     happened = {event.kind for event in facts.events}
     for rule in rules:

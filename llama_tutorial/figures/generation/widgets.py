@@ -58,8 +58,8 @@ def explore(
 ) -> VBox:
     """Your own model on your own prompt: what it would say next, and what it goes on to write.
 
-    For a running kernel; the model may be any that :func:`llama_tutorial.load` gives, on whatever
-    device it is.
+    For a running kernel; the model may be any that :func:`llama_tutorial.hub.load` gives, on
+    whatever device it is.
 
     Args:
         model: The model.

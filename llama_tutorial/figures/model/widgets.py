@@ -27,7 +27,7 @@ def explore(model: Transformer, tokenizer: Any, text: str = "Once upon a time") 
         text: The text shown first.
 
     Returns:
-        A field for the text above the figure of :func:`~llama_tutorial.figures.model.walk`.
+        A field for the text above the figure of :func:`~llama_tutorial.figures.model.live.walk`.
     """
     import ipywidgets
 
