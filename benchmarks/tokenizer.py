@@ -83,9 +83,10 @@ def main() -> None:
     parser.add_argument("text", type=Path, nargs="?", help="a text file; made here without one")
     arguments = parser.parse_args()
     text = arguments.text.read_text() if arguments.text else make_text(1_000_000)
-    loading = [seconds(partial(kind.from_file, arguments.model)) for kind in KINDS]
+    loaders = (BPETokenizer.from_file, Tokenizer)
+    loading = [seconds(partial(load, arguments.model)) for load in loaders]
     ours = BPETokenizer.from_file(arguments.model)
-    theirs = Tokenizer.from_file(arguments.model)
+    theirs = Tokenizer(arguments.model)
     print(f"{ours.vocab_size} pieces; megabytes a second, median of {RUNS} runs\n")
     print(f"{'':28} {'from scratch':>12} {'SentencePiece':>14} {'ratio':>8}")
     for part in (text[:1_000], text[:10_000], text[:100_000], text):

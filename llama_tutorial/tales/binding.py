@@ -232,6 +232,7 @@ class Binding:
         self.new_things[noun] = {LOOK_GROUP[look]: look for look in mention.looks}
 
     def _check_owner(self, noun: str, mention: Mention) -> None:
+        owner: str | None
         if mention.how == "my":
             owner = self.speaker
         elif mention.how == "your":

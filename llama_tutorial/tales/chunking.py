@@ -111,7 +111,7 @@ class _Words:
     def phrase(self, i: int) -> Chunk | None:
         """A fixed phrase: "in the park", "under the bench", "to swim"."""
         start = tuple(self.lower[i : i + 2])
-        for words, item in _phrases().get(start) or _phrases().get(start[:1], ()):
+        for words, item in _phrases().get(start) or _phrases().get(start[:1], []):
             if tuple(self.lower[i : i + len(words)]) == words:
                 return i + len(words), item
         return None
@@ -184,8 +184,8 @@ class _Words:
         kin = self.at(k).removesuffix("'s")
         if kin in _KIN:
             return k + 1, Item("C", Mention("kin", _KIN[kin], (), owner))
-        if self.at(k) == "friend" and self._name(k + 1):
-            end, (_, friend) = self.being(k + 1)
+        if self.at(k) == "friend" and self._name(k + 1) and (found := self.being(k + 1)):
+            end, (_, friend) = found
             return end, Item("Cn", Mention("rel", friend.value, friend.looks, owner))
         return None
 

@@ -11,7 +11,7 @@ from llama_tutorial.tales.tables import lines
 from llama_tutorial.tales.wording import Unfit
 from llama_tutorial.tales.words import KIN, SKILLS
 
-_CHOICE = re.compile(r"(?:(0\.\d+): ?)?(.*)")
+_SHARE = re.compile(r"(0\.\d+): ?")
 _DRAWS = frozenset(("someone", "stranger", "kin", "thing", "this", "place"))
 
 
@@ -78,11 +78,14 @@ def _steps(rows: list[str], indent: str) -> list[Step]:
         row = rows.pop()[len(indent) :]
         if row.startswith("if "):
             tests, then = row[3:].split(":", 1)
-            steps.append(If(tuple(test.split() for test in tests.split(" and ")), [], []))
-            steps[-1].then.extend([_step(then)] if then else _steps(rows, indent + "    "))
+            branch = If(tuple(test.split() for test in tests.split(" and ")), [], [])
+            branch.then.extend([_step(then)] if then else _steps(rows, indent + "    "))
+            steps.append(branch)
         elif row.startswith("else:"):
-            otherwise = [_step(row[5:])] if row[5:] else _steps(rows, indent + "    ")
-            steps[-1].otherwise.extend(otherwise)
+            last = steps[-1] if steps else None
+            if not isinstance(last, If):
+                raise ValueError(f"data/plots.txt: {row!r} must come right behind an if")
+            last.otherwise.extend([_step(row[5:])] if row[5:] else _steps(rows, indent + "    "))
         else:
             steps.append(_step(row))
     return steps
@@ -100,10 +103,10 @@ def _step(row: str) -> Draw | Tell:
 
 
 def _choice(text: str) -> str | Choice:
-    share, text = _CHOICE.fullmatch(text).groups()
-    options = tuple(option.strip() for option in text.split("|"))
+    share = _SHARE.match(text)
+    options = tuple(option.strip() for option in text[share.end() if share else 0 :].split("|"))
     if share:
-        return Choice(float(share), (*options, ""))
+        return Choice(float(share[1]), (*options, ""))
     return Choice(0.0, options) if len(options) > 1 else options[0]
 
 

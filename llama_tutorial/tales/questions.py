@@ -70,8 +70,8 @@ def questions(tale: Tale) -> list[Question]:
     random = Random(f"questions/{tale.split}/{tale.seed}")
     answers: dict[tuple[str, tuple[tuple[str, str], ...]], set[str]] = {}
     for kind, (_, rules) in question_kinds().items():
-        found = _BY_HAND[kind](tale.facts) if kind in _BY_HAND else _answers(rules, tale.facts)
-        for filled, answer in found:
+        asked = _BY_HAND[kind](tale.facts) if kind in _BY_HAND else _answers(rules, tale.facts)
+        for filled, answer in asked:
             answers.setdefault((kind, tuple(sorted(filled.items()))), set()).add(answer)
     found = [
         _worded(kind, dict(filled), one_of.pop(), random)

@@ -239,9 +239,15 @@ def _closing(text: str, at: int) -> int:
     return len(text) - 1 if close < 0 else close
 
 
+def _narrated(text: str, at: int) -> str:
+    """What is told from ``at`` on: up to the end of the sentence, or to a quotation mark."""
+    told = _NARRATED.match(text, at)
+    return told[0] if told else ""
+
+
 def _told_unit(text: str, at: int, units: list[Unit]) -> int:
     """A sentence that does not begin with a quotation mark; returns where it ends."""
-    end = max(_NARRATED.match(text, at).end(), at + 1)
+    end = at + max(len(_narrated(text, at)), 1)
     told = text[at:end]
     if told.endswith(", ") and text[end : end + 1] == '"':
         close = _closing(text, end + 1)
@@ -255,7 +261,7 @@ def _spoken_unit(text: str, at: int, units: list[Unit]) -> int:
     """A sentence that begins with one; words without a frame belong to the last speaker."""
     close = _closing(text, at + 1)
     spoken = text[at + 1 : close]
-    frame = _NARRATED.match(text, close + 1)[0]
+    frame = _narrated(text, close + 1)
     framed = spoken[-1:] in (",", "!", "?") and frame.endswith(".")
     if framed and ">" + key_of(chunk(words_of(frame))) in frame_index():
         units.append(Unit(text[at : close + 1 + len(frame)], frame, spoken, True))

@@ -280,8 +280,9 @@ class Story:
         self.discourse = draft.discourse
         first = pattern.variants[0][0]
         plain = not event.speaker and not joined and last.endswith(".") and "," not in text
-        subject = isinstance(first, Slot) and first.role in "ABCDG" and not first.form
-        self._open = members(roles[first.role]) if plain and subject else None
+        self._open = None
+        if plain and isinstance(first, Slot) and first.role in "ABCDG" and not first.form:
+            self._open = members(roles[first.role])
         self.world.happen(event.makes, roles, draft.new_beings, draft.new_things, draft.owns)
         self.events.append(Event(event.name, in_order(roles), len(self.sentences) - 1))
 

@@ -290,13 +290,13 @@ class Draft:
             if owner not in (None, self.speaker if form == "my" else self.hearer):
                 raise Unfit
             return form
-        if form == "" and self._may_own(owner) and self.random.random() < 0.5:
+        if form == "" and owner and self._may_own(owner) and self.random.random() < 0.5:
             return POSSESSIVE[self.cast[owner].gender]
         return form or "the"
 
-    def _may_own(self, owner: str | None) -> bool:
+    def _may_own(self, owner: str) -> bool:
         """Whether "his" can only mean the owner, who leads the clause."""
-        if owner is None or self.bound[:1] != [owner]:
+        if self.bound[:1] != [owner]:
             return False
         return not self._rival(self.cast[owner])
 

@@ -35,8 +35,8 @@ def _thing(row: str) -> Thing:
     row = row.replace("bright", " ".join(LOOKS["colour"][:6]))
     noun, traits, colours, looks, verbs = (cell.strip() for cell in row.split("|"))
     used, use = verbs.split(" / ")
-    traits, colours, looks = traits.split(), colours.split(), looks.split()
-    return Thing(noun, frozenset(traits), tuple(colours), tuple(looks), used, use)
+    look = tuple(colours.split()), tuple(looks.split())
+    return Thing(noun, frozenset(traits.split()), *look, used, use)
 
 
 def _place(row: str) -> Place:

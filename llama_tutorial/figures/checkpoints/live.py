@@ -101,7 +101,7 @@ def shard_data(model: Transformer, tokens: Int[Tensor, "B T"]) -> dict[str, Any]
     names = {kind: [n for n in state if n.split(".")[-2] == kind] for kind in KINDS}
     losses = {}
     for kind in KINDS:
-        cut = split_axis(names[kind][0])
+        cut: Any = split_axis(names[kind][0])  # never None: these are matrices
         for count in COUNTS:
             for axis in AXES.values():
                 for backwards in (False, True):

@@ -36,7 +36,9 @@ def cuts(places: Mapping[str, Sequence[float] | Tensor], pieces: Sequence[str]) 
     """
     logits = rounded(dict(places))
 
-    def numbers(place: str, temperature: float | int, k: int | str, p: float | int, u: float):
+    def numbers(
+        place: str, temperature: float | int, k: int | str, p: float | int, u: float
+    ) -> dict[str, Any]:
         return cut_numbers(logits[place], pieces, temperature, k, p, u)
 
     return LiveFigure(

@@ -54,8 +54,8 @@ def network_map(n_layers: int) -> Figure:
     for start, end in ((9.7, 9.12), (2.0, 1.92), (1.3, 0.72)):
         x = 1.0 if start == 2.0 else 2.6
         _arrow(axes, (x, start), (x, end))
-    box = {"fill": False, "edgecolor": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
-    axes.add_patch(plt.Rectangle((1.75, 2.75), 6.45, 5.15, **box))
+    line: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+    axes.add_patch(plt.Rectangle((1.75, 2.75), 6.45, 5.15, fill=False, **line))
     axes.text(8.05, 2.88, f"one block, {n_layers} of them", ha="right")
     axes.set(xlim=(0.2, 10.4), ylim=(-0.1, 10.4))
     axes.axis("off")

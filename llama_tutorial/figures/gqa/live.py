@@ -12,7 +12,9 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.config import PRESETS, ModelConfig
 from llama_tutorial.figures.kit.controls import Select, Slider, Stops, Toggle
 from llama_tutorial.figures.kit.live import LiveFigure
@@ -29,7 +31,9 @@ SIZES = {"Llama 2 7B": "llama-2-7b", "Llama 2 34B": "llama-2-34b", "Llama 2 70B"
 # A decode through its cache
 
 
-def decode(model: Transformer, prompts: Sequence[Sequence[int]], n_new: int, letters: str):
+def decode(
+    model: Transformer, prompts: Sequence[Sequence[int]], n_new: int, letters: str
+) -> LiveFigure:
     """Two prompts of unequal length, decoded together, slot by slot.
 
     Args:
@@ -107,7 +111,9 @@ def decode_trace(
     }
 
 
-def _watched(model: Transformer, tokens, cache: KVCache, last):
+def _watched(
+    model: Transformer, tokens: Int[Tensor, "B T"], cache: KVCache, last: Int[Tensor, " B"]
+) -> tuple[Float[Tensor, "B T V"], Float[Tensor, "B layers H S"]]:
     """Logits, and the weights of each row's query ``last``: (B, layers, H, S)."""
     asked = []
 
@@ -115,7 +121,8 @@ def _watched(model: Transformer, tokens, cache: KVCache, last):
         x, rotation, mask, _store = arguments
         asked.append((attention.project_qkv(x, rotation)[0], mask))
 
-    hooks = [layer.attention.register_forward_hook(watch) for layer in model.layers]
+    layers: Any = model.layers
+    hooks = [layer.attention.register_forward_hook(watch) for layer in layers]
     logits = model(tokens, cache)
     for hook in hooks:
         hook.remove()

@@ -161,26 +161,27 @@ class Select(Control):
         super().__post_init__()
         if not isinstance(self.options, dict):
             self.options = {number_text(option): option for option in self.options}
-        if self.value is None and self.options:
-            self.value = next(iter(self.options.values()))
-        if len(self.options) < 2 or self.value not in self.settings():
+        self._values: dict[str, Any] = self.options
+        if self.value is None and self._values:
+            self.value = next(iter(self._values.values()))
+        if len(self._values) < 2 or self.value not in self.settings():
             raise ValueError(
                 f"control {self.name!r}: value {self.value!r} must be one of two or more options, "
                 f"got {self.settings()!r}"
             )
 
     def text(self, value: Any) -> str:
-        return next(words for words, option in self.options.items() if option == value)
+        return next(words for words, option in self._values.items() if option == value)
 
     def settings(self) -> list[Any]:
-        return list(self.options.values())
+        return list(self._values.values())
 
     def to_html(self) -> str:
         """A select element whose option values are JSON."""
         options = "".join(
             f"<option {_attributes(value=json.dumps(value))}"
             f"{' selected' if value == self.value else ''}>{escape(words)}</option>"
-            for words, value in self.options.items()
+            for words, value in self._values.items()
         )
         return self._field(f'<select data-name="{self.name}" disabled>{options}</select>')
 

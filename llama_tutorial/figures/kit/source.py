@@ -54,7 +54,7 @@ def show_source(*objects: Any, docstring: bool = True) -> Source:
 
 def without_docstrings(text: str) -> str:
     """Python source without its docstrings; a body that is nothing else keeps its own."""
-    lines = text.splitlines()
+    lines, dropped = text.splitlines(), set[int]()
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, kinds) and len(node.body) > 1 and ast.get_docstring(node) is not None:
@@ -62,6 +62,7 @@ def without_docstrings(text: str) -> str:
             # The blank lines behind the docstring go with it; a decorator belongs to what follows.
             decorators = getattr(after, "decorator_list", [])
             end = min([after.lineno, *(decorator.lineno for decorator in decorators)]) - 1
-            end = next((i for i in range(first.end_lineno, end) if lines[i].strip()), end)
-            lines[first.lineno - 1 : end] = [None] * (end - first.lineno + 1)
-    return "\n".join(line for line in lines if line is not None)
+            behind = range(first.end_lineno or first.lineno, end)
+            end = next((i for i in behind if lines[i].strip()), end)
+            dropped.update(range(first.lineno - 1, end))
+    return "\n".join(line for i, line in enumerate(lines) if i not in dropped)

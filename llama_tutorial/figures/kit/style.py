@@ -9,11 +9,14 @@ colour alone.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # newer than the oldest matplotlib that draws the book
 
 INK = "#767c85"
 BLUE, ORANGE, GREEN, ROSE, VIOLET = "#1684ea", "#b45a00", "#1e875a", "#e14b87", "#965ab4"
@@ -24,7 +27,7 @@ GROUNDS = ("#ffffff", "#f3f4f5", "#121212", "#222832")
 
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
-STYLE: dict[str, Any] = {
+STYLE: dict[RcKeyType, Any] = {
     "figure.figsize": (4.6, 2.8),
     "figure.facecolor": "none",
     "figure.constrained_layout.use": True,

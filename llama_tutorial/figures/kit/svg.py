@@ -46,7 +46,7 @@ def svg_text(figure: Any) -> str:
     import matplotlib.pyplot as plt
 
     buffer = io.StringIO()
-    settings = {key: STYLE[key] for key in ("svg.hashsalt", "svg.fonttype")}
+    settings = {key: value for key, value in STYLE.items() if key.startswith("svg.")}
     with mpl.rc_context(settings), warnings.catch_warnings():
         # The writing stays text: the reader's browser has the glyphs that matplotlib's font lacks.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")

@@ -57,6 +57,7 @@ def trace(model: Transformer, ids: Int[Tensor, " T"]) -> dict[str, list[Tensor]]
     rotation = model.rope.cos[: len(ids)], model.rope.sin[: len(ids)]
     x = model.tok_embeddings(ids)[None]  # (1, T, D)
     found["stream"].append(x[0])
+    layer: Any  # to mypy, a ModuleList's members are plain modules
     for layer in model.layers:
         normed = layer.attention_norm(x)
         q, k, _ = layer.attention.project_qkv(normed, rotation)

@@ -30,7 +30,7 @@ def forward_map(config: ModelConfig) -> Figure:
     D, V, F = config.dim, config.vocab_size, config.hidden_dim
     for low, high in ((0.2, 0.82), (1.58, 9.22), (9.98, 10.62), (11.38, 12.0)):
         axes.plot([3, 3], [low, high], color=BLUE, linewidth=2.6, linestyle="-")
-    frame = {"fill": False, "edgecolor": INK, "linewidth": 1, "linestyle": "--"}
+    frame: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1, "linestyle": "--"}
     axes.add_patch(plt.Rectangle((0.9, 2.1), 9.2, 6.6, **frame))
     axes.text(9.9, 8.35, f"one layer of {config.n_layers}", ha="right", va="center")
     axes.text(3, -0.1, "tokens (B, T)", ha="center", va="center")
@@ -50,7 +50,7 @@ def forward_map(config: ModelConfig) -> Figure:
 
 def _part(axes: Any, x: float | int, y: float | int, name: str, color: str) -> None:
     """A named box."""
-    outline = {"fill": False, "edgecolor": color, "linewidth": 1.8}
+    outline: dict[str, Any] = {"fill": False, "edgecolor": color, "linewidth": 1.8}
     axes.add_patch(plt.Rectangle((x - 1.65, y - 0.38), 3.3, 0.76, **outline))
     axes.text(x, y, name, ha="center", va="center")
 
@@ -95,8 +95,8 @@ def guesses(probability: Mapping[str, Sequence[float]], names: Sequence[str]) ->
     figure, axes = plt.subplots()
     looks = zip((ORANGE, BLUE, GREEN), ("s--", "o-", "^:"), strict=False)
     for (name, values), (color, look) in zip(probability.items(), looks, strict=False):
-        style = {"marker": look[0], "linestyle": look[1:], "color": color, "markersize": 4}
-        axes.plot(rounded(values), label=name, **style)
+        style: dict[str, Any] = {"marker": look[0], "linestyle": look[1:], "markersize": 4}
+        axes.plot(rounded(values), label=name, color=color, **style)
     places = range(0, len(names), 2)
     axes.set(xticks=places, ylim=(0, 1.05), ylabel="probability when read out here")
     axes.set_xticklabels([names[place] for place in places])
@@ -117,7 +117,7 @@ def budget(shares: Mapping[str, Mapping[str, float]]) -> Figure:
         left = 0.0
         for part, color, hatch in zip(parts, PALETTE, _HATCHES, strict=False):
             width = rounded(one[part])
-            style = {"facecolor": "none", "edgecolor": color, "linewidth": 1.2}
+            style: dict[str, Any] = {"facecolor": "none", "edgecolor": color, "linewidth": 1.2}
             axes.barh(y, width, left=left, height=0.62, hatch=hatch, **style)
             axes.barh(y, width, left=left, height=0.62, color=color, alpha=0.35)
             if width >= 8:

@@ -91,10 +91,10 @@ def memory(rows: Mapping[str, Mapping[str, float | int]], limit: float | int, na
         left = 0.0
         for (part, gb), (color, hatch) in zip(parts.items(), looks, strict=False):
             label = part if place == 0 else None
-            look = {"facecolor": color, "alpha": 0.85, "label": label}
+            look: dict[str, Any] = {"facecolor": color, "alpha": 0.85, "label": label}
             axes.barh(place, rounded(gb), left=rounded(left), height=0.6, **look)
             if hatch:
-                frame = {"facecolor": "none", "edgecolor": INK, "linewidth": 0.4}
+                frame: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "linewidth": 0.4}
                 axes.barh(place, rounded(gb), left=rounded(left), height=0.6, hatch=hatch, **frame)
             left += gb
     axes.axvline(limit, color=INK, linestyle=":", linewidth=1.6)

@@ -99,9 +99,9 @@ def two_dimensions(step: float, query: Sequence[float], key: Sequence[float]) ->
     return figure
 
 
-def _turn(vector: Sequence[float], angle: float) -> list[float]:
+def _turn(vector: Sequence[float], angle: float) -> tuple[float, float]:
     (a, b), c, s = vector, math.cos(angle), math.sin(angle)
-    return rounded([a * c - b * s, a * s + b * c])
+    return rounded(a * c - b * s), rounded(a * s + b * c)
 
 
 def _arrow(

@@ -8,7 +8,7 @@ tests hold them equal.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ GATES = {
     "GELU, tanh form (GEGLU)": "gelu",
     "none (bilinear)": "none",
 }
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
     "sigmoid": torch.sigmoid,
     "relu": F.relu,
