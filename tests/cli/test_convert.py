@@ -104,7 +104,7 @@ def test_metas_tokenizer_lies_one_folder_above(every, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--format", "gguf"), "--format gguf: must be one of native, huggingface"),
+        (("--format", "gguf"), "argument --format: invalid choice: 'gguf'"),
         (("--format", "llama2c", "--tokenizer", "x"), "--tokenizer: format llama2c holds none; it"),
         (("--format", "llama2c-int8"), "group_size=64"),
         (("--shards", 2), "shards=2: format='native' is not cut; only 'meta' is"),
