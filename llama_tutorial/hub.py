@@ -103,11 +103,12 @@ def load(
 
         model = NumpyLlama.load(source if os.fspath(source) in SHIPPED else path)
     else:
-        from llama_tutorial._util.fast_linear import fast_linear
         from llama_tutorial.checkpoints import load_model
 
-        model = load_model(path, dtype=dtype, device=device)
+        model = load_model(path, dtype=dtype, device=device)  # says so if torch is missing
         if model.config.n_params >= LARGE and str(device) == "cpu":
+            from llama_tutorial._util.fast_linear import fast_linear
+
             fast_linear(model)
     check_tokenizer_matches(pieces, model.config)
     return model, pieces

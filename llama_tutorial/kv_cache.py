@@ -76,9 +76,9 @@ class KVCache:
     ) -> tuple[Heads, Heads]:
         """Write a layer's keys and values to ``positions``; return those in its first slots.
 
-        What is returned are views, nothing is copied. Only where gradients are taken the slots are,
-        since an earlier pass may still need what it has read: gradients reach the new entries, and
-        end at those of earlier passes.
+        What is returned are views, nothing is copied; copies only where gradients are taken, since
+        later passes write to the slots, and backward needs what was read. Gradients reach the new
+        entries, and end at those of earlier passes.
 
         Args:
             layer: Number of the layer.
@@ -87,13 +87,17 @@ class KVCache:
             k: New keys, ``(B, K, T, h)``.
             v: New values, likewise.
         """
-        for slots, new in ((self.k, k), (self.v, v)):
+        filled = []
+        for slots, new in ((self.k[layer], k), (self.v[layer], v)):
+            seen = slots[:, :, :n_keys]  # (B, K, S, h)
             if new.requires_grad:
-                slots[layer] = slots[layer].detach().clone()
+                seen = seen.clone()
             if len(positions) == 1:  # the same for all rows
-                slots[layer][:, :, n_keys - new.shape[2] : n_keys] = new
+                seen[:, :, n_keys - new.shape[2] :] = new
             else:
                 rows = torch.arange(len(new), device=new.device)[:, None]  # (B, 1)
-                new = new.transpose(1, 2).to(slots[layer].dtype)  # (B, T, K, h)
-                slots[layer][rows, :, positions] = new
-        return self.k[layer][:, :, :n_keys], self.v[layer][:, :, :n_keys]  # (B, K, S, h)
+                seen[rows, :, positions] = new.transpose(1, 2).to(seen.dtype)  # (B, T, K, h)
+            if new.requires_grad:
+                slots[:, :, :n_keys] = seen.detach()
+            filled.append(seen)
+        return filled[0], filled[1]

@@ -157,6 +157,21 @@ print(main(["generate", "--prompt", "Once"]))
     )
 
 
+def test_load_says_what_to_do_without_torch():
+    out = run_without(
+        ("torch",),
+        """
+from llama_tutorial import load
+try:
+    load("tales")
+except ImportError as error:
+    print(error)
+""",
+    )
+    assert "needs torch: pip install 'llama-tutorial[torch]'" in out
+    assert "engine='numpy'" in out
+
+
 @pytest.mark.parametrize(
     ("name", "missing"), [("Transformer", "torch"), ("generate", "torch"), ("RMSNorm", "torch")]
 )

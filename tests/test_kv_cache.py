@@ -140,6 +140,27 @@ def test_gradients_end_at_the_entries_of_earlier_passes():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_a_pass_without_gradients_leaves_those_of_an_earlier_one(mode):
+    """What a later pass writes is not what backward reads; the slots themselves hold no graph."""
+    model = double_model("llama-gqa")
+    tokens = small_models.random_tokens(model.config, 2, 6)
+    model(tokens[:, :4]).logsumexp(-1).sum().backward()
+    expected = [p.grad.clone() for p in model.parameters()]
+    for starts in (None, torch.tensor([4, 2])):  # rows together, and apart
+        model.zero_grad()
+        cache = double_cache(model, 2)
+        slots = cache.k[0]
+        loss = model(tokens[:, :4], cache).logsumexp(-1).sum()
+        with mode():
+            model(tokens[:, 4:], cache, start=starts)
+        loss.backward()
+        for parameter, gradient in zip(model.parameters(), expected, strict=True):
+            close(parameter.grad, gradient)
+        assert cache.k[0] is slots
+        assert not any(entries.requires_grad for entries in (*cache.k, *cache.v))
+
+
 # Slots and sizes
 
 
