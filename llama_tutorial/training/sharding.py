@@ -10,8 +10,6 @@ The numbers are those of one process, up to rounding, which
 targets in the *whole* batch.
 
 Source: Rajbhandari et al. (2020), "ZeRO", stage 3; PyTorch's ``torch.distributed.fsdp``.
-
-Read next: :mod:`llama_tutorial.training.loop`.
 """
 
 from __future__ import annotations
