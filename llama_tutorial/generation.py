@@ -193,7 +193,9 @@ def _decode(
         if temperature == 0:
             new_ids = logits.argmax(-1)  # (B,)
         else:  # each row draws from a source of its own, which no other row disturbs
-            uniform = [torch.rand(1, generator=g, dtype=torch.float64) for g in generators]
+            uniform = [
+                torch.rand(1, generator=g, dtype=torch.float64, device="cpu") for g in generators
+            ]
             probabilities = next_probabilities(logits, temperature, top_k, top_p)
             new_ids = draw(probabilities, torch.cat(uniform))  # (B,)
         yield new_ids, logits

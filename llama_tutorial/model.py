@@ -164,7 +164,7 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.length = torch.tensor(starts, device="cpu").expand(B) + T
         if logits_at is not None:
-            x = x[torch.arange(B), logits_at][:, None]  # (B, 1, D)
+            x = x[torch.arange(B, device=logits_at.device), logits_at][:, None]  # (B, 1, D)
         logits = self.output(self.norm(x))  # (B, T or 1, V)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
@@ -182,7 +182,9 @@ class Transformer(nn.Module):
         if isinstance(start, Tensor) and start.shape != (B,):
             raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
         filled = [0] if cache is None else cache.length.tolist()
-        starts = filled if start is None else torch.as_tensor(start).reshape(-1).tolist()
+        starts = filled
+        if start is not None:
+            starts = torch.as_tensor(start, device="cpu").reshape(-1).tolist()
         first, end = min(starts), max(starts) + T
         if first < 0 or end > context:
             at = f"{T} tokens at position {first if first < 0 else end - T} do not fit into"

@@ -397,3 +397,17 @@ def test_a_start_that_is_not_there_is_refused(model, start, message):
         stream(model, [1, 2, 3], 5, cache=cache, start=start)
     with pytest.raises(ValueError, match="start=1: must be between 0 and 0, for the cache holds 0"):
         stream(model, [1, 2, 3], 5, start=1)
+
+
+def test_torchs_default_device_is_not_asked():
+    """As after torch.set_default_device("cuda"), with a model that is elsewhere."""
+    model = small_models.random_model(small_models.LLAMA)
+    prompts, starts = [[1, 2, 3], [4]], torch.tensor([0, 2])
+    tokens = small_models.random_tokens(model.config, 2, 5)
+    greedy = generate(model, prompts, 4, temperature=0)
+    drawn = generate(model, prompts, 4, seed=1)
+    logits = model(tokens, start=starts)
+    with torch.device("meta"):
+        assert generate(model, prompts, 4, temperature=0) == greedy
+        assert generate(model, prompts, 4, seed=1) == drawn
+        assert torch.equal(model(tokens, start=starts), logits)

@@ -91,8 +91,9 @@ def one_dnn_is_faster() -> bool:
     has_kernel = hasattr(torch.ops.mkldnn, "_linear_pointwise")
     if not (torch.backends.mkldnn.is_available() and has_kernel):
         return False
-    weights = [torch.ones(1024, 1024) for _ in range(16)]  # 64 MB: more than a cache holds
-    x = torch.ones(1, 1024)
+    # 64 MB: more than a cache holds
+    weights = [torch.ones(1024, 1024, device="cpu") for _ in range(16)]
+    x = torch.ones(1, 1024, device="cpu")
 
     def seconds(kernel: Callable[..., Tensor]) -> float:
         start = time.perf_counter()

@@ -108,7 +108,7 @@ def _add_convert(commands: Any) -> None:
         "input", help="a model that comes with the package, a file or folder, or a hub repository"
     )
     command.add_argument("output", help="the folder to write; for llama2.c's formats the file")
-    command.add_argument("--format", choices=FORMATS, default="native", help="default: native")
+    command.add_argument("--format", choices=FORMATS, default="native", help="of the output")
     _add_filename(command)
     command.add_argument(
         "--dtype",

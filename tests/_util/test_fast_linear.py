@@ -128,3 +128,18 @@ def test_a_real_size_on_this_processor():
     with torch.no_grad():
         full = model(tokens)[:, :1]
         torch.testing.assert_close(model(tokens[:, :1]), full, rtol=0, atol=1e-4)
+
+
+def test_the_trial_runs_on_the_cpu_whatever_torchs_default_device_is(monkeypatch):
+    devices = set()
+
+    def spy(x, weight, bias):
+        devices.update((x.device.type, weight.device.type))
+        return x
+
+    monkeypatch.setattr(module, "_one_dnn", spy)
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("this PyTorch comes without oneDNN")
+    with torch.device("meta"):
+        module.one_dnn_is_faster.__wrapped__()
+    assert devices == {"cpu"}
