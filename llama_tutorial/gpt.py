@@ -87,6 +87,8 @@ class LearnedPositions(nn.Module):
 class TiedOutput(nn.Module):
     """An output head without a matrix of its own: it multiplies by the token embedding's.
 
+    Whoever puts another embedding into a model must give it another head, too.
+
     Args:
         embedding: The token embedding, whose weight ``(V, D)`` it shares.
     """

@@ -28,11 +28,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Bool, Float, Int
-from llama_tutorial.rope import apply_rope
+from llama_tutorial.rope import Rotation, for_features, rotate
 
 Stream = Float[Tensor, "B T D"]
 Positions = Int[Tensor, "#B T"]
-Rotation = Sequence[Float[Tensor, "*#B T w"]] | None
+Tables = Rotation | Sequence[Float[Tensor, "*#B T half"]] | None
 Mask = Bool[Tensor, "#B 1 T S"] | None
 Store = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None
 
@@ -67,14 +67,15 @@ class GroupedQueryAttention(nn.Module):
         self.wo = nn.Linear(n_heads * self.head_dim, dim, bias=bias)
 
     def forward(
-        self, x: Stream, rotation: Rotation = None, mask: Mask = None, store: Store = None
+        self, x: Stream, rotation: Tables = None, mask: Mask = None, store: Store = None
     ) -> Stream:
         """Let every position of ``x`` gather from those that it sees.
 
         Args:
             x: The normalised residual stream.
             rotation: RoPE's cosines and sines for the positions of ``x``, as
-                :func:`~llama_tutorial.rope.apply_rope` takes them; None without RoPE.
+                :func:`~llama_tutorial.rope.apply_rope` takes them, or what
+                :func:`~llama_tutorial.rope.for_features` has made of them; None without RoPE.
             mask: True where a query sees a key, see :func:`causal_mask`. None for the two that need
                 not be stored: plain causal, and one query that sees every key.
             store: When decoding, :meth:`~llama_tutorial.kv_cache.KVCache.update` of this layer: it
@@ -90,13 +91,14 @@ class GroupedQueryAttention(nn.Module):
         return self.wo(y.transpose(1, 2).flatten(2))  # (B, T, D)
 
     def project_qkv(
-        self, x: Stream, rotation: Rotation = None
+        self, x: Stream, rotation: Tables = None
     ) -> tuple[Float[Tensor, "B H T h"], Float[Tensor, "B K T h"], Float[Tensor, "B K T h"]]:
         """Queries, keys and values of ``x`` in heads; queries and keys rotated by RoPE."""
         heads = (-1, self.head_dim)  # (B, T, D) becomes (B, H or K, T, h)
         q, k, v = (w(x).unflatten(-1, heads).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
         if rotation is not None:
-            q, k = apply_rope(q, *rotation), apply_rope(k, *rotation)
+            factors = rotation if isinstance(rotation, Rotation) else for_features(*rotation)
+            q, k = rotate(q, factors), rotate(k, factors)
         return q, k, v
 
 
@@ -134,11 +136,11 @@ def attention_weights(
     Args:
         q: Queries.
         k: Keys.
-        mask: True where a query sees a key; None for plain causal, with T = S.
+        mask: True where a query sees a key; None: causal, the queries are the last of the keys' tokens.
     """
     if mask is None:
-        positions = torch.arange(q.shape[2], device=q.device)[None]
-        mask = causal_mask(positions, positions)
+        keys = torch.arange(k.shape[2], device=q.device)[None]
+        mask = causal_mask(keys[:, k.shape[2] - q.shape[2] :], keys)
     k = repeat_kv(k, q.shape[1] // k.shape[1])  # (B, H, S, h)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, S)
     scores = scores.masked_fill(~mask, -torch.inf)

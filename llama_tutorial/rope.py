@@ -24,6 +24,7 @@ Source: Su et al. (2021), "RoFormer"; ``precompute_freqs_cis`` and ``apply_rotar
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -70,38 +71,46 @@ def rope_table(
 
 
 def apply_rope(
-    x: Float[Tensor, "*B T h"], cos: Float[Tensor, "*#B T w"], sin: Float[Tensor, "*#B T w"]
+    x: Float[Tensor, "*B T h"], cos: Float[Tensor, "*#B T half"], sin: Float[Tensor, "*#B T half"]
 ) -> Float[Tensor, "*B T h"]:
     """Rotate each pair of neighbouring features of ``x`` by its angle.
 
     Args:
         x: Queries or keys after the split into heads, any floating dtype.
         cos: Cosines for the ``T`` positions of ``x``: rows of :func:`rope_table`, with leading
-            axes that broadcast against ``x``'s where rows are at different positions; or what
-            :func:`for_features` has made of them, once for all layers.
+            axes that broadcast against ``x``'s where rows are at different positions.
         sin: Sines, likewise.
 
     Returns:
         The rotated ``x``, in its own shape and dtype; the products are taken in its dtype or the
         tables', whichever is wider.
     """
-    if cos.shape[-1] < x.shape[-1]:
-        cos, sin = for_features(cos, sin)
-    wide = x.to(torch.promote_types(x.dtype, cos.dtype))
-    swapped = wide.unflatten(-1, (-1, 2)).roll(1, -1).flatten(-2)  # (b, a) for every pair (a, b)
-    return torch.addcmul(wide * cos, swapped, sin).type_as(x)
+    return rotate(x, for_features(cos, sin))
 
 
-def for_features(
-    cos: Float[Tensor, "*B T half"], sin: Float[Tensor, "*B T half"]
-) -> tuple[Float[Tensor, "*B T h"], Float[Tensor, "*B T h"]]:
+class Rotation(NamedTuple):
+    """What :func:`rotate` multiplies by: one factor for each feature, the same for all layers."""
+
+    cos: Float[Tensor, "*B T h"]
+    sin: Float[Tensor, "*B T h"]
+
+
+def for_features(cos: Float[Tensor, "*B T half"], sin: Float[Tensor, "*B T half"]) -> Rotation:
     r"""One factor for each feature in place of one for each pair.
 
     A rotation by :math:`\phi` takes a pair :math:`(a, b)` to
     :math:`(a, b) \cos\phi + (b, a) (-\sin\phi, \sin\phi)`. So every cosine stands twice, and so
     does every sine, first with a minus.
     """
-    return torch.stack((cos, cos), -1).flatten(-2), torch.stack((-sin, sin), -1).flatten(-2)
+    cos, sin = torch.stack((cos, cos), -1), torch.stack((-sin, sin), -1)  # (..., T, half, 2)
+    return Rotation(cos.flatten(-2), sin.flatten(-2))
+
+
+def rotate(x: Float[Tensor, "*B T h"], rotation: Rotation) -> Float[Tensor, "*B T h"]:
+    """As :func:`apply_rope`, with what :func:`for_features` has made of its tables."""
+    wide = x.to(torch.promote_types(x.dtype, rotation.cos.dtype))
+    swapped = wide.unflatten(-1, (-1, 2)).roll(1, -1).flatten(-2)  # (b, a) for every pair (a, b)
+    return torch.addcmul(wide * rotation.cos, swapped, rotation.sin).type_as(x)
 
 
 def to_half_split(

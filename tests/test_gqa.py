@@ -100,6 +100,12 @@ def test_the_written_out_weights_give_the_fast_paths_output(H, K):
     torch.testing.assert_close(fused(q, k, v), written_out, rtol=0, atol=1e-9)
 
 
+def test_without_a_mask_the_queries_are_the_last():
+    q, k = tensors((1, 2, 3, 4), (1, 2, 7, 4))
+    expected = attention_weights(q, k, causal(3, 7))
+    assert torch.equal(attention_weights(q, k), expected)
+
+
 def test_weights_are_a_distribution_over_the_past():
     q, k = tensors((2, 4, 6, 8), (2, 2, 6, 8))
     weights = attention_weights(q, k)

@@ -17,6 +17,7 @@ from llama_tutorial.rope import (
     apply_rope,
     for_features,
     rope_table,
+    rotate,
     to_half_split,
     to_interleaved,
 )
@@ -186,10 +187,17 @@ def test_the_wider_dtype_counts(x_dtype, table_dtype):
     torch.testing.assert_close(y, wide, rtol=0, atol=0 if table_dtype != x_dtype else 1e-6)
 
 
-def test_tables_for_features_are_tables_for_pairs():
+def test_factors_for_features_do_what_tables_for_pairs_do():
     x, tables = vectors(2, 3, 20, 8), table(8, 20)
-    assert [t.shape for t in for_features(*tables)] == [(20, 8), (20, 8)]
-    assert torch.equal(apply_rope(x, *for_features(*tables)), apply_rope(x, *tables))
+    rotation = for_features(*tables)
+    assert [t.shape for t in rotation] == [(20, 8), (20, 8)]
+    assert torch.equal(rotate(x, rotation), apply_rope(x, *tables))
+
+
+@pytest.mark.parametrize("head_dim", [4, 16])
+def test_tables_of_another_width_are_no_tables(head_dim, unchecked):
+    with pytest.raises(RuntimeError):
+        apply_rope(vectors(3, 20, 8), *table(head_dim, 20))
 
 
 # The two layouts
