@@ -136,7 +136,7 @@ def attention_weights(
     Args:
         q: Queries.
         k: Keys.
-        mask: True where a query sees a key; None: causal, the queries are the last of the keys' tokens.
+        mask: True where a query sees a key; None for causal, with the queries as the last tokens.
     """
     if mask is None:
         keys = torch.arange(k.shape[2], device=q.device)[None]
