@@ -36,7 +36,7 @@ _ELSEWHERE = {
 }
 
 
-LARGE = 8_000_000  # parameters: in float32 more than a processor's caches hold
+LARGE = 8_000_000  # weights: in float32 more than a processor's caches hold
 
 
 @overload
@@ -106,7 +106,8 @@ def load(
         from llama_tutorial.checkpoints import load_model
 
         model = load_model(path, dtype=dtype, device=device)  # says so if torch is missing
-        if model.config.n_params >= LARGE and str(device) == "cpu":
+        n_weights = sum(p.numel() for p in model.parameters())
+        if n_weights >= LARGE and str(device) == "cpu":
             from llama_tutorial._util.fast_linear import fast_linear
 
             fast_linear(model)

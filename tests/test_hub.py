@@ -111,3 +111,14 @@ def test_the_numpy_engine_says_what_to_do_with_a_folder(tmp_path, model, tokeniz
 def test_a_file_name_in_a_folder_that_is_not_there():
     with pytest.raises(FileNotFoundError, match=r"tails: no such file or folder, and no model of"):
         load("tails", "model.bin")
+
+
+def test_large_models_on_the_cpu_get_the_kernel_for_one_vector(monkeypatch):
+    """And the small ones of the book stay as they are, so that they compute alike everywhere."""
+    swapped = []
+    monkeypatch.setattr("llama_tutorial._util.fast_linear.fast_linear", swapped.append)
+    load("tales")
+    assert swapped == []
+    monkeypatch.setattr("llama_tutorial.hub.LARGE", 1_000_000)
+    model, _ = load("tales")
+    assert swapped == [model]
