@@ -1,7 +1,7 @@
 """What the tools and the tests know of notebooks: their environment, set-up cell and form.
 
-The set-up cell is one text, here; the repository's address in it comes from ``_config.yml``, the
-one place where people edit it.
+The set-up cell is one text, here; the repository's address and the release's tag in it come from
+``_config.yml``, the one place where people edit them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ import sys
 if importlib.util.find_spec("llama_tutorial") is None:
     source = os.environ.get(
         "LLAMA_TUTORIAL_SOURCE",
-        "llama-tutorial[torch,notebooks] @ git+{url}",
+        "llama-tutorial[torch,notebooks] @ git+{url}@{tag}",
     )
     pip = [sys.executable, "-m", "pip", "install", "-qq", source]
     done = subprocess.run(pip, capture_output=True, text=True)
@@ -56,15 +56,19 @@ device = "cuda" if torch.cuda.is_available() else "cpu"
 figures.use()"""
 
 
-def repository_url() -> str:
-    """The repository's address, from ``_config.yml``."""
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    return config["repository"]["url"].rstrip("/")
+def repository() -> tuple[str, str]:
+    """The repository's address and the tag of the release, from ``_config.yml``."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return config["url"].rstrip("/"), config["branch"]
 
 
 def setup_cell() -> str:
-    """The text of the first code cell of every notebook."""
-    return SETUP_CELL.replace("{url}", repository_url())
+    """The text of the first code cell of every notebook.
+
+    It installs a release, which stays what it is, and not whatever a branch holds on that day.
+    """
+    url, tag = repository()
+    return SETUP_CELL.replace("{url}", url).replace("{tag}", tag)
 
 
 def is_setup_cell(cell: NotebookNode) -> bool:

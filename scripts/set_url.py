@@ -1,9 +1,9 @@
-"""Carries the repository's address from ``_config.yml`` to where it is needed.
+"""Carries the repository's address and the release's tag from ``_config.yml`` to their places.
 
     python scripts/set_url.py
 
-That is the set-up cell of every notebook, the package's metadata and the citation file. Outputs of
-notebooks stay: the cell prints nothing, whatever the address.
+Those are the set-up cell of every notebook and, for the address, the package's metadata and the
+citation file. Outputs of notebooks stay: the cell prints nothing, whatever the address.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILES = ("pyproject.toml", "CITATION.cff")
 
 def main() -> None:
     """Rewrites the files that have another address."""
-    url = notebooks.repository_url()
+    url, tag = notebooks.repository()
     for path in [*notebooks.chapters(), *(notebooks.ROOT / name for name in FILES)]:
         before = path.read_text(encoding="utf-8")
         if path.suffix == ".ipynb":
@@ -29,7 +29,7 @@ def main() -> None:
             path.write_text(before.replace(address, url), encoding="utf-8")
         if path.read_text(encoding="utf-8") != before:
             print(f"{path.name}: renewed")
-    print(f"The notebooks install from {url}")
+    print(f"The notebooks install {tag} from {url}")
 
 
 if __name__ == "__main__":

@@ -136,6 +136,16 @@ def test_the_version_is_the_same_everywhere() -> None:
     released = next(heading for heading in changes if heading != "Unreleased")
     assert llama_tutorial.__version__ == version == citation["version"]
     assert released == f"{version}, {citation['date-released']}"
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    assert config["repository"]["branch"] == f"v{version}"  # what the notebooks install
+
+
+def test_nothing_foreign_runs_by_a_name_that_can_be_moved() -> None:
+    """Actions by commit: whoever takes over a tag of theirs would run code with our rights."""
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        uses = re.findall(r"\buses: (.+)", workflow.read_text(encoding="utf-8"))
+        assert uses
+        assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", use) for use in uses)
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

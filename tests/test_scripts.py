@@ -189,6 +189,7 @@ def test_the_address_is_carried_to_where_it_is_needed(
     outputs = [cell.get("outputs") for cell in notebooks.read(notebook).cells]
     config = (notebooks.ROOT / "_config.yml").read_text(encoding="utf-8")
     elsewhere = re.sub(r"^(  url: ).*$", r"\1https://example.org/a/b/", config, flags=re.MULTILINE)
+    elsewhere = re.sub(r"^(  branch: ).*$", r"\1v9.9", elsewhere, flags=re.MULTILINE)
     (notebook.parent / "_config.yml").write_text(elsewhere, encoding="utf-8")
     for name in set_url.FILES:
         shutil.copy(notebooks.ROOT / name, notebook.parent)
@@ -196,7 +197,8 @@ def test_the_address_is_carried_to_where_it_is_needed(
     monkeypatch.setattr(notebooks, "BOOK", notebook.parent)
     set_url.main()
     after = notebooks.read(notebook)
-    assert '"llama-tutorial[torch,notebooks] @ git+https://example.org/a/b",' in str(after.cells[2])
+    source = '"llama-tutorial[torch,notebooks] @ git+https://example.org/a/b@v9.9",'
+    assert source in str(after.cells[2])
     assert [cell.get("outputs") for cell in after.cells] == outputs
     project = tomllib.loads((notebook.parent / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["urls"]["Issues"] == "https://example.org/a/b/issues"
