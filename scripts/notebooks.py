@@ -40,7 +40,7 @@ import sys
 if importlib.util.find_spec("llama_tutorial") is None:
     source = os.environ.get(
         "LLAMA_TUTORIAL_SOURCE",
-        "llama-tutorial[torch,notebooks] @ git+{url}@{tag}",
+        "llama-tutorial[torch,figures] @ git+{url}@{tag}",
     )
     pip = [sys.executable, "-m", "pip", "install", "-qq", source]
     done = subprocess.run(pip, capture_output=True, text=True)
@@ -48,11 +48,16 @@ if importlib.util.find_spec("llama_tutorial") is None:
         raise RuntimeError(done.stderr)
     importlib.invalidate_caches()
 
+# On matrices as small as those of this book, more threads only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from llama_tutorial import figures
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
+if device == "cpu":
+    torch.set_num_threads(1)
 figures.use()"""
 
 

@@ -97,7 +97,7 @@ def test_a_bad_source_raises_what_pip_says(python: Path, tmp_path: Path) -> None
 def test_a_notebook_runs_alone(name: str, python: Path, source: Path, tmp_path: Path) -> None:
     committed = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
     alone = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
-    _open(alone, python, f"{source}[torch,notebooks]", tmp_path / "alone")
+    _open(alone, python, f"{source}[torch,figures]", tmp_path / "alone")
     run_notebooks.tidy(alone)
     assert _printed(alone) == _printed(committed)
     installed = list(python.parent.parent.rglob("site-packages/llama_tutorial/__init__.py"))

@@ -197,7 +197,7 @@ def test_the_address_is_carried_to_where_it_is_needed(
     monkeypatch.setattr(notebooks, "BOOK", notebook.parent)
     set_url.main()
     after = notebooks.read(notebook)
-    source = '"llama-tutorial[torch,notebooks] @ git+https://example.org/a/b@v9.9",'
+    source = '"llama-tutorial[torch,figures] @ git+https://example.org/a/b@v9.9",'
     assert source in str(after.cells[2])
     assert [cell.get("outputs") for cell in after.cells] == outputs
     project = tomllib.loads((notebook.parent / "pyproject.toml").read_text(encoding="utf-8"))
