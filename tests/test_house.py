@@ -34,7 +34,8 @@ FLOORS = [
     {"model", "tokenizer"},
     {"generation", "numpy_llama", "lora"},
     # what is done with a model
-    {"checkpoints", "chat"},
+    {"chat"},
+    {"checkpoints"},
     {"training", "hub"},
     {"pretraining", "finetuning"},
     # what people use

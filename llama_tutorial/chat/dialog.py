@@ -31,6 +31,24 @@ B_INST, E_INST = "[INST]", "[/INST]"
 B_SYS, E_SYS = "<<SYS>>\n", "\n<</SYS>>\n\n"
 TAGS = (B_INST, E_INST, B_SYS.strip(), E_SYS.strip())
 
+CHAT_TEMPLATE = """\
+{%- if messages[0]["role"] == "system" %}
+    {%- set system = "<<SYS>>\\n" + messages[0]["content"] + "\\n<</SYS>>\\n\\n" %}
+    {%- set messages = messages[1:] %}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message["role"] != ["user", "assistant"][loop.index0 % 2] %}
+        {{- raise_exception("after an optional system message, user and assistant alternate") }}
+    {%- endif %}
+    {%- set content = (system or "") + message["content"] if loop.first else message["content"] %}
+    {%- if message["role"] == "user" %}
+        {{- bos_token + "[INST] " + content.strip() + " [/INST]" }}
+    {%- else %}
+        {{- " " + content.strip() + " " + eos_token }}
+    {%- endif %}
+{%- endfor %}"""
+"""The same layout for transformers' ``apply_chat_template``, which gives `encode_dialog`'s ids."""
+
 Dialog = Sequence[Mapping[str, Any]]
 
 

@@ -145,6 +145,7 @@ def save_model(
     tokenizer: AnyTokenizer | None = None,
     group_size: int = 64,
     shards: int = 1,
+    chat_template: bool = False,
 ) -> None:
     """Write a model, so that at ``path`` there is always the old checkpoint or the whole new one.
 
@@ -162,6 +163,9 @@ def save_model(
         group_size: Weights that share a scale in ``"llama2c-int8"``; divides ``dim`` and
             ``hidden_dim``.
         shards: Files that ``"meta"`` cuts the matrices into; divides every size.
+        chat_template: For a model that was fine-tuned on dialogs, in ``"huggingface"``: whether the
+            tokenizer's files say how Llama 2 lays them out, so that transformers'
+            ``apply_chat_template`` gives the ids of :func:`llama_tutorial.chat.encode_dialog`.
 
     Raises:
         FileNotFoundError: The folder that ``path`` is to lie in does not exist.
@@ -181,10 +185,12 @@ def save_model(
         )
     if shards != 1 and format != "meta":
         raise ValueError(f"shards={shards}: format={format!r} is not cut; only 'meta' is")
+    if chat_template and (format != "huggingface" or tokenizer is None):
+        raise ValueError("chat_template=True belongs to a tokenizer in format='huggingface'")
     if format == "native":
         native.save(model, path, tokenizer)
     elif format == "huggingface":
-        huggingface.save(model, path, tokenizer)
+        huggingface.save(model, path, tokenizer, chat_template)
     elif format == "meta":
         meta.save(model, path, tokenizer, shards)
     elif tokenizer is not None:

@@ -4,7 +4,7 @@
 
     config.json          what kind of model, and its sizes
     model.safetensors    the weights; or several such files with an index, or older pickles
-    tokenizer.model, tokenizer_config.json
+    tokenizer.model, tokenizer.json, tokenizer_config.json
 
 Names and layouts are those of :mod:`llama_tutorial.checkpoints.names`. What needs no change stays
 in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed matrices) is copied.
@@ -12,6 +12,7 @@ in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed ma
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.tensor_check import check_names, check_shapes
+from llama_tutorial.chat.dialog import CHAT_TEMPLATE
 from llama_tutorial.checkpoints.folders import (
     CONFIG,
     SAFETENSORS,
@@ -42,12 +44,13 @@ from llama_tutorial.checkpoints.weight_files import Tensors, open_folder
 from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, check_state, empty_model
 from llama_tutorial.model import Transformer
 from llama_tutorial.tokenizer.gpt2 import END_OF_TEXT, GPT2Tokenizer
+from llama_tutorial.tokenizer.tokenizer_json import format_tokenizer_json
 
 # What old files hold beside the weights: tables and masks that follow from the sizes.
 _BUFFERS = re.compile(r"(^|\.)(rotary_emb\.inv_freq|attn\.(masked_)?bias)$")
 _PREFIX, _HEAD = "transformer.", "lm_head.weight"
 _SPECIAL = ("bos_token_id", "eos_token_id")
-_TOKENIZER_CONFIG = "tokenizer_config.json"
+_TOKENIZER_JSON, _TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 
 
 @contextmanager
@@ -82,6 +85,7 @@ def save(
     model: Transformer,
     folder: str | os.PathLike[str],
     tokenizer: AnyTokenizer | None = None,
+    chat_template: bool = False,
 ) -> None:
     """Write ``model`` for transformers; the folder appears when it is complete.
 
@@ -89,6 +93,7 @@ def save(
         model: A Llama or a GPT-2.
         folder: May be an older checkpoint of this format.
         tokenizer: Stored beside the weights.
+        chat_template: Whether the tokenizer's files say how Llama 2 lays out a dialog.
 
     Raises:
         FileNotFoundError: The folder that it is to lie in does not exist.
@@ -99,7 +104,7 @@ def save(
     family, state = family_for(config), check_state(model)
     check_tokenizer(tokenizer, config)
     new_names = {CONFIG, SAFETENSORS}
-    new_names |= {*TOKENIZER_FILES, _TOKENIZER_CONFIG} if tokenizer else set()
+    new_names |= {*TOKENIZER_FILES, _TOKENIZER_JSON, _TOKENIZER_CONFIG} if tokenizer else set()
     check_replaceable(folder, "huggingface", new_names, "Hugging Face's format")
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     with replace_folder(folder) as new:
@@ -109,7 +114,7 @@ def save(
         tensors = _prefixed(to_stored(state, family, config), family)
         save_safetensors(tensors, dict(like), new / SAFETENSORS)
         if tokenizer is not None:
-            _write_tokenizer(tokenizer, new)
+            _write_tokenizer(tokenizer, new, chat_template)
 
 
 def _tidied(tensors: Tensors, family: str, folder: Path) -> Tensors:
@@ -175,26 +180,33 @@ def _special(tokenizer: AnyTokenizer | None) -> dict[str, Any]:
     return {name: i if i >= 0 else None for name, i in zip(_SPECIAL, ids, strict=True)}
 
 
-def _write_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> None:
+def _write_tokenizer(tokenizer: AnyTokenizer, folder: Path, chat_template: bool) -> None:
     """Its files, and the one by which transformers finds the class that reads them."""
-    name = save_tokenizer(tokenizer, folder)
+    save_tokenizer(tokenizer, folder)
     if isinstance(tokenizer, GPT2Tokenizer):
         special = ("bos_token", "eos_token", "unk_token")
         about: dict[str, Any] = {
             "tokenizer_class": "GPT2Tokenizer",
             **dict.fromkeys(special, END_OF_TEXT),
         }
-    elif name == "tokenizer.model":
+    else:
         ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id}
         ids["unk"] = tokenizer.vocabulary.unk_id
         about = {
-            "tokenizer_class": "LlamaTokenizer",
-            "add_bos_token": True,
-            "add_eos_token": False,
-            "legacy": True,
+            # The class that takes tokenizer.json as it is. (LlamaTokenizer builds its own from the
+            # pieces, which loses spaces at the beginning of a text.)
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
             "model_max_length": 10**30,
             **{f"{kind}_token": tokenizer.id_to_piece(i) for kind, i in ids.items() if i >= 0},
         }
-    else:  # llama2.c's form: no class of transformers reads it, this package does
-        return
+        try:
+            contents = format_tokenizer_json(tokenizer.vocabulary)
+        except ValueError:  # only SentencePiece itself gives its ids
+            about["tokenizer_class"], about["legacy"] = "LlamaTokenizer", True
+        else:
+            text = json.dumps(contents, indent=1, ensure_ascii=False)
+            (folder / _TOKENIZER_JSON).write_text(text + "\n", encoding="utf-8")
+    if chat_template:
+        about["chat_template"] = CHAT_TEMPLATE
     write_json(about, folder / _TOKENIZER_CONFIG)

@@ -23,7 +23,8 @@ from small_models import LLAMA as OURS
 from small_models import NAMED, random_model, random_tokens
 from torch.testing import assert_close
 
-from llama_tutorial import ModelConfig, Tokenizer, load_model, load_tokenizer, save_model
+from llama_tutorial import ModelConfig, Tokenizer, load, load_model, load_tokenizer, save_model
+from llama_tutorial.chat.dialog import encode_dialog
 from llama_tutorial.rope import to_half_split
 
 Q = "model.layers.0.self_attn.q_proj.weight"
@@ -283,33 +284,72 @@ def test_the_tokenizer_lies_beside_the_weights(tmp_path):
     tokenizer = Tokenizer.train(["the cat sat on the mat", "a dog ran to the park"] * 50, 290)
     model = random_model(OURS.replace(vocab_size=tokenizer.vocab_size))
     save_model(model, tmp_path / "model", "huggingface", tokenizer=tokenizer)
-    names = ["config.json", "model.safetensors", "tokenizer.model", "tokenizer_config.json"]
-    assert listing(tmp_path / "model") == names
+    names = ["tokenizer.json", "tokenizer.model", "tokenizer_config.json"]
+    assert listing(tmp_path / "model") == ["config.json", "model.safetensors", *names]
     assert load_tokenizer(tmp_path / "model/tokenizer.model").encode("cat") == tokenizer.encode(
         "cat"
     )
     # and takes the place of an older one
     save_model(model, tmp_path / "model", "huggingface", tokenizer=tokenizer)
-    with pytest.raises(ValueError, match=r"would lose tokenizer.model, tokenizer_config.json"):
+    with pytest.raises(ValueError, match=r"would lose tokenizer.json, tokenizer.model, "):
         save_model(model, tmp_path / "model", "huggingface")
 
 
-def test_transformers_finds_the_tokenizer(tmp_path):
-    pytest.importorskip("google.protobuf")  # by which transformers reads SentencePiece's files
-    tokenizer = Tokenizer.train(["the cat sat on the mat", "a dog ran to the park"] * 50, 290)
+def _tokenizers(kind):
+    if kind == "trained here":
+        return Tokenizer.train(["the cat sat on the mat", "a dog ran to the park"] * 50, 290)
+    return load(kind)[1]  # tales has SentencePiece's form, tales-small llama2.c's
+
+
+@pytest.mark.parametrize("kind", ["trained here", "tales", "tales-small"])
+def test_transformers_opens_the_tokenizer_and_gives_our_ids(kind, tmp_path):
+    tokenizer = _tokenizers(kind)
     model = random_model(OURS.replace(vocab_size=tokenizer.vocab_size))
     save_model(model, tmp_path / "model", "huggingface", tokenizer=tokenizer)
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
-    text = "the cat ran to the dog"
-    assert theirs(text)["input_ids"] == tokenizer.encode(text, bos=True)
+    texts = ["the cat ran to the dog", " lead", "  two", "a\n\nb\t", "x" + " " * 40, "né 日本", ""]
+    for text in texts:
+        ids = tokenizer.encode(text, bos=True)
+        assert theirs(text)["input_ids"] == ids
+        assert theirs.decode(ids, skip_special_tokens=True) == tokenizer.decode(ids)
+    assert theirs(texts[:2])["input_ids"] == [tokenizer.encode(t, bos=True) for t in texts[:2]]
     assert (theirs.bos_token_id, theirs.eos_token_id) == (1, 2)
+    assert load_tokenizer(next((tmp_path / "model").glob("tokenizer.[bm]*"))).vocab_size
 
 
-def test_llama2cs_tokenizer_lies_there_for_this_package_only(assets, tmp_path):
-    model = load_model(assets / "stories260K.bin")
-    tokenizer = load_tokenizer(assets / "tok512.bin")
+DIALOGS = [
+    [{"role": "user", "content": " Who was it? "}],
+    [
+        {"role": "system", "content": "  Be kind."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": " Hello! "},
+        {"role": "user", "content": "Where\nis Tom?"},
+    ],
+]
+
+
+def test_apply_chat_template_gives_our_ids(tmp_path):
+    model, tokenizer = load("tales-chat")
+    folder = tmp_path / "model"
+    save_model(model, folder, "huggingface", tokenizer=tokenizer, chat_template=True)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder)
+    for dialog in DIALOGS:
+        ids = theirs.apply_chat_template(dialog, return_dict=False)
+        assert ids == encode_dialog(dialog, tokenizer)
+    with pytest.raises(Exception, match="user and assistant alternate"):
+        theirs.apply_chat_template(DIALOGS[1][2:])
+    with pytest.raises(ValueError, match="chat_template=True belongs to a tokenizer in format='h"):
+        save_model(model, tmp_path / "native", tokenizer=tokenizer, chat_template=True)
+
+
+def test_what_only_sentencepiece_encodes_is_left_to_it(tmp_path):
+    pytest.importorskip("google.protobuf")  # by which transformers reads SentencePiece's files
+    text = ["the cat sat on the mat", "a dog ran to the park"] * 50
+    tokenizer = Tokenizer.train(text, 290, normalization_rule_name="nmt_nfkc_cf")
+    model = random_model(OURS.replace(vocab_size=tokenizer.vocab_size))
     save_model(model, tmp_path / "model", "huggingface", tokenizer=tokenizer)
-    assert listing(tmp_path / "model") == ["config.json", "model.safetensors", "tokenizer.bin"]
+    assert not (tmp_path / "model" / "tokenizer.json").exists()
+    assert (tmp_path / "model" / "tokenizer.model").exists()
 
 
 def test_the_real_small_model_in_transformers(assets, tmp_path):
