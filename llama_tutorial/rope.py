@@ -64,8 +64,9 @@ def rope_table(
         raise ValueError(f"max_seq_len={max_seq_len}: must be at least 1")
     device = torch.empty(0, device=device).device  # the default one for None
     # On the CPU, so that the tables are the same everywhere: not every accelerator has float64.
-    pairs = torch.arange(0, head_dim, 2, dtype=torch.float64, device="cpu")  # (half,)
-    positions = torch.arange(max_seq_len, dtype=torch.float64, device="cpu")  # (S,)
+    place = "meta" if device.type == "meta" else "cpu"  # where there is no storage, no work either
+    pairs = torch.arange(0, head_dim, 2, dtype=torch.float64, device=place)  # (half,)
+    positions = torch.arange(max_seq_len, dtype=torch.float64, device=place)  # (S,)
     angles = torch.outer(positions, theta ** (-pairs / head_dim))  # (S, half)
     return angles.cos().to(device, dtype), angles.sin().to(device, dtype)
 
