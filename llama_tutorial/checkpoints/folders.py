@@ -108,12 +108,28 @@ def check_replaceable(folder: Path, format: str, new_names: set[str], whose: str
 
 
 def check_tokenizer(tokenizer: AnyTokenizer | None, config: ModelConfig) -> None:
-    """Refuse a tokenizer with more pieces than the model has embeddings."""
-    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
+    """Refuse a tokenizer that `load` would refuse with this model."""
+    if tokenizer is None:
+        return
+    pieces, rows = tokenizer.vocab_size, config.vocab_size
+    if pieces > rows:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} pieces, the model {config.vocab_size}: "
+            f"the tokenizer has {pieces} pieces, the model {rows}: "
             "the model would not know its last ones; give the tokenizer that it was trained with"
         )
+    if not is_padding(pieces, rows):
+        raise ValueError(
+            f"the tokenizer has {pieces} pieces, the model {rows}: so many more are no padding; "
+            "give the tokenizer that it was trained with"
+        )
+
+
+def is_padding(pieces: int, rows: int) -> bool:
+    """Whether a vocabulary of ``rows`` can be one of ``pieces`` that was filled up.
+
+    Vocabularies are, to a multiple of 64 or 128, or for many GPUs of some more: 50257 to 51200.
+    """
+    return 0 <= rows - pieces < max(256, pieces // 32)
 
 
 def save_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> str:
