@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
 
 from llama_tutorial.checkpoints.download import SHORT_NAMES, download_file, is_hub_id, locate
-from llama_tutorial.checkpoints.folders import ADAPTER, PARAMS, AnyTokenizer
+from llama_tutorial.checkpoints.folders import ADAPTER, PARAMS, AnyTokenizer, is_padding
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer import load_tokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
@@ -68,6 +70,10 @@ def load(
 ) -> tuple[Transformer | NumpyLlama, AnyTokenizer]:
     """Load a model and its tokenizer.
 
+    Some models have a few more embeddings than the tokenizer has pieces, because a multiple of 64
+    or 128 computes faster. These rows are left out: the model that is returned knows the
+    tokenizer's pieces and no others, so that none is drawn which stands for nothing.
+
     Args:
         source: The name of a model that comes with the package; the path of a checkpoint (a folder
             of that same name is ``./name``); or a repository of the Hugging Face hub.
@@ -86,7 +92,7 @@ def load(
             reached.
         PermissionError: The repository is gated; the message says how to get access.
         ValueError: The checkpoint cannot be read, comes without a tokenizer, or the tokenizer has
-            another number of pieces than the model; or there is no such engine.
+            more pieces than the model, or far fewer; or there is no such engine.
     """
     if engine not in ("torch", "numpy"):
         raise ValueError(f"engine={engine!r}: must be 'torch' or 'numpy'")
@@ -111,6 +117,8 @@ def load(
             from llama_tutorial._util.fast_linear import fast_linear
 
             fast_linear(model)
+    if is_padding(pieces.vocab_size, model.config.vocab_size):
+        leave_out_padding(model, pieces.vocab_size)
     check_tokenizer_matches(pieces, model.config)
     return model, pieces
 
@@ -166,6 +174,25 @@ def check_tokenizer_matches(tokenizer: AnyTokenizer, config: ModelConfig) -> Non
             "they do not belong together; give the model's own with tokenizer= (on the command "
             "line, --tokenizer)"
         )
+
+
+def leave_out_padding(model: Transformer | NumpyLlama, n_pieces: int) -> None:
+    """Cut the vocabulary to its first ``n_pieces`` ids, in place; nothing is copied."""
+    if n_pieces == model.config.vocab_size:
+        return
+    model.config = model.config.replace(vocab_size=n_pieces)
+    embedding: Any = model.tok_embeddings
+    head: Any = model.output
+    if isinstance(embedding, np.ndarray):
+        model.tok_embeddings, model.output = embedding[:n_pieces], head[:n_pieces]
+        return
+    from torch import nn
+
+    embedding.num_embeddings = n_pieces
+    embedding.weight = nn.Parameter(embedding.weight.detach()[:n_pieces])
+    if not model.config.tie_embeddings:
+        head.out_features = n_pieces
+        head.weight = nn.Parameter(head.weight.detach()[:n_pieces])
 
 
 def _tokenizer_in(path: Path) -> Path | None:
