@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from llama_tutorial.checkpoints.download import SHORT_NAMES, download_file, is_hub_id, locate
-from llama_tutorial.checkpoints.folders import ADAPTER, PARAMS, AnyTokenizer, is_padding
+from llama_tutorial.checkpoints.folders import PARAMS, AnyTokenizer, formats_of, is_padding
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer import load_tokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
@@ -202,7 +202,7 @@ def _tokenizer_in(path: Path) -> Path | None:
     folders = [path, path.absolute().parent] if (path / PARAMS).is_file() else [path]
     places = (folder / name for folder in folders for name in _TOKENIZERS)
     found = next((place for place in places if place.is_file()), None)
-    if found is None and (path / ADAPTER).is_file():  # a LoRA adapter: its base's
+    if found is None and "adapter" in formats_of(path):  # a LoRA adapter: its base's
         from llama_tutorial.checkpoints.adapter import base_of
 
         return find(base_of(path))[1]

@@ -53,7 +53,7 @@ _KNOWN = (
     "load_model knows this package's own folders (config.json and model.safetensors), Meta's "
     "(params.json and consolidated.00.pth), Hugging Face's of a Llama or a GPT-2 (config.json and "
     "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), and adapters' "
-    "folders (adapter.json)"
+    "folders (adapter.json, or peft's adapter_config.json)"
 )
 _WHOSE = {
     "native": "this package's own format",
@@ -93,8 +93,8 @@ def load_model(
     Args:
         path: A native folder; Meta's folder, of any number of shards; Hugging Face's, of a Llama or
             a GPT-2, in safetensors or pickles, sharded or not; a llama2.c file of version 0, 1 or
-            2; or what :func:`~llama_tutorial.checkpoints.adapter.save_adapter` has written, which
-            gives the base with the adapter merged.
+            2; or the folder of an adapter, this package's or peft's, which gives the base with the
+            adapter merged.
         dtype: Of the model. None keeps the file's; int8 becomes float32.
         device: Where the weights go.
 

@@ -11,8 +11,9 @@ For :func:`~llama_tutorial.checkpoints.load_model` and :func:`~llama_tutorial.hu
 folder is a model like any other: the base with the adapter merged into it. `load_adapter` puts it
 beside the weights of a base that is there already, to train on, or to compare.
 
-The names are this package's, since the base may be any model that it can build. peft's form, for
-Hugging Face's layout, would need the rows of B in another order for ``wq`` and ``wk``.
+The names are this package's, since the base may be any model that it can build. An adapter of a
+Llama may also have the form of Hugging Face's peft (:mod:`llama_tutorial.checkpoints.peft`); its
+folder is read like the other.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.tensor_check import check_names, check_shapes
-from llama_tutorial.checkpoints import open_checkpoint
+from llama_tutorial.checkpoints import open_checkpoint, peft
 from llama_tutorial.checkpoints.download import SHORT_NAMES, is_hub_id, locate
 from llama_tutorial.checkpoints.folders import (
     ADAPTER,
@@ -40,6 +41,7 @@ from llama_tutorial.checkpoints.folders import (
     check_replaceable,
     check_tokenizer,
     check_version,
+    formats_of,
     read_object,
     save_tokenizer,
     write_json,
@@ -96,6 +98,7 @@ def save_adapter(
     *,
     base: str | os.PathLike[str] | None = None,
     tokenizer: AnyTokenizer | None = None,
+    format: Literal["native", "peft"] = "native",
 ) -> None:
     """Write the adapters of ``model``, merged or not, and nothing of its base.
 
@@ -105,30 +108,41 @@ def save_adapter(
         base: What the adapters were trained on, as `load` takes it: a name of this package, a path,
             or a repository of the hub. Needed to load the folder as a model.
         tokenizer: Stored beside them; without, that of the base is used.
+        format: ``"peft"`` for a Llama's in the form that Hugging Face's peft opens, over the base
+            that ``save_model(base, path, "huggingface")`` writes.
 
     Raises:
         FileNotFoundError: The folder that ``path`` is to lie in does not exist, or there is no such
             base.
         ValueError: The model has no adapters, or in them a number that is not finite; the
-            tokenizer does not fit the model; or ``path`` is something else, or holds a file that
-            would be lost.
+            tokenizer does not fit the model; ``format`` is none, or cannot hold the adapters; or
+            ``path`` is something else, or holds a file that would be lost.
     """
+    if format not in ("native", "peft"):
+        raise ValueError(f"format={format!r}: must be 'native' or 'peft'")
     state, lora = adapter_state(model), lora_config(model)
     for name, tensor in state.items():
         check_finite(name, tensor, "the model")
     check_tokenizer(tokenizer, model.config)
-    new_names = {ADAPTER, TENSORS, *(TOKENIZER_FILES if tokenizer else ())}
-    check_replaceable(Path(path), "adapter", new_names, "this package's adapters")
-    contents = {
-        "format": ADAPTER_FORMAT,
-        "version": VERSION,
-        "base": None if base is None else _as_seen_from(Path(path), os.fspath(base)),
-        "lora": {**dataclasses.asdict(lora), "targets": list(lora.targets)},
-        "model": model.config.to_dict(),
-    }
+    seen = None if base is None else _as_seen_from(Path(path), os.fspath(base))
+    if format == "peft":
+        json_name, name = peft.CONFIG, peft.TENSORS
+        contents = peft.config_of(lora, seen, model.config)
+        state = dict(peft.to_peft(state, model.config))
+    else:
+        json_name, name = ADAPTER, TENSORS
+        contents = {
+            "format": ADAPTER_FORMAT,
+            "version": VERSION,
+            "base": seen,
+            "lora": {**dataclasses.asdict(lora), "targets": list(lora.targets)},
+            "model": model.config.to_dict(),
+        }
+    new_names = {json_name, name, *(TOKENIZER_FILES if tokenizer else ())}
+    check_replaceable(Path(path), "adapter", new_names, "an adapter")
     with replace_folder(path) as new:
-        write_json(contents, new / ADAPTER)
-        save_safetensors(state.items(), state, new / TENSORS)
+        write_json(contents, new / json_name)
+        save_safetensors(state.items(), state, new / name)
         if tokenizer is not None:
             save_tokenizer(tokenizer, new)
 
@@ -140,14 +154,14 @@ def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
 
     Args:
         model: The base; or with adapters of the same settings, whose values are replaced.
-        path: What `save_adapter` has written.
+        path: What `save_adapter` or peft has written.
 
     Raises:
         FileNotFoundError: The folder or a file in it is not there.
         ValueError: It is no adapter, of another version, or damaged; it was trained on a model of
             another configuration; or ``model`` has other adapters, or merged ones.
     """
-    adapter = read_adapter(path)
+    adapter = _read(Path(path), _contents(Path(path)), model.config)
     _check_base(model.config, adapter, "the model")
     if not lora_layers(model):
         add_lora(model, **dataclasses.asdict(adapter.lora))
@@ -157,36 +171,46 @@ def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
     model.eval()
 
 
-def read_adapter(path: str | os.PathLike[str]) -> Adapter:
-    """What a folder holds, checked.
+def _contents(folder: Path) -> dict[str, Any]:
+    """Of an adapter's JSON file, in either form.
 
     Raises:
-        FileNotFoundError, ValueError: As in `load_adapter`.
+        FileNotFoundError: There is none.
+        ValueError: It is damaged.
     """
-    folder = Path(path)
-    if not kind_of(folder / ADAPTER):
-        raise FileNotFoundError(
-            f"{folder / ADAPTER}: no such file; the folder of an adapter has one"
-        )
-    return _read(folder, read_object(folder / ADAPTER))
+    for name in (ADAPTER, peft.CONFIG):
+        if kind_of(folder / name):
+            return read_object(folder / name)
+    raise FileNotFoundError(f"{folder / ADAPTER}: no such file; the folder of an adapter has one")
 
 
-def _read(folder: Path, contents: dict[str, Any]) -> Adapter:
-    base, lora, config = _parse(contents, folder / ADAPTER)
-    with open_weights(folder / TENSORS) as file:
-        what = f"{folder / TENSORS} does not hold the adapter of {ADAPTER}"
+def _read(folder: Path, contents: dict[str, Any], base_config: ModelConfig) -> Adapter:
+    """What a folder holds, checked; peft's form does not tell the base's configuration."""
+    in_peft = peft.is_peft(contents)
+    if in_peft:
+        base, lora = peft.parse_config(contents, folder / peft.CONFIG)
+        source, path, config = folder / peft.CONFIG, folder / peft.TENSORS, base_config
+    else:
+        base, lora, config = _parse(contents, folder / ADAPTER)
+        source, path = folder / ADAPTER, folder / TENSORS
+    with open_weights(path) as file:
+        what = f"{path} does not hold the adapter of {source.name}"
         model = empty_model(config, file.shapes, what)
         try:
             add_lora(model, **dataclasses.asdict(lora))
         except ValueError as error:
-            raise ValueError(f"{folder / ADAPTER} is damaged: {error}") from None
+            raise ValueError(f"{source} is damaged: {error}") from None
         expected = {name: tuple(tensor.shape) for name, tensor in adapter_state(model).items()}
-        check_names(file.shapes, expected, what)
-        check_shapes(file.shapes, expected, what)
-        tensors = {name: file.get(name) for name in expected}
+        stored = {name: peft.their_name(name) if in_peft else name for name in expected}
+        shapes = {stored[name]: shape for name, shape in expected.items()}
+        check_names(file.shapes, shapes, what)
+        check_shapes(file.shapes, shapes, what)
+        tensors = {name: file.get(stored[name]) for name in expected}
     for name, tensor in tensors.items():
-        check_floating(name, tensor, folder / TENSORS)
-        check_finite(name, tensor, folder / TENSORS)
+        check_floating(stored[name], tensor, path)
+        check_finite(stored[name], tensor, path)
+    if in_peft:
+        tensors = {name: peft.from_peft(name, t, config) for name, t in tensors.items()}
     return Adapter(folder, base, lora, config, tensors)
 
 
@@ -196,14 +220,13 @@ def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
 
     Args:
         folder: Where the adapter lies.
-        contents: Of its ``adapter.json``.
+        contents: Of its JSON file.
 
     Raises:
         FileNotFoundError, ValueError: As in `load_adapter`.
     """
-    adapter = _read(folder, contents)
-    with open_checkpoint(locate(_source(folder, adapter.base))) as base:
-        yield merged(base, adapter)
+    with open_checkpoint(locate(_source(folder, _base(folder, contents)))) as base:
+        yield merged(base, _read(folder, contents, base.config))
 
 
 def merged(base: Checkpoint, adapter: Adapter) -> Checkpoint:
@@ -236,14 +259,23 @@ def base_of(folder: Path) -> str:
         FileNotFoundError: It is not where it was.
         ValueError: The adapter does not say what it is, or is damaged.
     """
-    base, _, _ = _parse(read_object(folder / ADAPTER), folder / ADAPTER)
-    return _source(folder, base)
+    return _source(folder, _base(folder, _contents(folder)))
+
+
+def _base(folder: Path, contents: dict[str, Any]) -> str | None:
+    """What the JSON file says that the adapter was trained on."""
+    if not peft.is_peft(contents):
+        return _parse(contents, folder / ADAPTER)[0]
+    base, _ = peft.parse_config(contents, folder / peft.CONFIG)
+    if base and not kind_of(folder / base) and kind_of(Path(base)):
+        return str(Path(base).absolute())  # peft sees a path from where it runs
+    return base
 
 
 def _source(folder: Path, base: str | None) -> str:
     if base is None:
         raise ValueError(
-            f"{folder} is an adapter, and its {ADAPTER} names no base: load the base, then "
+            f"{folder} is an adapter and names no base: load the base, then "
             "load_adapter(model, path); or write it anew with save_adapter(..., base=)"
         )
     if base in SHIPPED:
@@ -253,7 +285,7 @@ def _source(folder: Path, base: str | None) -> str:
             return base
         raise FileNotFoundError(
             f"{folder} is an adapter on {base}, and there is no such file or folder (seen from "
-            f'the adapter): put it there, or write another "base" into {ADAPTER}'
+            "the adapter): put it there, or write another base into its JSON file"
         )
     _check_chain(folder)
     return str(folder / base)
@@ -262,10 +294,10 @@ def _source(folder: Path, base: str | None) -> str:
 def _check_chain(folder: Path) -> None:
     """Raise a ValueError where the adapters' bases point in a circle."""
     seen: list[Path] = []
-    while (folder / ADAPTER).is_file() and len(seen) <= _CHAIN:
+    while "adapter" in formats_of(folder) and len(seen) <= _CHAIN:
         seen.append(folder.resolve())
-        base = read_object(folder / ADAPTER).get("base")
-        if not isinstance(base, str) or base in SHIPPED:
+        base = _base(folder, _contents(folder))
+        if base is None or base in SHIPPED:
             return
         folder = folder / base
         if folder.resolve() in seen:

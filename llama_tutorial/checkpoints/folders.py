@@ -17,6 +17,7 @@ from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.gpt2 import MERGES, VOCABULARY, GPT2Tokenizer
 
 CONFIG, PARAMS, ADAPTER = "config.json", "params.json", "adapter.json"
+PEFT = "adapter_config.json"
 # What "format" says in this package's own config.json and adapter.json.
 NATIVE_FORMAT, ADAPTER_FORMAT = "llama-tutorial", "llama-tutorial-adapter"
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
@@ -45,7 +46,7 @@ def formats_of(folder: Path) -> dict[str, dict[str, Any]]:
 
     Returns:
         For each format, by the name of its module in this room, what its JSON file says: that of
-        ``config.json``, ``params.json`` or ``adapter.json``.
+        ``config.json``, ``params.json``, ``adapter.json`` or ``adapter_config.json``.
 
     Raises:
         ValueError: One of these files is not JSON.
@@ -62,6 +63,8 @@ def formats_of(folder: Path) -> dict[str, dict[str, Any]]:
         found["huggingface"] = {}  # its config.json is missing
     if adapter.get("format") == ADAPTER_FORMAT:
         found["adapter"] = adapter
+    elif peft := read_object(folder / PEFT):
+        found["adapter"] = peft
     return found
 
 

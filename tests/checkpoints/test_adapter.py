@@ -13,6 +13,8 @@ from torch.testing import assert_close
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
+from safetensors.torch import load_file
+
 from llama_tutorial import Tokenizer, Transformer, load, load_model, load_tokenizer, save_model
 from llama_tutorial.checkpoints import (
     adapter,
@@ -75,7 +77,7 @@ def test_every_models_adapter_comes_back_exactly(tmp_path, name):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_adapters_keep_their_own_dtype(tmp_path, dtype):
     model = trained(tmp_path, dtype=dtype)
-    stored = adapter.read_adapter(tmp_path / "adapter").tensors
+    stored = load_file(tmp_path / "adapter" / adapter.TENSORS)
     wide = torch.promote_types(dtype, torch.float32)
     assert {tensor.dtype for tensor in stored.values()} == {wide}
     assert all(torch.equal(stored[name], t) for name, t in adapter_state(model).items())
@@ -262,7 +264,7 @@ def test_save_adapter_says_what_is_wrong(tmp_path):
         save_adapter(plain, tmp_path / "new")
     with pytest.raises(FileNotFoundError, match=r"base='talse': no such .* \(tales, tales-small"):
         save_adapter(model, tmp_path / "new", base="talse")
-    with pytest.raises(ValueError, match="base is there already and no checkpoint of this pack"):
+    with pytest.raises(ValueError, match="base is there already and no checkpoint of an adap"):
         save_adapter(model, tmp_path / "base")
     with pytest.raises(FileNotFoundError, match="missing does not exist; make it first"):
         save_adapter(model, tmp_path / "missing" / "new")
