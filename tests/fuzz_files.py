@@ -1,6 +1,6 @@
 """Damaged files of every format: each loads, or is refused with an error that says so.
 
-    python tests/fuzz/fuzz.py --files 20000 --seed 1
+    python tests/fuzz_files.py --files 20000 --seed 1
 
 Every case is made from its seed and number alone, so ``--only NUMBER`` makes one again, and
 ``--keep FOLDER`` leaves its files there. A mutation knows the structure: it changes a value of the
@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the package of this source tree
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the package of this source tree
 
 SECONDS, MEGABYTES = 10, 1000
 GOOD = ("loaded", "ValueError", "FileNotFoundError")
@@ -245,6 +245,11 @@ KINDS: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 NUMBERS = (0, 1, -1, 2, 3, 7, 255, 2**15, 2**24, 2**24 + 1, 2**31 - 1, -(2**31), 2**32 - 1)
 
+OTHER_FILES = (
+    *(b"", b"{}", b"[]", b"null", b"<html></html>", b"PK\3\4", b"\xff\xfe{\0}\0"),
+    *(b"version https://git-lfs.github.com/spec/v1\n", b"GGUF" + bytes(30)),
+)
+
 
 def mutate_bytes(data: bytes, dice: random.Random) -> bytes:
     """Flip, cut, insert, remove, repeat, or write a number."""
@@ -276,9 +281,7 @@ def mutate_bytes(data: bytes, dice: random.Random) -> bytes:
         number = dice.choice((0x7FC00000, 0x7F800000, 0xFF800000, 0x7F7FFFFF, 1))  # of float32
         at -= at % 4
         return (data[:at] + struct.pack("<I", number) + data[at + 4 :])[: len(data)]
-    other = dice.choice((b"", b"{}", b"[]", b"null", b"<html></html>", bytes(len(data)), b"PK\3\4",
-        b"version https://git-lfs.github.com/spec/v1\n", b"GGUF" + bytes(30), b"\xff\xfe{\0}\0"))  # fmt: skip
-    return other
+    return dice.choice((*OTHER_FILES, bytes(len(data))))
 
 
 # Mutations of JSON
@@ -288,77 +291,24 @@ class Raw(str):
     """Text that is put into JSON as it is."""
 
 
+VALUES = (
+    0, 1, 2, -1, 3, 5, 7, 255, 10**6, 2**24, 2**24 + 1, 2**31, 2**40, 2**62, 2**64, 10**30,
+    -(2**63), 10**12 + 1, 0.0, 0.5, 1.5, -1.0, 16.0, 1e-300, 1e30, 1e308, True, False, None,
+    "", "a", "16", "../x", "/etc/passwd", "a" * 5000, "\0", "\ud800", "..", "NaN", [], [1],
+    ["a"], [[]], [None] * 10, {}, {"a": 1}, {"weight_map": {}}, [0, 2**63], "llama", "gpt2",
+    Raw("NaN"), Raw("Infinity"), Raw("-Infinity"), Raw("1e999"), Raw("9" * 5000),
+    Raw("[" * 100000), Raw("[" * 70 + "]" * 70), Raw('{"a":1,"a":2}'), Raw("-0"), Raw(""),
+    Raw("0" * 3 + "1"), Raw("1" * 400), Raw("1e-400"), Raw('"\\ud800"'), Raw("tru"),
+)  # fmt: skip
+KEYS = (
+    *("a", "", "use_scaled_rope", "rope_theta", "rope_scaling", "x" * 3000, "format", "head_dim"),
+    *("quantization_config", "architectures", "model_type"),
+)
+
+
 def _value(dice: random.Random) -> Any:
     """A value of a wrong kind or size."""
-    return dice.choice(
-        (
-            0,
-            1,
-            2,
-            -1,
-            3,
-            5,
-            7,
-            255,
-            10**6,
-            2**24,
-            2**24 + 1,
-            2**31,
-            2**40,
-            2**62,
-            2**64,
-            10**30,
-            -(2**63),
-            10**12 + 1,
-            0.0,
-            0.5,
-            1.5,
-            -1.0,
-            16.0,
-            1e-300,
-            1e30,
-            1e308,
-            True,
-            False,
-            None,
-            "",
-            "a",
-            "16",
-            "../x",
-            "/etc/passwd",
-            "a" * 5000,
-            "\0",
-            "\ud800",
-            "..",
-            "NaN",
-            [],
-            [1],
-            ["a"],
-            [[]],
-            [None] * 10,
-            {},
-            {"a": 1},
-            {"weight_map": {}},
-            [0, 2**63],
-            "llama",
-            "gpt2",
-            Raw("NaN"),
-            Raw("Infinity"),
-            Raw("-Infinity"),
-            Raw("1e999"),
-            Raw("9" * 5000),
-            Raw("[" * 100000),
-            Raw("[" * 70 + "]" * 70),
-            Raw('{"a":1,"a":2}'),
-            Raw("-0"),
-            Raw(""),
-            Raw("0" * 3 + "1"),
-            Raw("1" * 400),
-            Raw("1e-400"),
-            Raw('"\\ud800"'),
-            Raw("tru"),
-        )  # fmt: skip
-    )
+    return dice.choice(VALUES)
 
 
 def _places(value: Any, path: tuple = ()) -> Iterator[tuple]:
@@ -399,9 +349,7 @@ def mutate_json(text: str, dice: random.Random) -> str:
     elif kind == 1 and isinstance(parent, dict):
         parent[f"{key}\1"] = dice.choice((parent[key], _value(dice)))  # the same key again
     elif kind == 2 and isinstance(parent, dict):
-        name = dice.choice(("a", "", "use_scaled_rope", "rope_theta", "rope_scaling", "x" * 3000,
-            "quantization_config", "head_dim", "architectures", "model_type", "format"))  # fmt: skip
-        parent[name] = _value(dice)
+        parent[dice.choice(KEYS)] = _value(dice)
     elif kind == 3:
         other = value
         for step in dice.choice(places):
@@ -463,7 +411,7 @@ def math_product(shape: list[int]) -> int:
 
 
 def mutate_zip(data: bytes, dice: random.Random, scratch: Path) -> bytes:
-    """Entries of the archive: shorter, longer, renamed, repeated, packed, or with another pickle."""
+    """Entries of the archive: cut, longer, renamed, repeated, packed, or with another pickle."""
     scratch.write_bytes(data)
     with zipfile.ZipFile(scratch) as archive:
         entries = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
@@ -655,22 +603,23 @@ def run_case(corpus: Path, seed: int, number: int, kinds: list[str], keep: Path 
         if keep:
             shutil.copytree(folder, keep, dirs_exist_ok=True)
         before, begin = _peak(reset=True), time.monotonic()
-        signal.alarm(SECONDS)
+        what = text = ""
         try:
-            use(target)
-            what, text = "loaded", ""
+            signal.alarm(SECONDS)
+            try:
+                use(target)
+            finally:
+                signal.alarm(0)
         except Exception as error:
             what, text = type(error).__name__, str(error)
             if isinstance(error, UnicodeError):
                 what = "UnicodeError"
             if what in GOOD:
                 what = _complaint(text, target) or what
-        finally:
-            signal.alarm(0)
         seconds, megabytes = time.monotonic() - begin, _peak() - before
     if megabytes > MEGABYTES:
         what = f"{megabytes:.0f} MB"
-    return Outcome(number, kind, what, seconds, megabytes, text)
+    return Outcome(number, kind, what or "loaded", seconds, megabytes, text)
 
 
 def _complaint(text: str, path: Path) -> str:
@@ -682,7 +631,8 @@ def _complaint(text: str, path: Path) -> str:
     return "very long message" if len(text) > 1000 + 4 * len(str(path)) else ""
 
 
-def _too_slow(*_: Any) -> None:
+def too_slow(*_: Any) -> None:
+    """End a case that takes too long."""
     raise TimeoutError(f"more than {SECONDS} seconds")
 
 
@@ -691,7 +641,7 @@ def _work(pipe: Any, corpus: Path, seed: int, kinds: list[str], keep: Path | Non
     warnings.simplefilter("ignore")
     faulthandler.disable()
     os.environ["TQDM_DISABLE"] = "1"
-    signal.signal(signal.SIGALRM, _too_slow)
+    signal.signal(signal.SIGALRM, too_slow)
     while (number := pipe.recv()) is not None:
         pipe.send(run_case(corpus, seed, number, kinds, keep))
 
