@@ -39,7 +39,7 @@ LARGEST = 2**24
 """The most that a size can be: beyond every real model, and small enough to compute with."""
 _MOST = {"norm_eps": 1, "rope_theta": 10**12}
 # Numbers in RoPE's tables, max_seq_len times head_dim, that a model of any size may have.
-_TABLE = 2**24
+_TABLE = 2**22
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 
 
@@ -201,7 +201,7 @@ def _check_names(fields: dict[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(ModelConfig)]
     if unknown := sorted(set(fields) - set(known)):
         raise ValueError(
-            f"{', '.join(unknown)}: no field of ModelConfig; it has {', '.join(known)}"
+            f"{', '.join(unknown):.200}: no field of ModelConfig; it has {', '.join(known)}"
         )
 
 

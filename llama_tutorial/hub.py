@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial.checkpoints.download import SHORT_NAMES, download_file, is_hub_id, locate
 from llama_tutorial.checkpoints.folders import PARAMS, AnyTokenizer, formats_of, is_padding
 from llama_tutorial.shipped import SHIPPED
@@ -142,7 +143,7 @@ def find(
             raise ValueError(f"filename={filename!r}: {name!r} comes with the package, as one file")
         return SHIPPED[name].model, given or SHIPPED[name].tokenizer
     repository = SHORT_NAMES.get(name, name)
-    if filename is not None and not Path(name).exists() and is_hub_id(repository):
+    if filename is not None and not kind_of(name) and is_hub_id(repository):
         return _download(repository, filename, given, needs_tokenizer)
     path = locate(name)
     path = path if filename is None else path / filename
@@ -211,7 +212,7 @@ def _tokenizer_in(path: Path) -> Path | None:
 
 def _tokenizer_path(tokenizer: str) -> Path:
     """The path of a tokenizer that was given; of a repository, its ``tokenizer.model``."""
-    if not Path(tokenizer).exists() and is_hub_id(tokenizer):
+    if not kind_of(tokenizer) and is_hub_id(tokenizer):
         return download_file(tokenizer, "tokenizer.model")
     return Path(tokenizer)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 import pytest
@@ -207,3 +208,23 @@ def test_large_models_on_the_cpu_get_the_kernel_for_one_vector(monkeypatch):
     monkeypatch.setattr("llama_tutorial.hub.LARGE", 1_000_000)
     model, _ = load("tales")
     assert swapped == [model]
+
+
+def test_what_is_no_model_and_no_tokenizer_is_named_without_waiting(tmp_path, model, tokenizer):
+    os.mkfifo(tmp_path / "pipe")
+    save_model(model, tmp_path / "model", tokenizer=tokenizer)
+    (tmp_path / "lfs").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 2**28)
+    for path, message in {
+        tmp_path / "pipe": "is a named pipe",
+        "a" * 5000: "5000 characters",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            load(path)
+        with pytest.raises(ValueError, match=message):
+            load(tmp_path / "model", tokenizer=path)
+    with pytest.raises(ValueError, match="git lfs pull"):
+        load(tmp_path / "model", tokenizer=tmp_path / "lfs")
+    with pytest.raises(ValueError, match="268435456 bytes: no tokenizer has so many"):
+        load(tmp_path / "model", tokenizer=tmp_path / "large")

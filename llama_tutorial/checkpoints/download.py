@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial.shipped import SHIPPED
 
 # The forms of a model, the preferred one first: what must be there, then what belongs to it.
@@ -58,7 +59,7 @@ def locate(source: str) -> Path:
     """
     if source in SHIPPED:
         return SHIPPED[source].model
-    if Path(source).exists():
+    if kind_of(source):
         return Path(source)
     if is_hub_id(repository := SHORT_NAMES.get(source, source)):
         return download_model(repository)

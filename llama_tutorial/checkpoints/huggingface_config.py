@@ -64,13 +64,13 @@ def family_of(contents: dict[str, Any], path: Path) -> str:
     if family not in ARCHITECTURES:
         kind = architectures[0] if family is None and architectures else repr(family)
         raise ValueError(
-            f"{path} is of a {kind} model; of Hugging Face's models this package knows 'llama' "
-            "and 'gpt2'"
+            f"{path} is of a {kind:.100} model; of Hugging Face's models this package knows "
+            "'llama' and 'gpt2'"
         )
     others = [name for name in architectures if name not in ARCHITECTURES[family]]
     if others:
         raise ValueError(
-            f"{path} is of a {', '.join(others)}; this package reads "
+            f"{path} is of a {', '.join(others):.200}; this package reads "
             f"{' and '.join(ARCHITECTURES[family])}"
         )
     return family

@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.checkpoints.folders import PARAMS, read_object, write_json
 from llama_tutorial.config import LARGEST, ModelConfig
 from llama_tutorial.swiglu import hidden_dim
@@ -71,7 +72,7 @@ def read_params(params: dict[str, Any], folder: Path, vocab_size: int) -> ModelC
         raise ValueError(f"{path} is damaged; missing: {', '.join(missing)}")
     if unknown := sorted(set(params) - {*_NEEDED, *_DEFAULTS}):
         raise ValueError(
-            f"{path} says {', '.join(unknown)}, which no Llama 2 has: this package cannot compute "
+            f"{path} says {listed(unknown)}, which no Llama 2 has: this package cannot compute "
             "such a model"
         )
     if params.get("use_scaled_rope"):
@@ -135,7 +136,7 @@ def feed_forward_params(dim: int, hidden: int) -> dict[str, Any]:
 def _read_extra(folder: Path) -> Mapping[str, Any]:
     extra = read_object(folder / EXTRA)
     if unknown := sorted(set(extra) - set(_EXTRAS)):
-        raise ValueError(f"{folder / EXTRA} says {', '.join(unknown)}, which it cannot")
+        raise ValueError(f"{folder / EXTRA} says {listed(unknown)}, which it cannot")
     return extra
 
 

@@ -54,7 +54,7 @@ def open_safetensors(path: Path) -> Iterator[Any]:
         what = foreign(head, path.name) if head[8:9] != b"{" else None
         raise ValueError(
             f"{path} is truncated, damaged or no safetensors file: it has {size} bytes and begins "
-            f"with {head[:20]!r} ({what or error}); download or write it again"
+            f"with {head[:20]!r} ({what or str(error)[:200]}); download or write it again"
         ) from None
 
 

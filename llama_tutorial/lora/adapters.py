@@ -103,8 +103,8 @@ def add_lora(
     known = sorted({_last(name) for name in layers})
     if unknown := [target for target in config.targets if target not in known]:
         raise ValueError(
-            f"targets: no linear layer is called {', '.join(map(repr, unknown))}; this model has "
-            f"{', '.join(map(repr, known))}"
+            f"targets: no linear layer is called {', '.join(map(repr, unknown)):.200}; this "
+            f"model has {', '.join(map(repr, known))}"
         )
     model.requires_grad_(False)
     for name, layer in layers.items():

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from llama_tutorial._util.files import replace_file
+from llama_tutorial._util.given_file import foreign, kind_of
 from llama_tutorial.tokenizer.bin_file import format_tokenizer_bin
 from llama_tutorial.tokenizer.stream_decoder import StreamDecoder
 from llama_tutorial.tokenizer.vocabulary import Vocabulary, check_id
+
+_LARGEST = 2**27  # bytes; Llama 2's has half a million
 
 
 class BaseTokenizer(ABC):
@@ -164,16 +167,22 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is a folder, or empty.
+        ValueError: It is no file, empty, too large, or plainly something else.
     """
     file = Path(path)
-    if file.is_dir():
+    kind = kind_of(file)
+    if kind == "folder":
         raise ValueError(f"{file} is a folder: pass the file in it, such as tokenizer.model")
-    if not file.exists():
+    if not kind:
         raise FileNotFoundError(f"{file} does not exist: pass a tokenizer.model or tokenizer.bin")
+    if (size := file.stat().st_size) > _LARGEST:
+        raise ValueError(f"{file} has {size} bytes: no tokenizer has so many; is it the model?")
     data = file.read_bytes()
     if not data:
         raise ValueError(f"{file} is empty: expected a tokenizer.model or tokenizer.bin")
+    what = foreign(data[:256])
+    if what and not what.startswith("text"):
+        raise ValueError(f"{file} is no tokenizer: it is {what}")
     return data
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import SupportsIndex
 
 from llama_tutorial._util.files import replace_file
+from llama_tutorial._util.json_file import read_json
 
 VOCABULARY, MERGES, BOTH = "vocab.json", "merges.txt", "tokenizer.json"
 END_OF_TEXT = "<|endoftext|>"
@@ -156,14 +157,14 @@ def _printable() -> list[str]:
 
 
 def _read_two(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+    vocabulary = read_json(folder / VOCABULARY)
     lines = (folder / MERGES).read_text(encoding="utf-8").split("\n")
     lines = [line for line in lines if line and not line.startswith("#version")]
     return vocabulary, [_pair(line) for line in lines]
 
 
 def _read_one(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    contents = json.loads((folder / BOTH).read_text(encoding="utf-8"))
+    contents = read_json(folder / BOTH)
     kind = (contents["pre_tokenizer"] or {}).get("type")
     if kind != "ByteLevel":
         raise ValueError(f"it cuts words by {kind!r}, GPT-2's by 'ByteLevel'")
