@@ -1,0 +1,38 @@
+"""Logits of which nothing can be made: which row, and whose fault it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+
+def not_finite(
+    best: Iterable[float],
+    weights: Iterable[tuple[str, bool]] = (),
+    dtype: str = "",
+    first_row: int = 0,
+) -> ValueError:
+    """The error for logits that have no finite largest one.
+
+    A logit of -inf rules its token out, and is as good as any while another is finite. NaN, +inf,
+    and -inf everywhere are not.
+
+    Args:
+        best: The largest logit of each row, NaN where there is one.
+        weights: Name of each of the model's tensors, and whether all of it is finite. They are
+            asked for one after another, up to the first that is not.
+        dtype: What the model computes in; empty where there is no model.
+        first_row: Number of the first row.
+    """
+    rows = enumerate(best, first_row)
+    row, value = next((row, value) for row, value in rows if not math.isfinite(value))
+    message = f"the logits of row {row} are not finite: the largest is {value}"
+    if not dtype:
+        return ValueError(f"{message}; a token needs one that is neither nan nor infinite")
+    damaged = next((name for name, finite in weights if not finite), None)
+    if damaged:
+        return ValueError(f"{message}; the weights are damaged, {damaged} holds nan or inf")
+    return ValueError(
+        f"{message}, though the weights are finite: numbers on the way overflowed {dtype}; load "
+        "the model in a wider dtype, or mend its weights"
+    )
