@@ -194,6 +194,11 @@ def _decode(
             n_kv_heads=layer.attention.n_kv_heads,
         )
     cache.length = torch.full_like(lengths, start)
+    attentions: list[Any] = [layer.attention for layer in model.layers]
+    for matrix in (w.weight for a in attentions for w in (a.wq, a.wk)):
+        # The fused attention of CPUs takes scores of NaN for masked ones: they reach no logits.
+        if not math.isfinite(matrix.sum(-1).sum(dtype=torch.float32).item()):
+            raise not_finite([math.nan], model.named_parameters(), str(weight.dtype))
     generators = [torch.Generator().manual_seed(seed) for _, seed in rows]
 
     # Prefill: all prompts in one pass, and of each the last token's logits alone.
@@ -206,8 +211,7 @@ def _decode(
         cache.length = lengths  # the padding after it does not count
         best = logits.amax(-1).tolist()  # NaN where one is
         if not all(map(math.isfinite, best)):
-            weights = ((name, bool(p.isfinite().all())) for name, p in model.named_parameters())
-            raise not_finite(best, weights, str(weight.dtype))
+            raise not_finite(best, model.named_parameters(), str(weight.dtype))
         if sampling.temperature == 0:
             new_ids = logits.argmax(-1)  # (B,)
         else:  # each row draws from a source of its own, which no other row disturbs

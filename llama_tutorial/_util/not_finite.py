@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 
 def not_finite(
     best: Iterable[float],
-    weights: Iterable[tuple[str, bool]] = (),
+    weights: Iterable[tuple[str, Any]] = (),
     dtype: str = "",
     first_row: int = 0,
 ) -> ValueError:
@@ -19,8 +20,8 @@ def not_finite(
 
     Args:
         best: The largest logit of each row, NaN where there is one.
-        weights: Name of each of the model's tensors, and whether all of it is finite. They are
-            asked for one after another, up to the first that is not.
+        weights: The model's tensors, torch's or NumPy's, by name. They are looked through one
+            after another, up to the first that is damaged.
         dtype: What the model computes in; empty where there is no model.
         first_row: Number of the first row.
     """
@@ -29,9 +30,9 @@ def not_finite(
     message = f"the logits of row {row} are not finite: the largest is {value}"
     if not dtype:
         return ValueError(f"{message}; a token needs one that is neither nan nor infinite")
-    damaged = next((name for name, finite in weights if not finite), None)
-    if damaged:
-        return ValueError(f"{message}; the weights are damaged, {damaged} holds nan or inf")
+    for name, weight in weights:
+        if not math.isfinite(abs(weight).max().item()):
+            return ValueError(f"{message}; the weights are damaged, {name} holds nan or inf")
     return ValueError(
         f"{message}, though the weights are finite: numbers on the way overflowed {dtype}; load "
         "the model in a wider dtype, or mend its weights"

@@ -248,8 +248,7 @@ class NumpyLlama:
                 logits = self.logits(hidden[-1])  # (V,)
             token = int(logits.argmax())  # the place of a NaN, if there is one
             if not math.isfinite(best := float(logits[token])):
-                weights = ((name, bool(np.isfinite(w).all())) for name, w in self._weights.items())
-                raise not_finite([best], weights, "float32", number)
+                raise not_finite([best], self._weights.items(), "float32", number)
             if sampling.temperature > 0:
                 chances = next_probabilities(logits, *sampling[:3])
                 token = draw(chances, next(numbers))
