@@ -12,35 +12,42 @@ one by one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial._util.generation_settings import (
-    check_prompts,
+    Sampling,
     check_sampling,
     check_start,
-    row_seeds,
+    read_rows,
 )
+from llama_tutorial._util.not_finite import not_finite
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer
 from llama_tutorial.sampling import draw, next_probabilities
 
+Ids = Sequence[int] | np.ndarray | Tensor
+
 
 @overload
 def generate(
     model: Transformer,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Ids] | np.ndarray | Tensor,
     max_new_tokens: int,
     *,
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
     seed: int | None = None,
-    stop_ids: Collection[int] = (),
+    stop_ids: Collection[int] | None = (),
     logprobs: Literal[False] = False,
 ) -> list[list[int]]: ...
 
@@ -48,43 +55,48 @@ def generate(
 @overload
 def generate(
     model: Transformer,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Ids] | np.ndarray | Tensor,
     max_new_tokens: int,
     *,
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
     seed: int | None = None,
-    stop_ids: Collection[int] = (),
+    stop_ids: Collection[int] | None = (),
     logprobs: Literal[True],
 ) -> tuple[list[list[int]], list[list[float]]]: ...
 
 
 def generate(
     model: Transformer,
-    prompts: Sequence[Sequence[int]],
+    prompts: Sequence[Ids] | np.ndarray | Tensor,
     max_new_tokens: int,
     *,
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
     seed: int | None = None,
-    stop_ids: Collection[int] = (),
+    stop_ids: Collection[int] | None = (),
     logprobs: bool = False,
 ) -> list[list[int]] | tuple[list[list[int]], list[list[float]]]:
     """Continue every prompt.
 
+    The model runs in evaluation mode, and each of its modules has its own mode back after every
+    pass. Torch's random state is left alone.
+
     Args:
         model: The model; its dtype and device are used.
-        prompts: Token ids, BOS included where the model wants one. Lengths may differ; a row's
-            ids do not depend on its neighbours.
+        prompts: Token ids, BOS included where the model wants one: lists, arrays or tensors.
+            Lengths may differ. In float32 and float64 a row's ids do not depend on its neighbours;
+            in 16 bits sums are rounded so coarsely that how many rows are summed at once decides
+            a close choice now and then.
         max_new_tokens: The most that a row gets.
         temperature: 0 takes the likeliest token.
         top_k: Draw from the ``k`` likeliest only; None for all.
         top_p: Draw from the likeliest that together hold this share; 1 for all.
         seed: Fixes the draws. A row's depend on the seed, its prompt, and how many equal prompts
             stand before it, so copies of one prompt give different samples.
-        stop_ids: Ids that end a row; they are not returned.
+        stop_ids: A set of ids that end a row; they are not returned.
         logprobs: Also return the natural logarithm of each new token's probability under the
             model as it is, before temperature and cuts.
 
@@ -92,39 +104,41 @@ def generate(
         The new ids of each prompt, and with ``logprobs`` their logarithms, in a second list.
 
     Raises:
-        ValueError: No such setting, an empty prompt, an id outside the vocabulary, or a prompt
-            that together with ``max_new_tokens`` is longer than the context.
+        ValueError: No such setting, text in place of ids, an empty prompt, an id outside the
+            vocabulary, or a prompt that together with ``max_new_tokens`` is longer than the
+            context. Or the model's logits are not finite: its weights are damaged, or numbers
+            overflow.
     """
-    check_sampling(temperature, top_k, top_p)
-    check_prompts(model.config, prompts, max_new_tokens)
-    steps = _decode(model, prompts, max_new_tokens, temperature, top_k, top_p, seed)
-    ids: list[list[int]] = [[] for _ in prompts]
-    logs: list[list[float]] = [[] for _ in prompts]
-    running = set(range(len(prompts)))
-    for new_ids, logits in steps:
-        row_ids = new_ids.tolist()
-        running -= {row for row in running if row_ids[row] in stop_ids}
-        if logprobs:
-            row_logs = logits.log_softmax(-1).gather(-1, new_ids[:, None])[:, 0].tolist()
-        for row in running:
-            ids[row].append(row_ids[row])
+    sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+    rows = read_rows(model.config, prompts, sampling.max_new_tokens, seed)
+    ids: list[list[int]] = [[] for _ in rows]
+    logs: list[list[float]] = [[] for _ in rows]
+    running = set(range(len(rows)))
+    with eval_mode(model) if model.training else nullcontext():  # once, and not at every step
+        for new_ids, logits in _decode(model, rows, sampling):
+            row_ids = new_ids.tolist()
+            running -= {row for row in running if row_ids[row] in sampling.stop_ids}
             if logprobs:
-                logs[row].append(row_logs[row])
-        if not running:
-            break
+                row_logs = logits.log_softmax(-1).gather(-1, new_ids[:, None])[:, 0].tolist()
+            for row in running:
+                ids[row].append(row_ids[row])
+                if logprobs:
+                    logs[row].append(row_logs[row])
+            if not running:
+                break
     return (ids, logs) if logprobs else ids
 
 
 def stream(
     model: Transformer,
-    prompt: Sequence[int],
+    prompt: Ids,
     max_new_tokens: int,
     *,
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
     seed: int | None = None,
-    stop_ids: Collection[int] = (),
+    stop_ids: Collection[int] | None = (),
     cache: KVCache | None = None,
     start: int = 0,
 ) -> Iterator[int]:
@@ -138,16 +152,17 @@ def stream(
     holds ids up to its ``length``, so the one that was yielded last may be missing.
 
     Raises:
-        ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute.
+        ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute, or
+            the cache has no room for what is to come.
     """
-    check_sampling(temperature, top_k, top_p)
-    check_prompts(model.config, [prompt], max_new_tokens)
-    check_start(prompt, start, 0 if cache is None else int(cache.length[0]))
-    steps = _decode(model, [prompt], max_new_tokens, temperature, top_k, top_p, seed, cache, start)
+    sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+    rows = read_rows(model.config, [prompt], sampling.max_new_tokens, seed)
+    room = (0, model.config.max_seq_len) if cache is None else (cache.length, cache.max_seq_len)
+    start = check_start(rows[0][0], start, sampling.max_new_tokens, *room)
 
     def ids() -> Iterator[int]:
-        for new_ids, _ in steps:
-            if (token := int(new_ids)) in stop_ids:
+        for new_ids, _ in _decode(model, rows, sampling, cache, start):
+            if (token := int(new_ids)) in sampling.stop_ids:
                 return
             yield token
 
@@ -156,49 +171,55 @@ def stream(
 
 def _decode(
     model: Transformer,
-    prompts: Sequence[Sequence[int]],
-    max_new_tokens: int,
-    temperature: float | int,
-    top_k: int | None,
-    top_p: float | int,
-    seed: int | None,
+    rows: Sequence[tuple[Sequence[int], int]],
+    sampling: Sampling,
     cache: KVCache | None = None,
     start: int = 0,
 ) -> Iterator[tuple[Int[Tensor, " B"], Float[Tensor, "B V"]]]:
     """Step by step the new id of every row, and the logits that it was chosen by."""
-    if not prompts or not max_new_tokens:
+    if not rows:
         return
-    weight, B = model.tok_embeddings.weight, len(prompts)
-    lengths = torch.tensor([len(prompt) - start for prompt in prompts], device="cpu")
+    weight, modules = model.tok_embeddings.weight, list(model.modules())
+    lengths = torch.tensor([len(ids) for ids, _ in rows], device="cpu")
     longest = int(lengths.max())
-    padded = [[*prompt[start:], *[0] * (longest - len(prompt) + start)] for prompt in prompts]
+    padded = [[*ids[start:], *[0] * (longest - len(ids))] for ids, _ in rows]
     if cache is None:
         layer: Any = model.layers[0]  # whose heads are fewer where processes share the model
         cache = KVCache(
             model.config,
-            B,
-            longest + max_new_tokens,
+            len(rows),
+            longest + sampling.max_new_tokens,
             dtype=weight.dtype,
             device=weight.device,
             n_kv_heads=layer.attention.n_kv_heads,
         )
-    generators = [torch.Generator().manual_seed(number) for number in row_seeds(prompts, seed)]
+    cache.length = torch.full_like(lengths, start)
+    attentions: list[Any] = [layer.attention for layer in model.layers]
+    for matrix in (w.weight for a in attentions for w in (a.wq, a.wk)):
+        # The fused attention of CPUs takes scores of NaN for masked ones: they reach no logits.
+        if not math.isfinite(matrix.sum(-1).sum(dtype=torch.float32).item()):
+            raise not_finite([math.nan], model.named_parameters(), str(weight.dtype))
+    generators = [torch.Generator().manual_seed(seed) for _, seed in rows]
 
     # Prefill: all prompts in one pass, and of each the last token's logits alone.
     tokens = torch.tensor(padded, device=weight.device)  # (B, T)
-    with torch.inference_mode():
-        logits = model(tokens, cache, start, logits_at=lengths - 1)[:, 0]  # (B, V)
-    cache.length = start + lengths  # the padding after it does not count
-    for n_new in range(1, max_new_tokens + 1):
-        if temperature == 0:
+    last: Tensor | None = lengths - start - 1
+    for _ in range(sampling.max_new_tokens):
+        training = any(module.training for module in modules)
+        with torch.inference_mode(), eval_mode(model) if training else nullcontext():
+            logits = model(tokens, cache, logits_at=last)[:, 0]  # (B, V)
+        cache.length = lengths  # the padding after it does not count
+        best = logits.amax(-1).tolist()  # NaN where one is
+        if not all(map(math.isfinite, best)):
+            raise not_finite(best, model.named_parameters(), str(weight.dtype))
+        if sampling.temperature == 0:
             new_ids = logits.argmax(-1)  # (B,)
         else:  # each row draws from a source of its own, which no other row disturbs
             uniform = [
                 torch.rand(1, generator=g, dtype=torch.float64, device="cpu") for g in generators
             ]
-            probabilities = next_probabilities(logits, temperature, top_k, top_p)
+            probabilities = next_probabilities(logits, *sampling[:3])
             new_ids = draw(probabilities, torch.cat(uniform))  # (B,)
         yield new_ids, logits
-        if n_new < max_new_tokens:  # the last token is not fed
-            with torch.inference_mode():
-                logits = model(new_ids[:, None], cache)[:, 0]  # (B, V)
+        # From now on one token a row; the last one is not fed.
+        tokens, last, lengths = new_ids[:, None], None, lengths + 1

@@ -48,7 +48,7 @@ def load(
     filename: str | None = None,
     *,
     tokenizer: str | os.PathLike[str] | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
     engine: Literal["torch"] = "torch",
 ) -> tuple[Transformer, AnyTokenizer]: ...
@@ -65,7 +65,7 @@ def load(
     filename: str | None = None,
     *,
     tokenizer: str | os.PathLike[str] | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
     engine: str = "torch",
 ) -> tuple[Transformer | NumpyLlama, AnyTokenizer]:
@@ -82,7 +82,10 @@ def load(
             of several.
         tokenizer: The path of the tokenizer, where none lies beside the model, or another is meant;
             or a repository that holds a ``tokenizer.model``.
-        dtype: Of the model. None keeps the file's; int8 becomes float32.
+        dtype: Of the model, such as ``torch.float16`` or ``"float16"``. None keeps the file's; but
+            int8 becomes float32, and so do the package's own models, which are stored in 16 bits
+            to be small, and adapters on them: in float32 a row of a batch is computed as it is
+            alone.
         device: Where the weights go.
         engine: ``"torch"`` gives a :class:`~llama_tutorial.model.Transformer`; ``"numpy"`` a
             :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, which needs no torch, takes
@@ -93,7 +96,7 @@ def load(
             reached.
         PermissionError: The repository is gated; the message says how to get access.
         ValueError: The checkpoint cannot be read, comes without a tokenizer, or the tokenizer has
-            more pieces than the model, or far fewer; or there is no such engine.
+            more pieces than the model, or far fewer; or there is no such engine, dtype or device.
     """
     if engine not in ("torch", "numpy"):
         raise ValueError(f"engine={engine!r}: must be 'torch' or 'numpy'")
@@ -112,9 +115,10 @@ def load(
     else:
         from llama_tutorial.checkpoints import load_model
 
+        dtype = default_dtype(source, path) if dtype is None else dtype
         model = load_model(path, dtype=dtype, device=device)  # says so if torch is missing
         n_weights = sum(p.numel() for p in model.parameters())
-        if n_weights >= LARGE and str(device) == "cpu":
+        if n_weights >= LARGE and model.device.type == "cpu":
             from llama_tutorial._util.fast_linear import fast_linear
 
             fast_linear(model)
@@ -122,6 +126,21 @@ def load(
         leave_out_padding(model, pieces.vocab_size)
     check_tokenizer_matches(pieces, model.config)
     return model, pieces
+
+
+def default_dtype(source: str | os.PathLike[str], path: Path) -> str | None:
+    """What a model is loaded in if nothing else is asked for; None for what it is stored in.
+
+    Args:
+        source: What `load` was given.
+        path: What `find` has found.
+    """
+    name = os.fspath(source)
+    if (path / ADAPTER).is_file():
+        from llama_tutorial.checkpoints.adapter import base_of
+
+        name = base_of(path)
+    return "float32" if name in SHIPPED else None
 
 
 def find(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.generation_settings import plain
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.config import ModelConfig
 
@@ -38,7 +39,8 @@ class KVCache:
             wait for a GPU.
 
     Raises:
-        ValueError: A size is below 1, or ``max_seq_len`` is above the model's context.
+        ValueError: A size is no whole number or below 1, or ``max_seq_len`` is above the model's
+            context.
     """
 
     def __init__(
@@ -51,21 +53,19 @@ class KVCache:
         device: torch.device | str | None = None,
         n_kv_heads: int | None = None,
     ) -> None:
-        self.batch_size = batch_size
-        self.max_seq_len = config.max_seq_len if max_seq_len is None else max_seq_len
-        if batch_size < 1:
-            raise ValueError(f"batch_size={batch_size}: must be at least 1")
-        if not 1 <= self.max_seq_len <= config.max_seq_len:
-            raise ValueError(
-                f"max_seq_len={self.max_seq_len}: must be between 1 and the model's "
-                f"context of {config.max_seq_len}"
-            )
+        self.batch_size, context = plain(batch_size), config.max_seq_len
+        self.max_seq_len = context if max_seq_len is None else plain(max_seq_len)
+        if type(self.batch_size) is not int or self.batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r}: must be at least 1, a whole number")
+        if type(self.max_seq_len) is not int or not 1 <= self.max_seq_len <= context:
+            rule = f"must be between 1 and the model's context of {context}"
+            raise ValueError(f"max_seq_len={max_seq_len!r}: {rule}")
         K, h = n_kv_heads or config.n_kv_heads, config.dim // config.n_heads
-        slots = (batch_size, K, self.max_seq_len, h)
+        slots = (self.batch_size, K, self.max_seq_len, h)
         # A tensor for each layer: of one for all, the compiler would copy the whole at every write.
         self.k = [torch.zeros(slots, dtype=dtype, device=device) for _ in range(config.n_layers)]
         self.v = [torch.zeros_like(k) for k in self.k]
-        self.length = torch.zeros(batch_size, dtype=torch.int64, device="cpu")
+        self.length = torch.zeros(self.batch_size, dtype=torch.int64, device="cpu")
 
     def reset(self) -> None:
         """Forget everything. The old entries stay in memory, but after the length."""

@@ -15,6 +15,7 @@ al. (2019), section 2.3.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_tutorial._util.generation_settings import plain
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.gpt import GeluFeedForward, LayerNorm, LearnedPositions, TiedOutput
@@ -30,6 +32,8 @@ from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.rmsnorm import RMSNorm
 from llama_tutorial.rope import RotaryPositions, for_features
 from llama_tutorial.swiglu import SwiGLU
+
+_WHOLE = (torch.int64, torch.int32)
 
 
 def make_norm(config: ModelConfig) -> nn.Module:
@@ -117,7 +121,7 @@ class Transformer(nn.Module):
         self,
         tokens: Int[Tensor, "B T"],
         cache: KVCache | None = None,
-        start: int | Int[Tensor, " B"] | None = None,
+        start: int | Sequence[int] | Int[Tensor, "*B"] | None = None,
         documents: Int[Tensor, "B T"] | None = None,
         logits_at: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B _ V"]:
@@ -137,11 +141,12 @@ class Transformer(nn.Module):
 
         Raises:
             ValueError: The tokens do not fit into the context or the cache, ``start`` leaves a
-                gap in the cache, a shape is wrong, or ``documents`` is given with a cache or with
-                ``start``.
+                gap in the cache, a shape, type or device is wrong, the cache is another model's,
+                or ``documents`` is given with a cache or with ``start``. On the CPU also: an id is
+                outside the vocabulary.
         """
+        starts = self._check_call(tokens, cache, start, documents, logits_at)
         (B, T), device = tokens.shape, tokens.device
-        starts = self._check_call(tokens, cache, start, documents)
         positions = torch.tensor(starts, device=device)[:, None] + torch.arange(T, device=device)
         if documents is not None:
             positions = document_positions(documents)  # (B, T); else (B or 1, T)
@@ -152,7 +157,10 @@ class Transformer(nn.Module):
             keys = positions if cache is None else torch.arange(n_keys, device=device)[None]
             mask = causal_mask(positions, keys, documents)  # (B or 1, 1, T, S)
 
-        x, rotation = self.tok_embeddings(tokens), None  # (B, T, D)
+        try:
+            x, rotation = self.tok_embeddings(tokens), None  # (B, T, D)
+        except IndexError:  # a check of every id would make a GPU wait
+            raise ValueError(f"tokens hold ids outside 0 to {self.config.vocab_size - 1}") from None
         if self.config.positions == "learned":
             x = x + self.pos_embeddings(positions)
         else:
@@ -169,22 +177,36 @@ class Transformer(nn.Module):
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def _check_call(
-        self, tokens: Tensor, cache: KVCache | None, start: Any, documents: Tensor | None
+        self, tokens: Any, cache: KVCache | None, start: Any, documents: Any, logits_at: Any
     ) -> list[int]:
         """Where each row starts, once the call is known to make sense; one number if all agree."""
-        (B, T), context = tokens.shape, self.config.max_seq_len
+        shape, context = tuple(getattr(tokens, "shape", ())), self.config.max_seq_len
+        if len(shape) != 2:
+            rule = "must be a tensor of (B, T); one row of ids is torch.tensor([ids])"
+            raise ValueError(f"tokens has shape {shape}: {rule}")
+        B, T = shape
+        inputs = (("tokens", tokens, (B, T)), ("documents", documents, (B, T)))
+        for name, x, wanted in (*inputs, ("logits_at", logits_at, (B,))):
+            found = wanted if x is None else tuple(getattr(x, "shape", ()))
+            if found != wanted:
+                raise ValueError(f"{name} has shape {found}: must be {wanted}")
+            if x is not None and x.dtype not in _WHOLE:
+                raise ValueError(f"{name} is {x.dtype}: must be torch.int64")
+        weight = self.tok_embeddings.weight
+        if tokens.device != weight.device:
+            where = f"on {tokens.device}, the model is on {weight.device}"
+            raise ValueError(f"tokens are {where}: tokens.to(model.device)")
         if documents is not None and (cache is not None or start is not None):
             raise ValueError("documents go with neither cache nor start: each restarts at 0")
-        if documents is not None and documents.shape != (B, T):
-            raise ValueError(f"documents has shape {tuple(documents.shape)}: must be {(B, T)}")
         if cache is not None and cache.batch_size != B:
             raise ValueError(f"{B} rows of tokens, but the cache has {cache.batch_size}")
-        if isinstance(start, Tensor) and start.shape != (B,):
-            raise ValueError(f"start has shape {tuple(start.shape)}: must be ({B},), one for a row")
-        filled = [0] if cache is None else cache.length.tolist()
-        starts = filled
+        starts = filled = [0] if cache is None else cache.length.tolist()
         if start is not None:
-            starts = torch.as_tensor(start, device="cpu").reshape(-1).tolist()
+            start = plain(start)
+            starts = list(start) if isinstance(start, Sequence) else [start]
+            if len(starts) not in {1, B} or any(type(number) is not int for number in starts):
+                rule = f"must be a whole number, or {B} of them, one for a row"
+                raise ValueError(f"start={start!r}: {rule}")
         first, end = min(starts), max(starts) + T
         if first < 0 or end > context:
             at = f"{T} tokens at position {first if first < 0 else end - T} do not fit into"
@@ -195,6 +217,13 @@ class Transformer(nn.Module):
         if cache is not None and any(s > n for s, n in zip(starts * B, filled, strict=False)):
             after = f"after the cache's length of {filled}"
             raise ValueError(f"start={end - T} leaves empty slots {after}; feed tokens in order")
+        if cache is not None:
+            layer: Any = self.layers[0]
+            found = (len(cache.k), *cache.k[0].shape[1::2], cache.k[0].dtype, cache.k[0].device)
+            heads = (layer.attention.n_kv_heads, layer.attention.head_dim)
+            if found != (needed := (len(self.layers), *heads, weight.dtype, weight.device)):
+                what = "layers, heads, width, dtype and device"
+                raise ValueError(f"the cache is another model's: {what} {found}, not {needed}")
         return [first] if first + T == end else starts
 
 

@@ -12,11 +12,15 @@ Meta's ``generation.py``.
 
 from __future__ import annotations
 
+import math
+import sys
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from llama_tutorial._util.generation_settings import check_sampling
+from llama_tutorial._util.not_finite import not_finite
 from llama_tutorial._util.shapes import Float, Int
 
 
@@ -26,7 +30,7 @@ def top_k_filter(logits: Float[Tensor, "*B V"], k: int) -> Float[Tensor, "*B V"]
     Raises:
         ValueError: ``k`` is below 1.
     """
-    check_sampling(top_k=k)
+    k = int(check_sampling(top_k=k).top_k or logits.shape[-1])
     if k >= logits.shape[-1]:
         return logits
     return _keep(logits, k, least=logits.topk(k).values[..., -1:])
@@ -41,7 +45,7 @@ def top_p_filter(logits: Float[Tensor, "*B V"], p: float | int) -> Float[Tensor,
     Raises:
         ValueError: ``p`` is not above 0 and at most 1.
     """
-    check_sampling(top_p=p)
+    p = check_sampling(top_p=p).top_p
     if p == 1:  # rounding can bring the sum above 1, and would cut the tail
         return logits
     if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
@@ -74,13 +78,21 @@ def next_probabilities(
     """What the next token is drawn from: temperature, then top-k, then top-p.
 
     Args:
-        logits: Of the next token.
+        logits: Of the next token; -inf for one that is ruled out.
         temperature: Above 0; for 0, which is the argmax, there is nothing to draw.
         top_k: None keeps all.
         top_p: 1 keeps all.
+
+    Raises:
+        ValueError: The largest logit of a row is not finite, or one of the row is NaN; or there is
+            no such setting.
     """
-    logits = logits - logits.amax(-1, keepdim=True)  # a tiny temperature must not overflow
-    logits = logits / max(temperature, torch.finfo(logits.dtype).tiny)  # and not become 0
+    temperature, top_k, top_p, *_ = check_sampling(temperature, top_k, top_p)
+    best = logits.amax(-1, keepdim=True)  # NaN where one is
+    if not all(map(math.isfinite, largest := best.flatten().tolist())):
+        raise not_finite(largest)
+    limits = torch.finfo(logits.dtype)  # a tiny temperature must not become 0, nor a huge one inf
+    logits = (logits - best) / min(max(temperature, limits.tiny), limits.max)
     if top_k is not None:
         logits = top_k_filter(logits, top_k)
     return top_p_filter(logits, top_p).softmax(-1)
@@ -91,9 +103,17 @@ def draw(probabilities: Float[Tensor, "*B V"], uniform: Float[Tensor, "*B"]) -> 
 
     One uniform number decides one draw, so the same number gives the same token whatever else is
     in the batch. A token of probability 0 is never drawn.
+
+    Raises:
+        ValueError: The probabilities of a row sum to 0, or to no finite number.
     """
     device = probabilities.device
     place = "cpu" if device.type == "mps" else device  # Apple's GPUs have no float64
     reached = probabilities.to(place, torch.float64).cumsum(-1)  # (..., V)
-    target = uniform.to(reached).unsqueeze(-1) * reached[..., -1:]  # (..., 1)
+    total = reached[..., -1:]  # (..., 1)
+    for row, value in enumerate(total.flatten().tolist()):
+        if not sys.float_info.min <= value < math.inf:
+            raise ValueError(f"the probabilities of row {row} sum to {value}: must be above 0")
+    uniform = uniform.to(reached).clamp(max=1 - 2**-53)  # the last number before 1
+    target = uniform.unsqueeze(-1) * total  # (..., 1), always below the total
     return torch.searchsorted(reached, target, right=True).squeeze(-1).to(device)  # (...)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 
@@ -204,6 +205,186 @@ def test_logprobs_stop_with_their_row(model):
     assert min(map(len, ids)) < 12
 
 
+# Logits that are not finite
+
+
+def damaged(value, name="norm.weight", dtype=torch.float64):
+    model = small_models.random_model(CONFIG, dtype=dtype)
+    with torch.no_grad():
+        model.get_parameter(name).view(-1)[3] = value
+    return model
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"temperature": 0.8, "seed": 0}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "norm.weight",
+        "layers.0.attention.wq.weight",
+        "layers.1.attention.wk.weight",
+        "layers.1.feed_forward.w2.weight",
+    ],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_damaged_weights_are_named(value, name, settings):
+    model = damaged(value, name)
+    message = r"the logits of row 0 are not finite: .*; the weights are damaged, " + re.escape(name)
+    for call in (
+        lambda: generate(model, [[1, 5], [2]], 1, **settings),
+        lambda: generate(model, [[1, 5], [2]], 5, logprobs=True, **settings),
+        lambda: list(stream(model, [1, 5], 5, **settings)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_the_row_is_named_whose_logits_they_are():
+    """An embedding that only one of the prompts needs."""
+    model = damaged(math.nan, "tok_embeddings.weight")  # of token 0
+    assert len(generate(model, [[1, 2]], 1, temperature=0)[0]) == 1
+    with pytest.raises(ValueError, match=r"the logits of row 1 .* damaged, tok_embeddings\.weight"):
+        generate(model, [[1, 2], [3, 0]], 1, temperature=0)
+
+
+def test_an_overflow_is_told_from_damage():
+    model = damaged(6e4, "norm.weight", torch.float16)
+    with torch.no_grad():
+        model.output.weight.mul_(1e3)
+    message = "though the weights are finite: numbers on the way overflowed torch.float16; load the"
+    with pytest.raises(ValueError, match=message):
+        generate(model, [[1, 2]], 1, temperature=0)
+
+
+def test_tokens_that_are_ruled_out_are_no_fault(model):
+    """An output head that gives -inf, as one does that must not write some ids."""
+    forbidden = torch.arange(37) % 2 == 0
+    hook = model.output.register_forward_hook(
+        lambda _layer, _inputs, logits: logits.masked_fill(forbidden, -math.inf)
+    )
+    try:
+        for settings in ({"temperature": 0}, {"temperature": 1e30, "top_p": 1, "seed": 1}):
+            ids, logs = generate(model, PROMPTS, 9, logprobs=True, **settings)
+            assert all(token % 2 for row in ids for token in row)
+            assert all(map(math.isfinite, (log for row in logs for log in row)))
+        forbidden[:] = True
+        with pytest.raises(
+            ValueError, match="row 0 are not finite: the largest is -inf, though the"
+        ):
+            generate(model, PROMPTS, 9)
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 1e-30},
+        {"temperature": 1e-300, "top_p": 1},
+        {"temperature": 1e300},
+        {"top_p": 1e-300},
+        {"top_k": 10**30},
+        {"top_k": 1, "top_p": 1, "temperature": 1e38},
+    ],
+)
+def test_no_setting_leads_out_of_the_vocabulary(model, settings):
+    for row in generate(model, PROMPTS, 9, seed=0, **settings):
+        assert len(row) == 9
+        assert all(0 <= token < 37 for token in row)
+
+
+# Evaluation mode
+
+
+@pytest.fixture
+def dropping():
+    """A model with dropout, whose modules are in several modes."""
+    model = small_models.with_lora(small_models.random_model(CONFIG), rank=4, dropout=0.5)
+    model.train()
+    model.layers[1].eval()
+    return model
+
+
+def modes(model):
+    return [module.training for module in model.modules()]
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_dropout_is_off_and_every_module_has_its_mode_back(dropping, root):
+    expected = generate(copy.deepcopy(dropping).eval(), PROMPTS, 9, temperature=0)
+    dropping.training = root
+    before, state = modes(dropping), torch.get_rng_state()
+    for _ in range(2):
+        assert generate(dropping, PROMPTS, 9, temperature=0) == expected
+        assert [list(stream(dropping, p, 9, temperature=0)) for p in PROMPTS] == expected
+        generate(dropping, PROMPTS, 3, temperature=1.0)
+    assert modes(dropping) == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_between_two_tokens_of_a_stream_the_model_is_as_it_was(dropping):
+    before = modes(dropping)
+    expected = generate(copy.deepcopy(dropping).eval(), [[1, 2]], 9, temperature=0)[0]
+    one, other = (stream(dropping, [1, 2], 9, temperature=0) for _ in range(2))
+    for token in expected[:5]:  # two at once, and training in between
+        assert (next(one), next(other)) == (token, token)
+        assert modes(dropping) == before
+        dropping(torch.tensor([[1, 2, 3]])).sum().backward()
+        dropping.train()
+        dropping.layers[1].eval()
+    one.close()
+    assert modes(dropping) == before
+    assert list(other) == expected[5:]
+    assert modes(dropping) == before
+
+
+def test_an_error_puts_the_mode_back(dropping):
+    before = modes(dropping)
+    with torch.no_grad():
+        dropping.norm.weight[0] = math.nan
+    with pytest.raises(ValueError, match="not finite"):
+        generate(dropping, PROMPTS, 9)
+    with pytest.raises(ValueError, match="not finite"):
+        next(stream(dropping, [1], 9))
+    hook = dropping.layers[0].register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        next(stream(dropping, [1], 9))
+    hook.remove()
+    assert modes(dropping) == before
+
+
+# Arguments
+
+
+def test_prompts_and_numbers_of_libraries(model, unchecked):
+    prompts = [[1, 2, 3], [1, 2, 4]]
+    settings = {"temperature": 0.5, "top_k": 5, "top_p": 0.75, "seed": 3, "stop_ids": {7}}
+    expected = generate(model, prompts, 9, **settings)
+    for make in (np.array, torch.tensor):
+        theirs = {name: make(settings[name])[()] for name in ("temperature", "top_k", "top_p")}
+        theirs |= {"seed": make(3)[()], "stop_ids": make([7])}
+        assert generate(model, make(prompts), make(9)[()], **theirs) == expected
+        assert list(stream(model, make(prompts[0]), make(9)[()], **theirs)) == expected[0]
+    assert generate(model, prompts, 9, **{**settings, "stop_ids": None}) == generate(
+        model, prompts, 9, **{**settings, "stop_ids": ()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "message"),
+    [
+        ("text", {}, "prompt 0 is text: encode it first, tokenizer.encode(text, bos=True)"),
+        ([[1, 2]], {}, "prompt 0 holds [1, 2]: ids are whole numbers"),
+        ([1], {"max_new_tokens": 2.5}, "max_new_tokens=2.5: must be 0 or above, a whole number"),
+        ([1], {"stop_ids": 2}, "stop_ids=2: must be a set of ids; put a single one in a set"),
+        ([1], {"seed": 1.5}, "seed=1.5: must be a whole number, or None"),
+        ([1], {"start": 0.0}, "start=0.0: must be between 0 and 0"),
+    ],
+)
+def test_a_stream_refuses_at_the_call(model, prompt, options, message, unchecked):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        stream(model, prompt, **{"max_new_tokens": 5, **options})
+
+
 # Streaming
 
 
@@ -397,6 +578,15 @@ def test_a_start_that_is_not_there_is_refused(model, start, message):
         stream(model, [1, 2, 3], 5, cache=cache, start=start)
     with pytest.raises(ValueError, match="start=1: must be between 0 and 0, for the cache holds 0"):
         stream(model, [1, 2, 3], 5, start=1)
+
+
+def test_a_cache_of_several_rows_or_too_few_slots_is_refused_at_the_call(model):
+    with pytest.raises(ValueError, match="the cache has 2 rows: it must have one, for one prompt"):
+        stream(model, [1, 2], 5, cache=KVCache(CONFIG, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"6 slots: 3 ids and max_new_tokens=5 need 7; make a lon"):
+        stream(model, [1, 2, 3], 5, cache=KVCache(CONFIG, 1, 6, dtype=torch.float64))
+    cache = KVCache(CONFIG, 1, 7, dtype=torch.float64)
+    assert len(list(stream(model, [1, 2, 3], 5, cache=cache))) == 5
 
 
 def test_torchs_default_device_is_not_asked():

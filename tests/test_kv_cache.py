@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import small_models
 import torch
@@ -202,6 +203,10 @@ def test_a_shorter_context_takes_less_memory():
     assert KVCache(CONFIG, 4).batch_size == 4
 
 
+def test_sizes_may_be_numpys(unchecked):
+    assert KVCache(CONFIG, np.int64(2), np.int32(6)).k[0].shape == (2, 2, 6, 6)
+
+
 def test_entries_take_the_given_dtype_and_device():
     cache = KVCache(CONFIG, dtype=torch.bfloat16, device="meta")
     assert (cache.k[0].dtype, cache.v[2].dtype) == (torch.bfloat16, torch.bfloat16)
@@ -219,9 +224,16 @@ def test_entries_take_the_given_dtype_and_device():
         ((0,), "batch_size=0: must be at least 1"),
         ((1, 0), "max_seq_len=0: must be between 1 and the model's context of 32"),
         ((1, 33), "max_seq_len=33: must be between 1 and the model's context of 32"),
+        ((-1,), "batch_size=-1: must be at least 1"),
+        ((2.5,), "batch_size=2.5: must be at least 1, a whole number"),
+        ((True,), "batch_size=True: must be at least 1, a whole number"),
+        ((None,), "batch_size=None: must be at least 1, a whole number"),
+        ((1, -3), "max_seq_len=-3: must be between 1 and the model's context of 32"),
+        ((1, 2.5), "max_seq_len=2.5: must be between 1 and the model's context of 32"),
+        ((1, True), "max_seq_len=True: must be between 1 and the model's context of 32"),
     ],
 )
-def test_sizes_out_of_range_are_refused(arguments, message):
+def test_sizes_out_of_range_are_refused(arguments, message, unchecked):
     with pytest.raises(ValueError, match=re.escape(message)):
         KVCache(CONFIG, *arguments)
 

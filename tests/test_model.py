@@ -548,10 +548,72 @@ def test_positions_outside_the_context_are_refused():
     refuses("3 tokens at position -2 do not fit into", ids(2, 3), start=torch.tensor([-2, 30]))
 
 
-def test_a_start_for_each_row_or_none(unchecked):
-    message = "start has shape (3,): must be (2,), one for a row"
-    refuses(message, ids(2, 3), start=torch.tensor([0, 1, 2]))
-    refuses("start has shape (): must be (2,)", ids(2, 3), start=torch.tensor(1))
+@pytest.mark.parametrize("start", [[0, 1, 2], torch.tensor([0, 1, 2]), [], 1.0, [0.0, 1.0], "1"])
+def test_a_start_for_each_row_or_one_for_all(start, unchecked):
+    given = start.tolist() if isinstance(start, torch.Tensor) else start
+    message = f"start={given!r}: must be a whole number, or 2 of them, one for a row"
+    refuses(message, ids(2, 3), start=start)
+    refuses("start=True: must be a whole number", ids(2, 3), start=True)
+
+
+@torch.no_grad()
+def test_a_start_may_be_any_librarys_numbers(unchecked):
+    model, tokens = model_of("llama"), small_models.random_tokens(LLAMA, 2, 3)
+    for same in ((5, np.int64(5), torch.tensor(5), [5, 5]), ([2, 5], np.array([2, 5]), (2, 5))):
+        logits = [model(tokens, start=start) for start in same]
+        assert all(torch.equal(logits[0], other) for other in logits[1:])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (
+            ids(3),
+            "tokens has shape (3,): must be a tensor of (B, T); one row of ids is torch.tensor",
+        ),
+        (ids(1, 2, 3), "tokens has shape (1, 2, 3): must be a tensor of (B, T)"),
+        ([1, 2, 3], "tokens has shape (): must be a tensor of (B, T)"),
+        ("text", "tokens has shape (): must be a tensor of (B, T)"),
+        (torch.zeros(1, 3), "tokens is torch.float32: must be torch.int64"),
+        (ids(1, 3).bool(), "tokens is torch.bool: must be torch.int64"),
+        (ids(1, 3).to(torch.uint8), "tokens is torch.uint8: must be torch.int64"),
+        (np.zeros((1, 3), np.int64), "tokens is int64: must be torch.int64"),
+        (ids(1, 3).to("meta"), "tokens are on meta, the model is on cpu: tokens.to(model.device)"),
+        (ids(1, 3) - 1, "tokens hold ids outside 0 to 36"),
+        (ids(1, 3) + 37, "tokens hold ids outside 0 to 36"),
+    ],
+)
+def test_tokens_that_are_none(tokens, message, unchecked):
+    refuses(message, tokens)
+
+
+@torch.no_grad()
+def test_tokens_of_32_bits_are_tokens():
+    model, tokens = model_of("llama"), small_models.random_tokens(LLAMA, 2, 3)
+    assert torch.equal(model(tokens.int()), model(tokens))
+
+
+def test_one_position_of_each_row(unchecked):
+    refuses("logits_at has shape (3,): must be (2,)", ids(2, 3), logits_at=ids(3))
+    refuses("logits_at has shape (): must be (2,)", ids(2, 3), logits_at=[0, 0])
+    refuses("logits_at is torch.float32: must be", ids(2, 3), logits_at=torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({"n_layers": 1}, {}),
+        ({"n_layers": 5}, {}),
+        ({"n_kv_heads": 1}, {}),
+        ({"dim": 48}, {}),
+        ({}, {"dtype": torch.float32}),
+        ({}, {"dtype": torch.bfloat16}),
+        ({}, {"device": "meta"}),
+    ],
+)
+def test_a_cache_of_another_model_is_refused(changes, options):
+    cache = KVCache(LLAMA.replace(**changes), **{"dtype": torch.float64, **options})
+    refuses("the cache is another model's: layers, heads, width, dtype and", ids(1, 3), cache)
 
 
 def test_the_cache_must_have_a_row_for_each():
@@ -577,6 +639,8 @@ def test_documents_go_with_neither_cache_nor_start(unchecked):
     refuses(message, ids(1, 3), start=0, documents=ids(1, 3))
     message = "documents has shape (1, 3): must be (2, 3)"
     refuses(message, ids(2, 3), documents=ids(1, 3))
+    refuses("documents has shape (6,): must be (2, 3)", ids(2, 3), documents=ids(6))
+    refuses("documents is torch.float32: must be", ids(2, 3), documents=torch.zeros(2, 3))
 
 
 def test_the_hook_that_checks_shapes_is_on():

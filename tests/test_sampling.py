@@ -219,7 +219,62 @@ def test_logits_may_be_excluded_beforehand():
     assert next_probabilities(logits, 0.7, None, 0.9).tolist() == [0.5, 0.0, 0.5]
 
 
+@pytest.mark.parametrize("temperature", [1e10, 1e38, 1e39, 1e300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_huge_temperature_makes_all_alike_and_brings_none_back(temperature, dtype):
+    logits = torch.tensor([100.0, -math.inf, -100.0], dtype=dtype)
+    expected = torch.tensor([0.5, 0.0, 0.5], dtype=dtype)
+    torch.testing.assert_close(next_probabilities(logits, temperature), expected)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("settings", [{}, {"top_k": 2}, {"top_p": 0.9}])
+def test_logits_that_are_not_finite_are_refused(bad, settings):
+    logits = torch.tensor([[1.0, 2.0, -math.inf], [1.0, bad, 2.0]])
+    message = f"the logits of row 1 are not finite: the largest is {bad}; a token needs one that"
+    with pytest.raises(ValueError, match=message):
+        next_probabilities(logits, 1.0, **settings)
+
+
+def test_some_token_must_be_left():
+    with pytest.raises(ValueError, match="the logits of row 0 are not finite: the largest is -inf"):
+        next_probabilities(torch.full((4,), -math.inf), 1.0)
+
+
+@pytest.mark.parametrize("temperature", [-1, math.nan, math.inf])
+def test_a_temperature_that_means_nothing(temperature):
+    with pytest.raises(ValueError, match=f"temperature={temperature}: must be 0"):
+        next_probabilities(torch.zeros(4), temperature)
+
+
 # The draw
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("uniform", [0.99999999, 1 - 2**-53, 1.0])
+def test_no_number_leads_out_of_the_vocabulary(dtype, uniform):
+    """In float32 0.99999999 is 1."""
+    generator = torch.Generator().manual_seed(0)
+    for size in (1, 7, 1024, 32000):
+        probabilities = torch.rand(20, size, generator=generator, dtype=dtype)
+        probabilities[:, size // 2 + 1 :] = 0
+        drawn = draw(probabilities, torch.full((20,), uniform, dtype=dtype))
+        assert drawn.tolist() == [size // 2] * 20
+
+
+@pytest.mark.parametrize(
+    ("row", "total"),
+    [
+        ([0.0, 0.0], "0.0"),
+        ([math.nan, 1.0], "nan"),
+        ([math.inf, 1.0], "inf"),
+        ([-1.0, 0.5], "-0.5"),
+    ],
+)
+def test_probabilities_that_are_none_are_refused(row, total):
+    probabilities = torch.tensor([[0.5, 0.5], row])
+    with pytest.raises(ValueError, match=f"the probabilities of row 1 sum to {total}: must be abo"):
+        draw(probabilities, torch.tensor([0.5, 0.5]))
 
 
 def test_evenly_spread_numbers_hit_every_token_in_proportion():

@@ -75,7 +75,7 @@ def __getattr__(name: str) -> Any:
 def load_model(
     path: str | os.PathLike[str],
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
 ) -> Transformer:
     """Load a model from a file or a folder, whatever its format.
@@ -95,22 +95,22 @@ def load_model(
             a GPT-2, in safetensors or pickles, sharded or not; a llama2.c file of version 0, 1 or
             2; or the folder of an adapter, this package's or peft's, which gives the base with the
             adapter merged.
-        dtype: Of the model. None keeps the file's; int8 becomes float32.
+        dtype: Of the model, such as ``torch.float16`` or ``"float16"``. None keeps the file's; int8
+            becomes float32.
         device: Where the weights go.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or a part of it is missing.
         ValueError: It is of no known format, of an unknown version, of a model that this package
             cannot compute, truncated or damaged, its parts do not belong together, or its tensors
-            do not fit its configuration; or ``dtype`` is not floating.
+            do not fit its configuration; or ``dtype`` is not floating, or ``device`` is none that
+            can be used here.
     """
     _check_torch()
-    from llama_tutorial.checkpoints.weights import FLOATS, fill
+    from llama_tutorial._util.torch_names import as_device, as_dtype
+    from llama_tutorial.checkpoints.weights import fill
 
-    if dtype is not None and dtype not in FLOATS:
-        raise ValueError(
-            f"dtype={dtype!r}: must be a floating type, such as torch.bfloat16, or None"
-        )
+    dtype, device = as_dtype(dtype), as_device(device)
     with open_checkpoint(path) as checkpoint:
         return fill(checkpoint, dtype, device)
 
@@ -131,9 +131,10 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
                 f"{path}: no such folder; a save was interrupted and has left the old one as {old}:"
                 " give it its name back"
             )
-        name = str(path)
-        hint = f"; load({name!r}) gives the package's own model of that name"
-        raise FileNotFoundError(f"{path}: no such file or folder{hint if name in SHIPPED else ''}")
+        hint = f"; the model that comes with the package is load({str(path)!r})"
+        raise FileNotFoundError(
+            f"{path}: no such file or folder{hint if str(path) in SHIPPED else ''}"
+        )
     if kind == "folder":
         format, contents = _folder_format(path)
         module = import_module(f"{__name__}.{format}")

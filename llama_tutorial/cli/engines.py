@@ -60,6 +60,7 @@ def load_engine(
         from llama_tutorial.training.tensor_parallel import load_shard
 
         path, tokenizer_path = hub.find(**given)
+        dtype = hub.default_dtype(source, path) if dtype is None else dtype
         tokenizer, model = hub.read_tokenizer(tokenizer_path, path), load_shard(path, dtype=dtype)
         hub.check_tokenizer_matches(tokenizer, model.config)
         return model, tokenizer

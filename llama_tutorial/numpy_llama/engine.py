@@ -13,6 +13,7 @@ cache, which holds the keys and values of all positions before. The forward pass
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
@@ -20,11 +21,13 @@ from itertools import chain
 import numpy as np
 
 from llama_tutorial._util.generation_settings import (
-    check_prompts,
+    Sampling,
     check_sampling,
     check_start,
-    row_seeds,
+    plain,
+    read_rows,
 )
+from llama_tutorial._util.not_finite import not_finite
 from llama_tutorial._util.progress import progress as progress_bar
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial._util.tensor_check import check_names
@@ -56,9 +59,18 @@ class Cache:
         k: Keys, ``(n_layers, K, S_max, h)``, float32.
         v: Values, likewise.
         length: How many positions are filled.
+
+    Raises:
+        ValueError: ``max_seq_len`` is not a whole number, or below 1, or above the model's context.
     """
 
     def __init__(self, config: ModelConfig, max_seq_len: int) -> None:
+        max_seq_len = plain(max_seq_len)
+        if type(max_seq_len) is not int or not 1 <= max_seq_len <= config.max_seq_len:
+            raise ValueError(
+                f"max_seq_len={max_seq_len!r}: must be between 1 and the model's context of "
+                f"{config.max_seq_len}"
+            )
         slots = (config.n_layers, config.n_kv_heads, max_seq_len, config.head_dim)
         self.k = np.zeros(slots, np.float32)
         self.v = np.zeros(slots, np.float32)
@@ -94,6 +106,7 @@ class NumpyLlama:
         weights = {name: _float32(tensor) for name, tensor in tensors.items()}
 
         self.config = config
+        self._weights = weights
         self.tok_embeddings = weights["tok_embeddings.weight"]  # (V, D)
         self.layers = [Layer(*(weights[name] for name in layer)) for layer in layers]
         self.norm = weights["norm.weight"]  # (D,)
@@ -132,8 +145,8 @@ class NumpyLlama:
 
     def hidden_states(self, ids: Ids, cache: Cache | None = None) -> Float[np.ndarray, "T D"]:
         """The residual stream after the last norm; arguments and errors as in :meth:`forward`."""
-        cache = Cache(self.config, len(ids)) if cache is None else cache
         tokens, eps = self._checked(ids, cache), self.config.norm_eps  # (T,)
+        cache = Cache(self.config, len(tokens)) if cache is None else cache
         stop = cache.length + len(tokens)
         rotation = self.rotations[cache.length : stop, None]  # (T, 1, h/2)
 
@@ -151,14 +164,14 @@ class NumpyLlama:
 
     def generate(
         self,
-        prompts: Sequence[Sequence[int]],
+        prompts: Sequence[Ids] | np.ndarray,
         max_new_tokens: int,
         *,
         temperature: float | int = 0.6,
         top_k: int | None = None,
         top_p: float | int = 0.9,
         seed: int | None = None,
-        stop_ids: Collection[int] = (),
+        stop_ids: Collection[int] | None = (),
         logprobs: bool = False,
         progress: bool = False,
     ) -> list[list[int]] | tuple[list[list[int]], list[list[float]]]:
@@ -172,22 +185,18 @@ class NumpyLlama:
             probabilities under the model as it is, in a second list.
 
         Raises:
-            ValueError: No such setting, an empty prompt, an id outside the vocabulary, or a prompt
-                that together with ``max_new_tokens`` is longer than the context.
+            ValueError: As :func:`llama_tutorial.generation.generate`.
         """
-        check_sampling(temperature, top_k, top_p)
-        check_prompts(self.config, prompts, max_new_tokens)
-        sampling = (temperature, top_k, top_p)
-        rows = zip(prompts, row_seeds(prompts, seed), strict=True)
-        if progress:
-            rows = progress_bar(rows, "generating", total=len(prompts), unit="prompt")
+        sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+        rows = read_rows(self.config, prompts, sampling.max_new_tokens, seed)
+        bar = {"total": len(rows), "unit": "prompt"}
         ids: list[list[int]] = []
         logs: list[list[float]] = []
-        for prompt, number in rows:
+        for number, row in enumerate(progress_bar(rows, "generating", **bar) if progress else rows):
             ids.append([])
             logs.append([])
-            for token, logits in self._steps(prompt, max_new_tokens, sampling, number):
-                if token in stop_ids:
+            for token, logits in self._steps(row, sampling, number=number):
+                if token in sampling.stop_ids:
                     break
                 ids[-1].append(token)
                 if logprobs:
@@ -196,14 +205,14 @@ class NumpyLlama:
 
     def stream(
         self,
-        prompt: Sequence[int],
+        prompt: Ids,
         max_new_tokens: int,
         *,
         temperature: float | int = 0.6,
         top_k: int | None = None,
         top_p: float | int = 0.9,
         seed: int | None = None,
-        stop_ids: Collection[int] = (),
+        stop_ids: Collection[int] | None = (),
         cache: Cache | None = None,
         start: int = 0,
     ) -> Iterator[int]:
@@ -215,53 +224,58 @@ class NumpyLlama:
         Raises:
             ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute.
         """
-        check_start(prompt, start, 0 if cache is None else cache.length)
-        check_sampling(temperature, top_k, top_p)
-        check_prompts(self.config, [prompt], max_new_tokens)
-        [number] = row_seeds([prompt], seed)
-        sampling = (temperature, top_k, top_p)
-        steps = self._steps(prompt, max_new_tokens, sampling, number, cache, start)
-        return _until(steps, stop_ids)
+        sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+        [row] = read_rows(self.config, [prompt], sampling.max_new_tokens, seed)
+        room = (0, self.config.max_seq_len) if cache is None else (cache.length, cache.k.shape[2])
+        start = check_start(row[0], start, sampling.max_new_tokens, *room)
+        return _until(self._steps(row, sampling, cache, start), sampling.stop_ids)
 
     def _steps(
         self,
-        prompt: Sequence[int],
-        max_new_tokens: int,
-        sampling: tuple[float | int, int | None, float | int],
-        seed: int,
+        row: tuple[list[int], int],
+        sampling: Sampling,
         cache: Cache | None = None,
         start: int = 0,
+        number: int = 0,
     ) -> Iterator[tuple[int, Float[np.ndarray, " V"]]]:
-        """Each new id, and the logits that it was chosen from."""
-        cache = cache or Cache(self.config, len(prompt) + max_new_tokens)
+        """Each new id, and the logits that it was chosen from; ``number`` is the row's."""
+        prompt, seed = row
+        cache = cache or Cache(self.config, len(prompt) + sampling.max_new_tokens)
         cache.length, ids, numbers = start, prompt[start:], uniforms(seed)
-        temperature, top_k, top_p = sampling
-        for _ in range(max_new_tokens):
-            hidden = self.hidden_states(ids, cache)  # (T, D): the prompt, then one token at a time
-            logits = self.logits(hidden[-1])  # (V,)
-            if temperature == 0:
-                token = int(logits.argmax())
-            else:
-                chances = next_probabilities(logits, temperature, top_k, top_p)
+        for _ in range(sampling.max_new_tokens):
+            with np.errstate(over="ignore", invalid="ignore"):  # one check here, of the logits
+                hidden = self.hidden_states(ids, cache)  # (T, D): the prompt, then token by token
+                logits = self.logits(hidden[-1])  # (V,)
+            token = int(logits.argmax())  # the place of a NaN, if there is one
+            if not math.isfinite(best := float(logits[token])):
+                raise not_finite([best], self._weights.items(), "float32", number)
+            if sampling.temperature > 0:
+                chances = next_probabilities(logits, *sampling[:3])
                 token = draw(chances, next(numbers))
             yield token, logits
             ids = [token]
 
-    def _checked(self, ids: Ids, cache: Cache) -> Int[np.ndarray, " T"]:
+    def _checked(self, ids: Ids, cache: Cache | None) -> Int[np.ndarray, " T"]:
         """The ids as an array; a ValueError where the model cannot take them."""
-        tokens, room = np.asarray(ids), cache.k.shape[2]
+        tokens, context = np.asarray(ids), self.config.max_seq_len
         if tokens.ndim != 1 or tokens.size == 0 or tokens.dtype.kind not in "iu":
             raise ValueError(f"ids={ids!r}: must be one row of token ids, and at least one")
-        stop, context = cache.length + len(tokens), self.config.max_seq_len
-        if stop > min(room, context):
+        start, room = (0, len(tokens)) if cache is None else (cache.length, cache.k.shape[2])
+        if (stop := start + len(tokens)) > min(room, context):
             raise ValueError(
-                f"{len(tokens)} tokens at position {cache.length} need {stop} positions; the "
+                f"{len(tokens)} tokens at position {start} need {stop} positions; the "
                 f"cache has {room}, the model's context {context}: shorten the input"
             )
         if tokens.min() < 0 or tokens.max() >= self.config.vocab_size:
             raise ValueError(
                 f"ids hold {tokens.min()} to {tokens.max()}: the model's ids are 0 to "
                 f"{self.config.vocab_size - 1}; was it made by another tokenizer?"
+            )
+        shape = (self.config.n_layers, self.config.n_kv_heads, room, self.config.head_dim)
+        if cache is not None and cache.k.shape != shape:
+            raise ValueError(
+                f"the cache is for another model: its keys are {cache.k.shape}, must be {shape}; "
+                "make one with Cache(model.config, ...)"
             )
         return tokens
 

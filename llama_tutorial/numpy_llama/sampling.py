@@ -13,14 +13,18 @@ Twister".
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 
+from llama_tutorial._util.generation_settings import check_sampling
+from llama_tutorial._util.not_finite import not_finite
 from llama_tutorial._util.shapes import Float
 from llama_tutorial.numpy_llama.layers import softmax
 
-_TINY = float(np.finfo(np.float32).tiny)
+_TINY, _HUGE = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 def next_probabilities(
@@ -29,9 +33,18 @@ def next_probabilities(
     top_k: int | None = None,
     top_p: float | int = 1.0,
 ) -> Float[np.ndarray, " V"]:
-    """What the next token is drawn from; ``temperature`` is above 0."""
-    # The best becomes 0 and the temperature not quite, so that a tiny one does not overflow.
-    logits = (logits - logits.max()) / max(float(temperature), _TINY)
+    """What the next token is drawn from; ``temperature`` is above 0.
+
+    Raises:
+        ValueError: The largest logit is not finite, or one is NaN; or there is no such setting.
+    """
+    temperature, top_k, top_p, *_ = check_sampling(temperature, top_k, top_p)
+    best = logits.max()  # NaN where one is
+    if not math.isfinite(best):
+        raise not_finite([float(best)])
+    # The best becomes 0. A tiny temperature must not, and a huge one not infinite.
+    with np.errstate(over="ignore"):
+        logits = (logits - best) / min(max(temperature, _TINY), _HUGE)
     if top_k is not None and top_k < logits.size:
         least = np.partition(logits, -top_k)[-top_k]
         logits = _keep(logits, top_k, least)
@@ -57,9 +70,16 @@ def _keep(
 
 
 def draw(probabilities: Float[np.ndarray, " V"], uniform: float) -> int:
-    """The token whose share of the unit interval ``uniform`` falls into."""
+    """The token whose share of the unit interval ``uniform`` falls into.
+
+    Raises:
+        ValueError: The probabilities sum to 0, or to no finite number.
+    """
     reached = probabilities.cumsum(dtype=np.float64)  # (V,)
-    return int(np.searchsorted(reached, uniform * reached[-1], side="right"))
+    if not sys.float_info.min <= (total := float(reached[-1])) < math.inf:
+        raise ValueError(f"the probabilities sum to {total}: must be above 0")
+    target = min(uniform, 1 - 2**-53) * total  # always below the total
+    return int(np.searchsorted(reached, target, side="right"))
 
 
 def uniforms(seed: int) -> Iterator[float]:

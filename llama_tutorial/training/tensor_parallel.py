@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from llama_tutorial._util.progress import progress
+from llama_tutorial._util.torch_names import as_dtype
 from llama_tutorial.checkpoints import open_checkpoint
 from llama_tutorial.checkpoints.weights import check_floating, dtype_name, empty_model
 from llama_tutorial.config import ModelConfig
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 
-def load_shard(path: str | os.PathLike[str], *, dtype: torch.dtype | None = None) -> Transformer:
+def load_shard(
+    path: str | os.PathLike[str], *, dtype: torch.dtype | str | None = None
+) -> Transformer:
     """The shard of a model that this process holds, from a file or a folder; on its device.
 
     No process ever holds the model: tensors are read one after the other, and of each the process
@@ -51,6 +54,7 @@ def load_shard(path: str | os.PathLike[str], *, dtype: torch.dtype | None = None
     """
     from torch.distributed.device_mesh import init_device_mesh
 
+    dtype = as_dtype(dtype)
     with open_checkpoint(path) as checkpoint:
         check_divisible(checkpoint.config, world_size())
         model, shards = empty_model(checkpoint.config), {}

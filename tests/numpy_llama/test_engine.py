@@ -337,6 +337,50 @@ def test_a_batch_of_prompts_is_what_pytorch_makes_of_it(name, settings):
     assert engine.generate([[1], [2]], 0) == [[], []]
 
 
+# Logits that are not finite
+
+
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"temperature": 0.8, "seed": 0}])
+@pytest.mark.parametrize("name", ["norm.weight", "layers.0.attention.wk.weight"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_damaged_weights_are_named_without_a_warning(value, name, settings, recwarn):
+    model = small_models.random_model(CONFIG)
+    tensors = {name: p.detach().numpy().copy() for name, p in model.named_parameters()}
+    tensors[name].reshape(-1)[3] = value
+    engine = NumpyLlama(CONFIG, tensors)
+    damage = f"are not finite: .*; the weights are damaged, {re.escape(name)} holds nan or inf"
+    with pytest.raises(ValueError, match=f"the logits of row 0 {damage}"):
+        engine.generate([[1, 5], [2]], 5, **settings)
+    with pytest.raises(ValueError, match=damage):
+        list(engine.stream([1, 5], 5, **settings))
+    assert not recwarn.list
+
+
+def test_the_row_is_named_and_an_overflow_told_from_damage(recwarn):
+    model = small_models.random_model(CONFIG)
+    tensors = {name: p.detach().numpy().copy() for name, p in model.named_parameters()}
+    tensors["tok_embeddings.weight"][0] = np.nan
+    with pytest.raises(ValueError, match=r"row 1 are not finite: .* tok_embeddings\.weight holds"):
+        NumpyLlama(CONFIG, tensors).generate([[1], [0]], 1)
+    tensors["tok_embeddings.weight"][0] = 1
+    tensors["output.weight"] = tensors["output.weight"] * np.float32(1e38)
+    message = "though the weights are finite: numbers on the way overflowed float32"
+    with pytest.raises(ValueError, match=message):
+        NumpyLlama(CONFIG, tensors).generate([[1], [0]], 1)
+    assert not recwarn.list
+
+
+def test_prompts_and_numbers_of_libraries(engines, unchecked):
+    prompts = [[1, 2, 3], [1, 2, 4]]
+    expected = engines[1].generate(prompts, 9, temperature=0.5, top_k=5, seed=3, stop_ids={7})
+    for make in (np.array, torch.tensor):
+        half, five, three, nine = make(0.5)[()], make(5)[()], make(3)[()], make(9)[()]
+        options = {"temperature": half, "top_k": five, "seed": three, "stop_ids": make([7])}
+        assert engines[1].generate(make(prompts), nine, **options) == expected
+        assert list(engines[1].stream(make(prompts[0]), nine, **options)) == expected[0]
+    assert engines[1].forward(torch.tensor(prompts[0])).shape == (3, 37)
+
+
 # Refusals
 
 
@@ -356,9 +400,14 @@ def test_a_batch_of_prompts_is_what_pytorch_makes_of_it(name, settings):
         ([1], 5, {"temperature": -1}, "temperature=-1: must be 0 (the likeliest token) or above"),
         ([1], 5, {"top_k": 0}, "top_k=0: must be a whole number of at least 1"),
         ([1], 5, {"top_p": 1.5}, "top_p=1.5: must be above 0 and at most 1"),
+        ([1], 2.5, {}, "max_new_tokens=2.5: must be 0 or above, a whole number"),
+        ([1], 5, {"stop_ids": 2}, "stop_ids=2: must be a set of ids; put a single one in a set"),
+        ([1], 5, {"seed": 1.5}, "seed=1.5: must be a whole number, or None"),
+        ("text", 5, {}, "prompt 0 is text: encode it first, tokenizer.encode(text, bos=True)"),
+        ([1.0], 5, {}, "prompt 0 holds 1.0: ids are whole numbers"),
     ],
 )
-def test_what_does_not_fit_is_refused_at_the_call(engines, prompt, n, settings, message):
+def test_what_does_not_fit_is_refused_at_the_call(engines, prompt, n, settings, message, unchecked):
     for call, given in ((engines[1].stream, prompt), (engines[1].generate, [prompt])):
         with pytest.raises(ValueError, match=re.escape(message)):
             call(given, n, **settings)
@@ -378,11 +427,26 @@ def test_one_prompt_is_no_list_of_prompts(engines, unchecked):
         ([0] * 65, "65 tokens at position 0 need 65 positions; the cache has 65, the model's "),
         ([3, 37], "ids hold 3 to 37: the model's ids are 0 to 36; was it made by another tok"),
         ([-1, 2], "ids hold -1 to 2: the model's ids are 0 to 36"),
+        ([True], "ids=[True]: must be one row of token ids"),
+        (5, "ids=5: must be one row of token ids"),
+        (None, "ids=None: must be one row of token ids"),
+        ("text", "ids='text': must be one row of token ids"),
     ],
 )
 def test_ids_that_the_model_cannot_take(engines, ids, message, unchecked):
     with pytest.raises(ValueError, match=re.escape(message)):
         engines[1].forward(ids)
+
+
+def test_caches_of_other_sizes(engines, unchecked):
+    for size in (0, -1, 65, 2.5, True, None):
+        with pytest.raises(ValueError, match=f"max_seq_len={size}: must be between 1 and the mode"):
+            Cache(CONFIG, size)
+    for changes in ({"n_layers": 1}, {"n_kv_heads": 1}, {"dim": 48}):
+        with pytest.raises(ValueError, match="the cache is for another model: its keys are"):
+            engines[1].forward([1, 2], Cache(CONFIG.replace(**changes), 9))
+    with pytest.raises(ValueError, match=r"6 slots: 3 ids and max_new_tokens=5 need 7; make a lon"):
+        engines[1].stream([1, 2, 3], 5, cache=Cache(CONFIG, 6))
 
 
 def test_a_full_cache(engines):

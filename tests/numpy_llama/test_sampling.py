@@ -118,3 +118,43 @@ def test_a_token_of_probability_0_is_never_drawn():
     below = [math.nextafter(border, 0) for border in (0.25, 0.75, 1.0)]
     assert [draw(probabilities, border) for border in (0.0, 0.25, 0.75)] == [1, 4, 5]
     assert [draw(probabilities, border) for border in below] == [1, 4, 5]
+
+
+# What is not finite
+
+
+@pytest.mark.parametrize("temperature", [1e-46, 1e-38, 1e-30, 1e38, 1e39, 1e300])
+def test_a_temperature_of_any_size_gives_no_nan_and_no_warning(temperature, recwarn):
+    probabilities = next_probabilities(single([100, -np.inf, -100]), temperature)
+    expected = [1, 0, 0] if temperature < 1 else [0.5, 0, 0.5]
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_logits_that_are_not_finite_are_refused(bad, recwarn):
+    message = f"the logits of row 0 are not finite: the largest is {bad}"
+    for cuts in ((), (2,), (None, 0.9)):
+        with pytest.raises(ValueError, match=message):
+            next_probabilities(single([1, bad, 2]), 1.0, *cuts)
+    with pytest.raises(ValueError, match="the largest is -inf"):
+        next_probabilities(single([-np.inf, -np.inf]), 1.0)
+    with pytest.raises(ValueError, match="temperature=-1: must be 0"):
+        next_probabilities(single([1, 2]), -1)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("uniform", [0.99999999, 1 - 2**-53, 1.0, float(np.float32(0.99999999))])
+def test_no_number_leads_out_of_the_vocabulary(uniform):
+    rng = np.random.default_rng(0)
+    for size in (1, 7, 1024, 32000):
+        for _ in range(20):
+            probabilities = rng.random(size, np.float32)
+            probabilities[size // 2 + 1 :] = 0
+            assert draw(probabilities, uniform) == size // 2
+
+
+@pytest.mark.parametrize("row", [[0, 0], [np.nan, 1], [np.inf, 1], [-1, 0.5]])
+def test_probabilities_that_are_none_are_refused(row):
+    with pytest.raises(ValueError, match=r"the probabilities sum to .*: must be above 0"):
+        draw(single(row), 0.5)
