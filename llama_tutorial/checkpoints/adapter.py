@@ -126,6 +126,8 @@ def save_adapter(
 def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
     """Put the adapters of a folder beside the weights of their base, unmerged; in place.
 
+    The model is in eval mode afterwards, like every model that was loaded: without dropout.
+
     Args:
         model: The base; or with adapters of the same settings, whose values are replaced.
         path: What `save_adapter` has written.
@@ -142,6 +144,7 @@ def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
     _check_settings(model, adapter)
     # On the meta device there are no numbers to replace, only places for tensors.
     model.load_state_dict(adapter.tensors, strict=False, assign=model.device.type == "meta")
+    model.eval()
 
 
 def read_adapter(path: str | os.PathLike[str]) -> Adapter:

@@ -68,7 +68,7 @@ class RunFolder:
         """Append one line to the metrics (in rank 0 only)."""
         if is_rank0():
             with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics) + "\n")
+                file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     def save(self, step: int, model: Transformer, optimizer: torch.optim.Optimizer) -> None:
         """Write a complete checkpoint, then point to it, then remove the previous one.
