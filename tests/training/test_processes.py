@@ -133,7 +133,7 @@ def test_a_signal_to_one_process_stops_all_with_a_checkpoint(several):
 
 def test_what_one_process_alone_sees_diverge_stops_all(several):
     for how, step, seen in [
-        ("loss", 3, "the loss is nan, and the norm of its gradient nan"),
+        ("loss", 3, "the norm of its gradient nan"),
         ("weight", 4, "weights are NaN or infinite after it"),
     ]:
         messages = several["diverged"][how]
