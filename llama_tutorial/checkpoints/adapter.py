@@ -107,8 +107,7 @@ def save_adapter(
     """
     state, lora = adapter_state(model), lora_config(model)
     check_tokenizer(tokenizer, model.config)
-    new_names = {ADAPTER, TENSORS, *(TOKENIZER_FILES if tokenizer else ())}
-    check_replaceable(Path(path), "adapter", new_names, "this package's adapters")
+    check_target(path, with_tokenizer=tokenizer is not None)
     contents = {
         "format": ADAPTER_FORMAT,
         "version": VERSION,
@@ -121,6 +120,16 @@ def save_adapter(
         save_safetensors(state.items(), state, new / TENSORS)
         if tokenizer is not None:
             save_tokenizer(tokenizer, new)
+
+
+def check_target(folder: str | os.PathLike[str], *, with_tokenizer: bool) -> None:
+    """Refuse a place that `save_adapter` would refuse, before there is anything to be written.
+
+    Raises:
+        ValueError: As `save_adapter`.
+    """
+    new_names = {ADAPTER, TENSORS, *(TOKENIZER_FILES if with_tokenizer else ())}
+    check_replaceable(Path(folder), "adapter", new_names, "this package's adapters")
 
 
 def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:

@@ -103,7 +103,13 @@ class PackedExamples:
             yield self._batch(list(range(first, min(first + self.batch_size, self.n_rows))))
 
     def steps(self, epochs: float | int) -> int:
-        """The number of batches that hold every row ``epochs`` times, rounded up."""
+        """The number of batches that hold every row ``epochs`` times, rounded up.
+
+        Raises:
+            ValueError: ``epochs`` is not a finite number above 0.
+        """
+        if not 0 < epochs < math.inf:
+            raise ValueError(f"epochs={epochs}: must be a finite number above 0")
         return math.ceil(epochs * self.n_rows / self.batch_size)
 
     def _row(self, position: int) -> int:

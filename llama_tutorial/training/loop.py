@@ -24,7 +24,8 @@ import torch
 from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial._util.progress import progress
 from llama_tutorial.checkpoints import save_model
-from llama_tutorial.checkpoints.folders import AnyTokenizer
+from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer
+from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.interrupts import interruptible
 from llama_tutorial.training.processes import (
@@ -190,8 +191,12 @@ def train(
     Raises:
         DivergenceError: A loss, a gradient or a weight is no longer finite. Nothing of that step
             is written; the message names the last good checkpoint.
-        ValueError: ``out`` holds a run with other settings, or of another model.
+        ValueError: ``out`` holds a run with other settings or of another model, or a ``model``
+            that must not be replaced; or the tokenizer has more pieces than the model.
     """
+    if write_model is None:
+        check_target(Path(out) / "model", with_tokenizer=tokenizer is not None)
+        check_tokenizer(tokenizer, model.config)
     settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
     settings["data"] = data or {}
     with rank0_first():
