@@ -269,12 +269,12 @@ def train(
                     break
     except DivergenceError as error:
         name = folder.checkpoints / f"step-{saved:08d}"
-        good = f"that of step {saved}, {name}" if saved else "none yet"
+        good = f"the last good checkpoint is that of step {saved}, {name}"
         raise DivergenceError(
             f"the training has diverged at step {step}, with a learning rate of "
-            f"{config.lr(step):g}: {error}; nothing of this step was written, and the last good "
-            f"checkpoint is {good}; begin again in another folder with a lower learning rate, a "
-            "longer warm-up or a smaller clip"
+            f"{config.lr(step):g}: {error}; nothing of this step was written, and "
+            f"{good if saved else 'there is no checkpoint yet'}; begin again in another folder "
+            "with a lower learning rate, a longer warm-up or a smaller clip"
         ) from None
     finally:
         steps.close()

@@ -176,6 +176,8 @@ def test_the_same_weights_for_another_context():
     )
     assert all(part.requires_grad for part in longer.parameters())
     assert with_context(model, 32) is model
+    for mode in (True, False):
+        assert with_context(model.train(mode), 64).training is mode
 
 
 def test_learned_positions_are_as_many_as_they_are():

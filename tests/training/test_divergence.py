@@ -122,7 +122,7 @@ def test_the_run_stops_before_the_weights_change(tmp_path, poison, seen, changes
 
 def test_without_a_checkpoint_the_message_says_so(tmp_path):
     model = new_model()
-    with pytest.raises(DivergenceError, match=r"at step 1, .* good checkpoint is none yet"):
+    with pytest.raises(DivergenceError, match=r"at step 1, .* there is no checkpoint yet"):
         train(model, poisoned(model, 1, weight(math.nan)), SETTINGS, tmp_path)
     assert not (tmp_path / "checkpoints").exists()
     assert not (tmp_path / "metrics.jsonl").exists()
