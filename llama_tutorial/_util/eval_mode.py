@@ -1,4 +1,4 @@
-"""Eval mode for the time of a block: what only looks at a model leaves it as it was."""
+"""Evaluation mode for a while: without dropout, and afterwards as it was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put ``model`` into eval mode; at the end each module gets its own mode back."""
+    """Put every module into evaluation mode, and in the end give each its own mode back."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
