@@ -213,7 +213,8 @@ class TokenStream:
 
     Raises:
         FileNotFoundError: There is no such file, or no description beside it.
-        ValueError: The file is not as long as its description says, or too short for one batch.
+        ValueError: The file is not as long as its description says, or too short for one batch;
+            or a number is out of range.
     """
 
     def __init__(
@@ -225,6 +226,13 @@ class TokenStream:
         seed: int = 0,
         separate_documents: bool = True,
     ) -> None:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("context", context, 1),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name}={value}: must be at least {least}")
         self.info = _read_info(Path(path))
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.separate_documents = separate_documents

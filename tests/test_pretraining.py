@@ -266,6 +266,15 @@ def test_without_masks_there_are_no_documents(path):
 def test_errors(path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing has no description nothing\.json beside"):
         TokenStream(tmp_path / "nothing", 1, 4)
+    for arguments, message in [
+        ((0, 8), "batch_size=0: must be at least 1"),
+        ((2, 0), "context=0: must be at least 1"),
+        ((2, -8), "context=-8: must be at least 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            TokenStream(path, *arguments)
+    with pytest.raises(ValueError, match="seed=-1: must be at least 0"):
+        TokenStream(path, 2, 8, seed=-1)
     with pytest.raises(ValueError, match="too short for a batch of 100 rows of 8"):
         TokenStream(path, 100, 8)
     path.write_bytes(path.read_bytes()[:-2])

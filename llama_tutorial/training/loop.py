@@ -39,6 +39,7 @@ from llama_tutorial.training.processes import (
 from llama_tutorial.training.run_folder import RunFolder
 from llama_tutorial.training.sharding import gather, shard
 from llama_tutorial.training.step import (
+    IGNORE,
     Batch,
     DivergenceError,
     autocast_to,
@@ -192,11 +193,14 @@ def train(
         DivergenceError: A loss, a gradient or a weight is no longer finite. Nothing of that step
             is written; the message names the last good checkpoint.
         ValueError: ``out`` holds a run with other settings or of another model, or a ``model``
-            that must not be replaced; or the tokenizer has more pieces than the model.
+            that must not be replaced; the tokenizer has more pieces than the model; or nothing
+            in ``validation`` has a target.
     """
     if write_model is None:
         check_target(Path(out) / "model", with_tokenizer=tokenizer is not None)
         check_tokenizer(tokenizer, model.config)
+    if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
+        raise ValueError("validation: no token of it has a target, so there is nothing to measure")
     settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
     settings["data"] = data or {}
     with rank0_first():

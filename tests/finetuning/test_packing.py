@@ -188,11 +188,18 @@ def test_nothing_left_is_an_error():
         ([example(1, 1)], {"packing": "padded"}, "packing='padded': must be one of documents, con"),
         ([example(1, 1)], {"batch_size": 0}, "batch_size=0: must be at least 1"),
         ([example(1, 1)], {"context": 0}, "context=0: must be at least 1"),
+        ([example(1, 1)], {"seed": -1}, "seed=-1: must be at least 0"),
     ],
 )
 def test_what_cannot_be_packed(examples, changes, message):
     with pytest.raises(ValueError, match=message):
         PackedExamples(examples, **{"batch_size": 1, "context": 8} | changes)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, float("inf"), float("nan")])
+def test_epochs_that_are_none(epochs):
+    with pytest.raises(ValueError, match=f"epochs={epochs}: must be a finite number above 0"):
+        PackedExamples([example(1, 1)], 1, 8).steps(epochs)
 
 
 def test_a_batch_without_a_target_is_an_error_and_no_nan():

@@ -154,3 +154,10 @@ def test_evaluation_in_parts_is_the_same():
     whole = evaluate(model, [batch])
     for parts in (2, 3, 4, 7):
         assert evaluate(model, [batch], micro_batches=parts) == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_validation_that_measures_nothing_is_seen_before_the_first_step(tmp_path):
+    nothing = batch_at(1)._replace(targets=torch.full((4, 10), IGNORE))
+    with pytest.raises(ValueError, match="validation: no token of it has a target, so there is"):
+        train(with_dropout(), pytest.fail, SETTINGS, tmp_path, validation=[nothing, nothing])
+    assert list(tmp_path.iterdir()) == []
