@@ -8,7 +8,8 @@ Documents are tokenized once, each between BOS and EOS, and written one after th
 takes windows of ``context + 1`` tokens from the stream; the first ``context`` are the inputs, the
 last ``context`` the targets. A window may begin in the middle of a document and hold parts of
 several: attention does not cross from one to the next unless asked to, and the boundary has no
-target, since EOS cannot predict the next document's BOS.
+target, since EOS cannot predict the next document's BOS. EOS itself is learned, also where one
+token is both, as GPT-2's ``<|endoftext|>``.
 
 Source: the stream of tokens is GPT-2's and Llama's; masks between documents are our choice (Llama
 2's pre-training attends across them).
@@ -212,7 +213,8 @@ class TokenStream:
 
     Raises:
         FileNotFoundError: There is no such file, or no description beside it.
-        ValueError: The file is not as long as its description says, or too short for one batch.
+        ValueError: The file is not as long as its description says, or too short for one batch;
+            or a number is out of range.
     """
 
     def __init__(
@@ -224,6 +226,13 @@ class TokenStream:
         seed: int = 0,
         separate_documents: bool = True,
     ) -> None:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("context", context, 1),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name}={value}: must be at least {least}")
         self.info = _read_info(Path(path))
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.separate_documents = separate_documents
@@ -240,6 +249,8 @@ class TokenStream:
                 f"{path} holds {len(self.tokens)} tokens, which is too short for a batch of "
                 f"{batch_size} rows of {context}: give more text, or smaller batches"
             )
+        # The stream ends as every document does; GPT-2 has one token for both ends.
+        self._bos_is_eos = int(self.tokens[-1]) == self.info.bos_id
 
     def batch(self, step: int) -> Batch:
         """The batch of ``step``, counted from 1."""
@@ -249,18 +260,22 @@ class TokenStream:
         return self._to_batch(torch.from_numpy(rows.astype(np.int64)))  # (B, T + 1)
 
     def every_window(self) -> Iterator[Batch]:
-        """Batches that together cover the stream once, in order; for validation."""
-        n_windows = (len(self.tokens) - 1) // self.context
-        for first in range(0, n_windows - self.batch_size + 1, self.batch_size):
-            span = self.tokens[first * self.context :]
-            windows = np.lib.stride_tricks.sliding_window_view(span, self.context + 1)
-            rows = windows[:: self.context][: self.batch_size]
+        """Batches that together hold every window of the stream once, in order; for validation.
+
+        The last batch may be smaller. What is left of the stream is too short for a window.
+        """
+        windows = np.lib.stride_tricks.sliding_window_view(self.tokens, self.context + 1)
+        windows = windows[:: self.context]  # (N, T + 1), and nothing is copied
+        for first in range(0, len(windows), self.batch_size):
+            rows = windows[first : first + self.batch_size]
             yield self._to_batch(torch.from_numpy(rows.astype(np.int64)))
 
     def _to_batch(self, rows: torch.Tensor) -> Batch:
         inputs, targets = rows[:, :-1], rows[:, 1:]  # (B, T) each
-        begins = inputs == self.info.bos_id
-        targets = targets.masked_fill(targets == self.info.bos_id, IGNORE)
+        begins, boundary = inputs == self.info.bos_id, targets == self.info.bos_id
+        if self._bos_is_eos:  # its first, after a text, is learned
+            boundary &= begins
+        targets = targets.masked_fill(boundary, IGNORE)
         documents = begins.long().cumsum(1) if self.separate_documents else None
         return Batch(inputs, targets, documents)
 

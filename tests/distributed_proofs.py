@@ -17,7 +17,7 @@ from small_models import random_model
 
 from llama_tutorial import KVCache, ModelConfig, Transformer, generate, save_model
 from llama_tutorial.lora import add_lora
-from llama_tutorial.training import IGNORE, Batch
+from llama_tutorial.training import IGNORE, Batch, DivergenceError
 from llama_tutorial.training.loop import TrainConfig, train
 from llama_tutorial.training.processes import (
     all_reduce_sum,
@@ -106,6 +106,32 @@ def trained(out: Path, name: str, *, lora: bool = False, stop: bool = False, **c
     }
 
 
+def diverged(out: Path, how: str) -> list[str]:
+    """What each process says of a run in which the last one alone meets a number like that."""
+    model, last = make_model("llama"), rank() == world_size() - 1
+
+    def spoil_loss(_module: torch.nn.Module, _inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        return logits * torch.nan
+
+    def batches(step: int) -> Batch:
+        if step == 3 and last and how == "loss":
+            model.output.register_forward_hook(spoil_loss)
+        if step == 4 and last and how == "weight":  # a row that no batch asks for
+            model.tok_embeddings.weight.data.to_local()[-1] = torch.inf
+        batch = batch_at(step)
+        return batch._replace(inputs=batch.inputs.clamp(max=29))
+
+    settings = TrainConfig(**(vars(SETTINGS) | {"checkpoint_every": 2}))
+    said = "nothing"
+    try:
+        train(model, batches, settings, out)
+    except DivergenceError as error:
+        said = str(error)
+    messages = [""] * world_size()
+    torch.distributed.all_gather_object(messages, said)
+    return messages
+
+
 def shared(out: Path, name: str, dtype: torch.dtype) -> dict:
     """How far a model that the processes share is from the whole one."""
     n = world_size()
@@ -165,6 +191,7 @@ def main(out: Path, before: Path) -> None:
             "lora": trained(out / "lora", "llama", lora=True),
             "bfloat16": trained(out / "bfloat16", "llama", autocast="bfloat16"),
         }
+        results["diverged"] = {how: diverged(out / how, how) for how in ("loss", "weight")}
         again = {"gradient_checkpointing": True, "micro_batches": 1}
         results |= {name: trained(out / name, name) for name in MODELS}
         results["checkpointed"] = trained(out / "checkpointed", "llama", **again)

@@ -215,11 +215,48 @@ def test_packed_documents_equal_separate_ones(path):
     )  # the mask does something
 
 
-def test_every_window_covers_the_stream_in_order(path):
-    stream = TokenStream(path, 2, 8)
-    inputs = torch.cat([batch.inputs for batch in stream.every_window()]).flatten().tolist()
-    assert inputs == stream.tokens.tolist()[: len(inputs)]
-    assert len(inputs) >= len(stream.tokens) - 2 * 2 * 8
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 7, 30])
+def test_every_window_covers_the_stream_in_order(path, batch_size):
+    stream = TokenStream(path, batch_size, 8)
+    batches = list(stream.every_window())
+    n_windows = (len(stream.tokens) - 1) // 8
+    assert [len(batch.inputs) for batch in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    assert sum(len(batch.inputs) for batch in batches) == n_windows
+    inputs = torch.cat([batch.inputs for batch in batches]).flatten().tolist()
+    assert inputs == stream.tokens.tolist()[: 8 * n_windows]
+    targets = torch.cat([batch.targets for batch in batches]).flatten()
+    after = torch.from_numpy(stream.tokens[1 : 8 * n_windows + 1].astype("int64"))
+    assert torch.equal(targets, after.masked_fill(after == BOS, IGNORE))
+
+
+class OneEnd(Letters):
+    """Like GPT-2's tokenizer: one token begins a document and ends it."""
+
+    eos_id = BOS
+
+    def encode(self, text: str, bos: bool = False, eos: bool = False) -> list[int]:
+        return [BOS] * bos + super().encode(text) + [BOS] * eos
+
+
+@pytest.mark.parametrize("tokenizer", [Letters(), OneEnd()])
+def test_every_documents_end_is_learned(tmp_path, tokenizer):
+    stream = TokenStream(tokenize(DOCUMENTS, tokenizer, tmp_path / "tokens"), 3, 8)
+    ends = begins = 0
+    batches = [*stream.every_window(), *(stream.batch(step) for step in range(1, 40))]
+    for inputs, targets, documents in batches:
+        for row in range(len(inputs)):
+            learned = targets[row] != IGNORE
+            # In a document, and from its last letter, never from its end to the next beginning.
+            letter = inputs[row] > EOS
+            ends += int((targets[row][letter] == tokenizer.eos_id).sum())
+            assert learned[letter].all()
+            assert (targets[row][learned & ~letter] > EOS).all()
+            begins += int((~learned).sum())
+            # What ends a document is foreseen from within it.
+            same = documents[row][1:] == documents[row][:-1]
+            assert (learned[:-1] & ~same & (targets[row][:-1] != tokenizer.eos_id)).sum() == 0
+    assert ends > 100
+    assert begins > 100
 
 
 def test_without_masks_there_are_no_documents(path):
@@ -229,6 +266,15 @@ def test_without_masks_there_are_no_documents(path):
 def test_errors(path, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing has no description nothing\.json beside"):
         TokenStream(tmp_path / "nothing", 1, 4)
+    for arguments, message in [
+        ((0, 8), "batch_size=0: must be at least 1"),
+        ((2, 0), "context=0: must be at least 1"),
+        ((2, -8), "context=-8: must be at least 1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            TokenStream(path, *arguments)
+    with pytest.raises(ValueError, match="seed=-1: must be at least 0"):
+        TokenStream(path, 2, 8, seed=-1)
     with pytest.raises(ValueError, match="too short for a batch of 100 rows of 8"):
         TokenStream(path, 100, 8)
     path.write_bytes(path.read_bytes()[:-2])

@@ -138,13 +138,27 @@ def save_adapter(
             "lora": {**dataclasses.asdict(lora), "targets": list(lora.targets)},
             "model": model.config.to_dict(),
         }
-    new_names = {json_name, name, *(TOKENIZER_FILES if tokenizer else ())}
-    check_replaceable(Path(path), "adapter", new_names, "an adapter")
+    check_target(path, with_tokenizer=tokenizer is not None, names=(json_name, name))
     with replace_folder(path) as new:
         write_json(contents, new / json_name)
         save_safetensors(state.items(), state, new / name)
         if tokenizer is not None:
             save_tokenizer(tokenizer, new)
+
+
+def check_target(
+    folder: str | os.PathLike[str],
+    *,
+    with_tokenizer: bool,
+    names: tuple[str, str] = (ADAPTER, TENSORS),
+) -> None:
+    """Refuse a place that `save_adapter` would refuse, before there is anything to be written.
+
+    Raises:
+        ValueError: As `save_adapter`.
+    """
+    new_names = {*names, *(TOKENIZER_FILES if with_tokenizer else ())}
+    check_replaceable(Path(folder), "adapter", new_names, "an adapter")
 
 
 def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:

@@ -97,6 +97,8 @@ def check_replaceable(folder: Path, format: str, new_names: set[str], whose: str
     Raises:
         ValueError: ``folder`` is something else, or holds a file that would be lost.
     """
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file: give the name of a folder")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if format not in formats_of(folder):

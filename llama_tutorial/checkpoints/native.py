@@ -82,14 +82,23 @@ def save(
     """
     state = check_state(model)
     check_tokenizer(tokenizer, model.config)
-    new_names = {CONFIG, SAFETENSORS, *(TOKENIZER_FILES if tokenizer else ())}
-    check_replaceable(Path(folder), "native", new_names, "this package")
+    check_target(folder, with_tokenizer=tokenizer is not None)
     with replace_folder(folder) as new:
         contents = {"format": NATIVE_FORMAT, "version": VERSION, "model": model.config.to_dict()}
         write_json(contents, new / CONFIG)
         save_safetensors(state.items(), state, new / SAFETENSORS)
         if tokenizer is not None:
             save_tokenizer(tokenizer, new)
+
+
+def check_target(folder: str | os.PathLike[str], *, with_tokenizer: bool) -> None:
+    """Refuse a place that `save` would refuse, before there is a model to be written to it.
+
+    Raises:
+        ValueError: As `save`.
+    """
+    new_names = {CONFIG, SAFETENSORS, *(TOKENIZER_FILES if with_tokenizer else ())}
+    check_replaceable(Path(folder), "native", new_names, "this package")
 
 
 def _config(contents: dict[str, Any], path: Path) -> ModelConfig:

@@ -17,16 +17,26 @@ import torch
 
 from llama_tutorial import hub
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
-from llama_tutorial.checkpoints import save_adapter
+from llama_tutorial.checkpoints import adapter, native, save_adapter
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.cli.engines import parse_device
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
-from llama_tutorial.cli.training import check_batch_size, report_end, train_config
+from llama_tutorial.cli.training import (
+    MANY,
+    check_batch_size,
+    check_common,
+    check_same_run,
+    check_unused,
+    check_whole,
+    options_named,
+    report_end,
+    train_config,
+)
 from llama_tutorial.finetuning.dialog_file import read_dialogs
 from llama_tutorial.finetuning.examples import encode_example, with_context
 from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.generation import generate
-from llama_tutorial.lora.adapters import TARGETS, add_lora
+from llama_tutorial.lora.adapters import TARGETS, LoRAConfig, add_lora
 from llama_tutorial.model import Transformer
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
 from llama_tutorial.training.loop import TrainConfig, train
@@ -40,6 +50,8 @@ FIRST_TALE = 1_000_000  # far from those that the small model was pre-trained on
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, pack, train, and print what the run is and what the model answers."""
+    _check(arguments)
+    given = None if arguments.data == "tales" else _read(arguments)
     with process_group(parse_device(arguments.device)) as device:
         torch.manual_seed(arguments.seed)
         model, tokenizer = hub.load(
@@ -51,9 +63,9 @@ def run(arguments: argparse.Namespace) -> None:
         )
         defaults = SMALL if model.config.n_params < SMALL_MODEL else PAPER
         batch_size = arguments.batch_size or defaults.batch_size
-        check_batch_size(batch_size)
+        check_batch_size(batch_size, arguments.micro_batches)
         model = _prepare(model, arguments, defaults)
-        dialogs, held_out = _dialogs(arguments, model.config.max_seq_len, tokenizer)
+        dialogs, held_out = given or _about_tales(arguments, model.config.max_seq_len, tokenizer)
         training, validation = (
             PackedExamples(
                 [encode_example(dialog, tokenizer) for dialog in part],
@@ -81,48 +93,71 @@ def run(arguments: argparse.Namespace) -> None:
         report_end(finished, out)
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be trained or written, before there is any work to lose."""
+    with options_named(arguments):
+        check_common(arguments)
+        check_whole(arguments, "max_seq_len", 1)
+        check_whole(arguments, "dialogs", 1)
+        if arguments.epochs is not None and not 0 < arguments.epochs < MANY:
+            raise ValueError(f"--epochs {arguments.epochs}: must be above 0 and below {MANY}")
+        warmup = arguments.warmup_steps or 0
+        train_config(arguments, total_steps=MANY - 1, warmup_steps=warmup)  # as many as may be
+        LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
+    if not arguments.lora:
+        check_unused(arguments, "only with --lora", "rank", "alpha", "dropout", "targets")
+    if arguments.data == "tales":
+        check_unused(arguments, "tales bring their own", "validation")
+    elif Path(arguments.data).is_file():
+        check_unused(arguments, f"--data {arguments.data} is read whole", "dialogs")
+    check_same_run(arguments, "seed", "batch_size", "packing", "lora")
+    check_target = adapter.check_target if arguments.lora else native.check_target
+    check_target(Path(arguments.out) / "model", with_tokenizer=True)
+
+
+def _targets(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(arguments.targets or TARGETS)
+
+
 def _prepare(
     model: Transformer, arguments: argparse.Namespace, defaults: FinetuneDefaults
 ) -> Transformer:
     """The model with the context and the adapters that the options ask for."""
     own = model.config.max_seq_len
     if not arguments.lora:
-        return with_context(model, arguments.context or defaults.context).train()
-    if (arguments.context or 0) > own:
+        return with_context(model, arguments.max_seq_len or defaults.context)
+    if (arguments.max_seq_len or 0) > own:
         raise ValueError(
-            f"--context {arguments.context}: the model has {own}, and with --lora it stays as it "
-            "is; leave out one of the two"
+            f"--context {arguments.max_seq_len}: the model has {own}, and with --lora it stays as "
+            "it is; leave out one of the two"
         )
-    model = with_context(model, arguments.context or min(defaults.context, own))
+    model = with_context(model, arguments.max_seq_len or min(defaults.context, own))
     add_lora(
         model,
         rank=arguments.rank,
         alpha=arguments.alpha,
         dropout=arguments.dropout,
-        targets=tuple(arguments.targets or TARGETS),
+        targets=_targets(arguments),
     )
-    return model.train()
+    return model
 
 
-def _dialogs(
+def _about_tales(
     arguments: argparse.Namespace, context: int, tokenizer: AnyTokenizer
 ) -> tuple[Sequence[Dialog], Sequence[Dialog]]:
-    """Dialogs to learn from, and others for validation."""
-    if arguments.data == "tales":
-        if arguments.validation is not None:
-            raise ValueError(
-                f"--validation {arguments.validation}: tales bring their own; leave it out"
-            )
-        if arguments.dialogs < 1:
-            raise ValueError(f"--dialogs {arguments.dialogs}: must be at least 1")
-        fitting = partial(
-            tale_dialogs,
-            room=context,
-            length=lambda dialog: len(encode_example(dialog, tokenizer).ids),
-        )
-        first = FIRST_TALE + arguments.seed * 10_000_000
-        training = fitting(arguments.dialogs, "train", first)
-        return list(training), list(fitting(VALIDATION_DIALOGS, "validation"))
+    """Dialogs about tales to learn from, and others for validation."""
+    fitting = partial(
+        tale_dialogs,
+        room=context,
+        length=lambda dialog: len(encode_example(dialog, tokenizer).ids),
+    )
+    first = FIRST_TALE + arguments.seed * 10_000_000
+    training = fitting(arguments.dialogs, "train", first)
+    return list(training), list(fitting(VALIDATION_DIALOGS, "validation"))
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Sequence[Dialog], Sequence[Dialog]]:
+    """The dialogs of a file to learn from, and others for validation."""
     dialogs = read_dialogs(arguments.data)
     if arguments.validation is not None:
         return dialogs, read_dialogs(arguments.validation)
@@ -138,16 +173,15 @@ def _dialogs(
 def _train_config(
     arguments: argparse.Namespace, defaults: FinetuneDefaults, training: PackedExamples
 ) -> TrainConfig:
-    epochs = defaults.epochs if arguments.epochs is None else arguments.epochs
-    if not epochs > 0:
-        raise ValueError(f"--epochs {epochs}: must be above 0")
-    steps, warmup = training.steps(epochs), arguments.warmup
-    return train_config(
-        arguments,
-        total_steps=steps,
-        peak_lr=arguments.lr or (defaults.lora_lr if arguments.lora else defaults.lr),
-        warmup_steps=round(steps * defaults.warmup_ratio) if warmup is None else warmup,
-    )
+    steps = training.steps(arguments.epochs or defaults.epochs)
+    lr, warmup = arguments.peak_lr, arguments.warmup_steps
+    with options_named(arguments):
+        return train_config(
+            arguments,
+            total_steps=steps,
+            peak_lr=lr or (defaults.lora_lr if arguments.lora else defaults.lr),
+            warmup_steps=round(steps * defaults.warmup_ratio) if warmup is None else warmup,
+        )
 
 
 def _data(arguments: argparse.Namespace, training: PackedExamples) -> dict[str, Any]:

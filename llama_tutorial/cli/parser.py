@@ -205,7 +205,9 @@ def _add_finetune(commands: Any) -> None:
         default="documents",
         help="keep dialogs whole and apart, or concatenate them as in the paper",
     )
-    group.add_argument("--context", type=int, help="tokens of a row" + _by_size("context"))
+    group.add_argument(
+        "--context", type=int, dest="max_seq_len", help="tokens of a row" + _by_size("context")
+    )
 
     group = command.add_argument_group("LoRA")
     group.add_argument("--lora", action="store_true", help="train adapters beside frozen weights")
@@ -222,11 +224,13 @@ def _add_finetune(commands: Any) -> None:
     group.add_argument(
         "--lr",
         type=float,
+        dest="peak_lr",
         help=f"peak of the learning rate{_by_size('lr')}{_by_size('lora_lr', ' with --lora')}",
     )
     group.add_argument(
         "--warmup",
         type=int,
+        dest="warmup_steps",
         help=f"steps of the warm-up (default: {SMALL.warmup_ratio * 100:g} %% of all)",
     )
     _add_training(group, evaluate_every=250, checkpoint_every=250)

@@ -15,29 +15,42 @@ from pathlib import Path
 
 import torch
 
+from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.cli.engines import parse_device
-from llama_tutorial.cli.training import check_batch_size, report_end, train_config
+from llama_tutorial.cli.training import (
+    check_batch_size,
+    check_common,
+    check_same_run,
+    check_unused,
+    check_whole,
+    options_named,
+    report_end,
+    train_config,
+)
 from llama_tutorial.config import PRESETS, ModelConfig
 from llama_tutorial.generation import generate
 from llama_tutorial.model import Transformer
-from llama_tutorial.pretraining import Corpus, TokenStream, load_corpus, tokenize
+from llama_tutorial.pretraining import DATA_SETS, Corpus, TokenStream, load_corpus, tokenize
 from llama_tutorial.tales import tales
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.bpe import BPETokenizer
 from llama_tutorial.tokenizer.sentencepiece import Tokenizer, load_tokenizer
+from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary
 from llama_tutorial.training.loop import train
 from llama_tutorial.training.processes import loading_device, process_group, rank0_first
 
 SAMPLE_TOKENS = 80
 VALIDATION_BATCHES = 20
 TOKENIZER_TALES = 5000
+SMALLEST_VOCABULARY = 3 + 256 + 1  # special pieces, bytes, and one to learn
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prepare tokens, train, and print what the run is and what the model writes."""
+    _check(arguments)
     with process_group(parse_device(arguments.device)) as device:
         config, out = train_config(arguments), Path(arguments.out)
-        check_batch_size(arguments.batch_size)
+        check_batch_size(arguments.batch_size, arguments.micro_batches)
         with rank0_first():  # rank 0 tokenizes; the others find its files
             out.mkdir(parents=True, exist_ok=True)
             corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
@@ -80,6 +93,45 @@ def run(arguments: argparse.Namespace) -> None:
             on_evaluation=lambda step, model: print(f"step {step}: {_sample(model, tokenizer)}"),
         )
         report_end(finished, out)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what cannot be trained or written, before there is any work to lose."""
+    with options_named(arguments):
+        check_common(arguments)
+        check_whole(arguments, "tales", 1)
+        check_whole(arguments, "vocab_size", SMALLEST_VOCABULARY)
+        train_config(arguments)
+        _model_config(arguments, arguments.vocab_size)
+    if arguments.preset is not None:
+        sizes = ("dim", "n_layers", "n_heads", "n_kv_heads", "hidden_dim", "untied")
+        check_unused(arguments, f"--preset {arguments.preset} has its own", *sizes)
+    if arguments.data in DATA_SETS or Path(arguments.data).is_file():
+        check_unused(arguments, f"--data {arguments.data} holds no tales", "tales")
+    if arguments.characters:
+        check_unused(arguments, "--characters takes as many as there are", "vocab_size")
+    left = Path(arguments.out) / "tokenizer.model"
+    if arguments.tokenizer is not None:
+        load_tokenizer(arguments.tokenizer)
+        why = f"--tokenizer {arguments.tokenizer} is taken as it is"
+        check_unused(arguments, why, "characters", "vocab_size")
+    elif left.exists():
+        _check_same_tokenizer(arguments, load_tokenizer(left).vocabulary, left)
+    check_same_run(arguments, "seed", "batch_size", "cross_documents")
+    check_target(Path(arguments.out) / "model", with_tokenizer=True)
+
+
+def _check_same_tokenizer(arguments: argparse.Namespace, found: Vocabulary, path: Path) -> None:
+    """Refuse to go on with a tokenizer that this command would not have trained."""
+    of_characters, n = PieceType.BYTE not in found.types, len(found.pieces)
+    if arguments.characters and of_characters:
+        return
+    if arguments.characters != of_characters or n != arguments.vocab_size:
+        asked = "--characters" if arguments.characters else f"--vocab-size {arguments.vocab_size}"
+        was = "--characters" if of_characters else f"--vocab-size {n}"
+        raise ValueError(
+            f"{asked}: {path} was made with {was}: go on with that, or choose another folder"
+        )
 
 
 def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> BaseTokenizer:

@@ -3,23 +3,101 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial.cli.parser import make_parser
 from llama_tutorial.training.loop import TrainConfig
 from llama_tutorial.training.processes import world_size
+from llama_tutorial.training.run_folder import check_settings
+
+MANY = 10**8  # nothing that is counted here comes in larger numbers
+_OPTIONS = {  # where it is not the name of the field
+    "total_steps": "steps",
+    "peak_lr": "lr",
+    "warmup_steps": "warmup",
+    "max_seq_len": "context",
+    "n_layers": "layers",
+    "n_heads": "heads",
+    "n_kv_heads": "kv-heads",
+}
+
+
+@contextmanager
+def options_named(arguments: argparse.Namespace) -> Iterator[None]:
+    """Let a ValueError about a field, ``total_steps=0``, name the option: ``--steps 0``."""
+
+    def named(match: re.Match[str]) -> str:
+        return f"{_option(match[1])} " if match[1] in vars(arguments) else match[0]
+
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(re.sub(r"\b([a-z]\w*)=", named, str(error))) from None
+
+
+def check_whole(arguments: argparse.Namespace, name: str, least: int, most: int = MANY) -> None:
+    """Raise a ValueError unless an option, where it is given, is between the two."""
+    value = getattr(arguments, name)
+    if value is not None and not least <= value <= most:
+        bound = f"at least {least}" if value < least else f"at most {most}"
+        raise ValueError(f"{_option(name)} {value}: must be {bound}")
+
+
+def check_common(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError where an option that both commands have is out of range."""
+    check_whole(arguments, "seed", 0, 2**63 - 1)
+    check_whole(arguments, "batch_size", 1)
+    check_whole(arguments, "micro_batches", 1)
+
+
+def check_same_run(arguments: argparse.Namespace, *data: str) -> None:
+    """Raise a ValueError where ``--out`` holds a run with other settings.
+
+    `train` compares all of them; those that the options give are compared before there is work.
+    """
+    names = [field.name for field in fields(TrainConfig)]
+    given = {name: value for name, value in vars(arguments).items() if value is not None}
+    parts = {"training": names, "data": data}
+    settings = {part: {n: given[n] for n in parts[part] if n in given} for part in parts}
+    check_settings(Path(arguments.out), settings)
+
+
+def check_unused(arguments: argparse.Namespace, why: str, *names: str) -> None:
+    """Raise a ValueError where an option has a value that nothing would look at."""
+    defaults = make_parser().parse_args([arguments.command, "--out", ""])
+    for name in names:
+        if (value := getattr(arguments, name)) != getattr(defaults, name):
+            given = _option(name) if value is True else f"{_option(name)} {_shown(value)}"
+            raise ValueError(f"{given}: {why}; leave it out")
+
+
+def _option(name: str) -> str:
+    return "--" + _OPTIONS.get(name, name).replace("_", "-")
+
+
+def _shown(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
 
 
 def train_config(arguments: argparse.Namespace, **changes: Any) -> TrainConfig:
-    """The settings that the options and ``changes`` give, by the fields' names."""
+    """The settings that the options and ``changes`` give, by the fields' names; None is none."""
     given = {**vars(arguments), **changes}
     names = [field.name for field in fields(TrainConfig)]
-    return TrainConfig(**{name: given[name] for name in names if name in given})
+    return TrainConfig(**{name: given[name] for name in names if given.get(name) is not None})
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Raise a ValueError unless every process gets a row of each batch."""
+def check_batch_size(batch_size: int, micro_batches: int) -> None:
+    """Raise a ValueError unless every process, and every part, can have a row of each batch."""
+    if micro_batches > batch_size:
+        raise ValueError(
+            f"--micro-batches {micro_batches}: a batch has {batch_size} rows, so it must be at "
+            f"most {batch_size}"
+        )
     if batch_size < world_size():
         raise ValueError(
             f"--batch-size {batch_size}: {world_size()} processes divide the rows of a batch, so "

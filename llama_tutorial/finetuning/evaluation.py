@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.generation import generate
@@ -74,6 +75,8 @@ def answer_dialogs(
 ) -> list[Answer]:
     """The answers to dialogs; greedy, unless ``sampling`` says otherwise.
 
+    The model is in eval mode meanwhile, and afterwards as it was.
+
     Args:
         model: The model.
         tokenizer: Its tokenizer.
@@ -89,11 +92,12 @@ def answer_dialogs(
     prompts = [encode(dialog, tokenizer) for dialog in dialogs]
     answers: dict[int, Answer] = {}
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # little padding
-    for first in range(0, len(prompts), BATCH_SIZE):
-        batch = by_length[first : first + BATCH_SIZE]
-        rows = generate(model, [prompts[i] for i in batch], max_new_tokens, **settings)
-        for i, ids in zip(batch, rows, strict=True):
-            answers[i] = Answer(tokenizer.decode(ids).strip(), len(ids) < max_new_tokens)
+    with eval_mode(model):
+        for first in range(0, len(prompts), BATCH_SIZE):
+            batch = by_length[first : first + BATCH_SIZE]
+            rows = generate(model, [prompts[i] for i in batch], max_new_tokens, **settings)
+            for i, ids in zip(batch, rows, strict=True):
+                answers[i] = Answer(tokenizer.decode(ids).strip(), len(ids) < max_new_tokens)
     return [answers[i] for i in range(len(prompts))]
 
 

@@ -99,4 +99,4 @@ def with_context(model: Transformer, context: int) -> Transformer:
         )
     other = empty_model(config.replace(max_seq_len=context))
     other.load_state_dict(model.state_dict(), assign=True)
-    return other
+    return other.train(model.training)

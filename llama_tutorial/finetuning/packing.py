@@ -63,7 +63,7 @@ class PackedExamples:
 
     Raises:
         ValueError: There is no example, one has no label or not as many labels as ids, the packing
-            is unknown, or a size is below 1.
+            is unknown, a size is below 1, or the seed is negative.
     """
 
     def __init__(
@@ -77,9 +77,13 @@ class PackedExamples:
     ) -> None:
         if packing not in PACKINGS:
             raise ValueError(f"packing={packing!r}: must be one of {', '.join(PACKINGS)}")
-        for name, value in (("batch_size", batch_size), ("context", context)):
-            if value < 1:
-                raise ValueError(f"{name}={value}: must be at least 1")
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("context", context, 1),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise ValueError(f"{name}={value}: must be at least {least}")
         _check(examples)
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.packing = packing
@@ -103,7 +107,13 @@ class PackedExamples:
             yield self._batch(list(range(first, min(first + self.batch_size, self.n_rows))))
 
     def steps(self, epochs: float | int) -> int:
-        """The number of batches that hold every row ``epochs`` times, rounded up."""
+        """The number of batches that hold every row ``epochs`` times, rounded up.
+
+        Raises:
+            ValueError: ``epochs`` is not a finite number above 0.
+        """
+        if not 0 < epochs < math.inf:
+            raise ValueError(f"epochs={epochs}: must be a finite number above 0")
         return math.ceil(epochs * self.n_rows / self.batch_size)
 
     def _row(self, position: int) -> int:

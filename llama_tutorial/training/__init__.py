@@ -3,6 +3,7 @@
 from llama_tutorial.training.step import (
     IGNORE,
     Batch,
+    DivergenceError,
     autocast_to,
     checkpoint_layers,
     cosine_schedule,
@@ -14,6 +15,7 @@ from llama_tutorial.training.step import (
 __all__ = [
     "IGNORE",
     "Batch",
+    "DivergenceError",
     "autocast_to",
     "checkpoint_layers",
     "cosine_schedule",

@@ -11,17 +11,21 @@ them. One process may begin a run and four may go on with it.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial._util.progress import progress
 from llama_tutorial.checkpoints import save_model
-from llama_tutorial.checkpoints.folders import AnyTokenizer
+from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer
+from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.interrupts import interruptible
 from llama_tutorial.training.processes import (
@@ -35,7 +39,9 @@ from llama_tutorial.training.processes import (
 from llama_tutorial.training.run_folder import RunFolder
 from llama_tutorial.training.sharding import gather, shard
 from llama_tutorial.training.step import (
+    IGNORE,
     Batch,
+    DivergenceError,
     autocast_to,
     checkpoint_layers,
     cosine_schedule,
@@ -43,6 +49,8 @@ from llama_tutorial.training.step import (
     token_loss,
     train_step,
 )
+
+_LARGEST = 10**8 - 1  # steps: a checkpoint's name has room for eight digits
 
 
 @dataclass(frozen=True)
@@ -73,14 +81,14 @@ class TrainConfig:
     """
 
     total_steps: int
-    peak_lr: float = 3e-4
+    peak_lr: float | int = 3e-4
     warmup_steps: int = 2000
-    min_ratio: float = 0.1
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-5
-    clip: float = 1.0
+    min_ratio: float | int = 0.1
+    weight_decay: float | int = 0.1
+    beta1: float | int = 0.9
+    beta2: float | int = 0.95
+    eps: float | int = 1e-5
+    clip: float | int = 1.0
     micro_batches: int = 1
     autocast: str | None = None
     compile: bool = False
@@ -90,16 +98,26 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "micro_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be at least 1")
+            _check_whole(name, getattr(self, name), 1)
+        for name in ("warmup_steps", "evaluate_every", "checkpoint_every"):
+            _check_whole(name, getattr(self, name), 0)
+        for name in ("peak_lr", "min_ratio", "weight_decay", "beta1", "beta2", "eps", "clip"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name}={value!r}: must be a number (int or float)")
         for name in ("peak_lr", "eps", "clip"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be above 0")
-        for name in ("weight_decay", "evaluate_every", "checkpoint_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be 0 or above")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name}={getattr(self, name)}: must be above 0 and finite")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay={self.weight_decay}: must be 0 or above, and finite")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 0 and below 1")
         if self.autocast not in (None, "bfloat16"):
             raise ValueError(f"autocast={self.autocast!r}: must be 'bfloat16' or None")
+        for name in ("compile", "gradient_checkpointing"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be True or False")
         self.lr(0)  # the schedule checks its own numbers
 
     def lr(self, step: int) -> float:
@@ -118,6 +136,16 @@ class TrainConfig:
         return None if self.autocast is None else getattr(torch, self.autocast)
 
 
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name}={value!r}: must be a whole number (int)")
+    if value < least:
+        bound = f"at least {least}" if least else "0 or above"
+        raise ValueError(f"{name}={value}: must be {bound}")
+    if value > _LARGEST:
+        raise ValueError(f"{name}={value}: must be at most {_LARGEST:,}")
+
+
 def train(
     model: Transformer,
     batch_at: Callable[[int], Batch],
@@ -133,6 +161,12 @@ def train(
     """Train ``model`` in place, or go on with the run in ``out``.
 
     After Ctrl-C (or SIGTERM) it ends the current step, writes a checkpoint, and returns.
+
+    What measures the model (validation, ``on_evaluation``) runs in eval mode and leaves the random
+    state as it was: the losses do not depend on how often it is measured. At the end the model is
+    in eval mode.
+
+    Every checkpoint and the finished model hold finite numbers, and give a finite loss.
 
     In a :func:`llama_tutorial.training.processes.process_group`, every process calls it with the
     same arguments. The model is sharded, and stays sharded; rank 0 writes the files.
@@ -156,8 +190,17 @@ def train(
         Whether the run is finished; False after Ctrl-C.
 
     Raises:
-        ValueError: ``out`` holds a run with other settings, or of another model.
+        DivergenceError: A loss, a gradient or a weight is no longer finite. Nothing of that step
+            is written; the message names the last good checkpoint.
+        ValueError: ``out`` holds a run with other settings or of another model, or a ``model``
+            that must not be replaced; the tokenizer has more pieces than the model; or nothing
+            in ``validation`` has a target.
     """
+    if write_model is None:
+        check_target(Path(out) / "model", with_tokenizer=tokenizer is not None)
+        check_tokenizer(tokenizer, model.config)
+    if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
+        raise ValueError("validation: no token of it has a target, so there is nothing to measure")
     settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
     settings["data"] = data or {}
     with rank0_first():
@@ -176,7 +219,13 @@ def train(
         betas=(config.beta1, config.beta2),
         eps=config.eps,
     )
-    step = folder.resume(model, optimizer)
+    saved = step = folder.resume(model, optimizer)
+    if not _is_finite(model, optimizer):
+        what = f"the checkpoint of step {step} in {folder.path}" if step else "the model"
+        raise DivergenceError(
+            f"{what} holds weights that are NaN or infinite, and no training mends them: begin "
+            "with other weights, in another folder"
+        )
     steps = progress(
         range(step + 1, config.total_steps + 1),
         "training",
@@ -184,40 +233,56 @@ def train(
         total=config.total_steps,
         unit="step",
     )
-    with interruptible() as signals:
-        for step in steps:
-            batch = batch_at(step)
-            began = time.perf_counter()
-            loss = train_step(
-                model,
-                optimizer,
-                *batch.to(model.device),
-                lr=config.lr(step),
-                clip=config.clip,
-                micro_batches=config.micro_batches,
-                autocast=config.autocast_dtype,
-            )
-            n_tokens = batch.inputs.numel()
-            metrics = {
-                "step": step,
-                "loss": loss,
-                "lr": config.lr(step),
-                "tokens": n_tokens,
-                "tokens_per_s": round(n_tokens / (time.perf_counter() - began)),
-            }
-            last = step == config.total_steps
-            if validation and (last or _is_due(step, config.evaluate_every)):
-                metrics["validation_loss"] = evaluate(model, validation, config.autocast_dtype)
-                if on_evaluation is not None:
-                    with autocast_to(model.device, config.autocast_dtype):
-                        on_evaluation(step, model)
-            folder.log(metrics)
-            steps.set_postfix(loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"])
-            interrupted = any_rank(bool(signals))  # no process may leave alone
-            if last or interrupted or _is_due(step, config.checkpoint_every):
-                folder.save(step, model, optimizer)
-            if interrupted:
-                break
+    try:
+        with interruptible() as signals:
+            for step in steps:
+                batch = batch_at(step)
+                began = time.perf_counter()
+                loss = _step(model, optimizer, batch, config, config.lr(step))
+                n_tokens = batch.inputs.numel()
+                metrics = {
+                    "step": step,
+                    "loss": loss,
+                    "lr": config.lr(step),
+                    "tokens": n_tokens,
+                    "tokens_per_s": round(n_tokens / (time.perf_counter() - began)),
+                }
+                last = step == config.total_steps
+                if validation and (last or _is_due(step, config.evaluate_every)):
+                    validation_loss = evaluate(
+                        model, validation, config.autocast_dtype, config.micro_batches
+                    )
+                    if not math.isfinite(validation_loss):
+                        raise DivergenceError(
+                            f"the validation loss is {validation_loss:g} after it"
+                        )
+                    metrics["validation_loss"] = validation_loss
+                    if on_evaluation is not None:
+                        with measuring(model), autocast_to(model.device, config.autocast_dtype):
+                            on_evaluation(step, model)
+                interrupted = any_rank(bool(signals))  # no process may leave alone
+                save = last or interrupted or _is_due(step, config.checkpoint_every)
+                if save:
+                    _check_before_saving(model, optimizer, batch, config)
+                folder.log(metrics)
+                steps.set_postfix(loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"])
+                if save:
+                    folder.save(step, model, optimizer)
+                    saved = step
+                if interrupted:
+                    break
+    except DivergenceError as error:
+        name = folder.checkpoints / f"step-{saved:08d}"
+        good = f"the last good checkpoint is that of step {saved}, {name}"
+        raise DivergenceError(
+            f"the training has diverged at step {step}, with a learning rate of "
+            f"{config.lr(step):g}: {error}; nothing of this step was written, and "
+            f"{good if saved else 'there is no checkpoint yet'}; begin again in another folder "
+            "with a lower learning rate, a longer warm-up or a smaller clip"
+        ) from None
+    finally:
+        steps.close()
+        model.eval()
     if step < config.total_steps:
         return False
     if whole is not model:
@@ -235,23 +300,95 @@ def _is_due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
+def _check_before_saving(
+    model: Transformer, optimizer: torch.optim.Optimizer, batch: Batch, config: TrainConfig
+) -> None:
+    """Raise a DivergenceError unless another step can be taken from here.
+
+    That all numbers are finite is not enough: a step of 1e30 leaves finite weights, and no
+    gradient. So the batch is looked at once more, in a step of length 0.
+    """
+    if not _is_finite(model, optimizer):
+        raise DivergenceError("weights are NaN or infinite after it")
+    still = torch.optim.SGD(_trainable(model), lr=0.0)
+    try:
+        with _random_state_kept(model.device):
+            _step(model, still, batch, config, lr=0.0)
+    except DivergenceError as error:
+        raise DivergenceError(f"with the weights after it, {error}") from None
+
+
+def _step(
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    config: TrainConfig,
+    lr: float,
+) -> float:
+    """`train_step` with the settings of a run."""
+    return train_step(
+        model,
+        optimizer,
+        *batch.to(model.device),
+        lr=lr,
+        clip=config.clip,
+        micro_batches=config.micro_batches,
+        autocast=config.autocast_dtype,
+    )
+
+
+def _trainable(model: Transformer) -> list[torch.nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _is_finite(model: Transformer, optimizer: torch.optim.Optimizer) -> bool:
+    """Whether all that a checkpoint holds is finite, in every process's share of it."""
+    tensors: list[torch.Tensor] = list(_trainable(model))
+    tensors += [value for state in optimizer.state.values() for value in state.values()]
+    with torch.no_grad():
+        shares = [getattr(tensor, "to_local", lambda t=tensor: t)() for tensor in tensors]
+        return not any_rank(not all(bool(share.isfinite().all()) for share in shares))
+
+
+@contextmanager
+def measuring(model: Transformer) -> Iterator[None]:
+    """Eval mode while the block lasts; afterwards modes and random state are as they were."""
+    with _random_state_kept(model.device), eval_mode(model):
+        yield
+
+
+def _random_state_kept(device: torch.device) -> AbstractContextManager[None]:
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
 @torch.no_grad()
 def evaluate(
-    model: Transformer, batches: Iterable[Batch], autocast: torch.dtype | None = None
+    model: Transformer,
+    batches: Iterable[Batch],
+    autocast: torch.dtype | None = None,
+    micro_batches: int = 1,
 ) -> float:
     """The mean loss over all tokens of ``batches`` that have a target, in nats.
 
-    Each of several processes takes its rows of every batch; all of them get the mean of all.
+    The model is in eval mode meanwhile, so without dropout, and afterwards as it was. Each of
+    several processes takes its rows of every batch; all of them get the mean of all.
+
+    Args:
+        model: The model.
+        batches: What to measure with.
+        autocast: As for :func:`llama_tutorial.training.step.train_step`.
+        micro_batches: Parts that each process's rows of a batch are split into, to save memory.
 
     Raises:
         ValueError: No token has a target.
     """
     loss, n_targets = 0.0, 0
-    for batch in batches:
-        (part,) = batch.micro_batches()
-        with autocast_to(model.device, autocast):
-            summed, n = token_loss(model, *part.to(model.device))
-        loss, n_targets = loss + float(summed), n_targets + n
+    with measuring(model):
+        for batch in batches:
+            for part in batch.micro_batches(micro_batches):
+                with autocast_to(model.device, autocast):
+                    summed, n = token_loss(model, *part.to(model.device))
+                loss, n_targets = loss + float(summed), n_targets + n
     total = all_reduce_sum(n_targets)
     if total == 0:
         raise ValueError("no token has a target: there is nothing to evaluate")

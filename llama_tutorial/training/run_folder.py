@@ -62,13 +62,14 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         self.path.mkdir(parents=True, exist_ok=True)
-        self._check_settings(settings)
+        if not check_settings(self.path, settings):
+            _replace(self.path / "settings.json", json.dumps(settings, indent=2) + "\n")
 
     def log(self, metrics: dict[str, Any]) -> None:
         """Append one line to the metrics (in rank 0 only)."""
         if is_rank0():
             with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics) + "\n")
+                file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     def save(self, step: int, model: Transformer, optimizer: torch.optim.Optimizer) -> None:
         """Write a complete checkpoint, then point to it, then remove the previous one.
@@ -128,20 +129,6 @@ class RunFolder:
             self._cut_metrics(step)
         return step
 
-    def _check_settings(self, settings: dict[str, dict[str, Any]]) -> None:
-        path = self.path / "settings.json"
-        if not path.exists():
-            _replace(path, json.dumps(settings, indent=2) + "\n")
-            return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        for part, values in settings.items():
-            for name, value in values.items():
-                if (was := before.get(part, {}).get(name)) != value:
-                    raise ValueError(
-                        f"{self.path} holds a run with {part} setting {name}={was!r}, not "
-                        f"{value!r}: go on with the same settings, or choose another folder"
-                    )
-
     def _cut_metrics(self, step: int) -> None:
         if not self.metrics.exists():
             return
@@ -154,6 +141,33 @@ class RunFolder:
             if metrics["step"] <= step:
                 kept.append(line + "\n")
         _replace(self.metrics, "".join(kept))
+
+
+def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Compare settings with those that a run began with.
+
+    Args:
+        path: The run's folder.
+        settings: As `RunFolder` takes them; those that are not given are not compared.
+
+    Returns:
+        The run's settings; an empty dictionary where there is no run.
+
+    Raises:
+        ValueError: They differ.
+    """
+    file = path / "settings.json"
+    if not file.exists():
+        return {}
+    before = json.loads(file.read_text(encoding="utf-8"))
+    for part, values in settings.items():
+        for name, value in values.items():
+            if (was := before.get(part, {}).get(name, value)) != value:
+                raise ValueError(
+                    f"{path} holds a run with {part} setting {name}={was!r}, not {value!r}: go on "
+                    "with the same settings, or choose another folder"
+                )
+    return before
 
 
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:

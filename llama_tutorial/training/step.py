@@ -35,6 +35,13 @@ IGNORE = -100
 """The label of a token that has no loss."""
 
 
+class DivergenceError(ValueError):
+    """The training has left the finite numbers: a loss, a gradient or a weight is NaN or infinite.
+
+    It is raised before anything is computed from that number or written to disk.
+    """
+
+
 class Batch(NamedTuple):
     """The rows that one step learns from; ``*batch`` is what `token_loss` and `train_step` take.
 
@@ -174,7 +181,7 @@ def train_step(
     With several processes, ``model`` is sharded and all of them give the same batch.
 
     Args:
-        model: The model, changed in place.
+        model: The model, changed in place. It is put into training mode, and stays in it.
         optimizer: From :func:`make_optimizer`.
         inputs: Token ids.
         targets: The id after each input, or -100.
@@ -188,6 +195,8 @@ def train_step(
             keep theirs.
 
     Raises:
+        DivergenceError: The loss or the norm of the gradient is not finite; the weights are as
+            they were.
         ValueError: No token has a target, or there are more parts than rows.
     """
     n_targets = int((targets != IGNORE).sum())
@@ -196,6 +205,7 @@ def train_step(
     if not 1 <= micro_batches <= len(inputs):
         raise ValueError(f"micro_batches={micro_batches}: must be between 1 and {len(inputs)} rows")
     loss = 0.0
+    model.train()
     optimizer.zero_grad(set_to_none=True)
     for part in Batch(inputs, targets, documents).micro_batches(micro_batches):
         with autocast_to(inputs.device, autocast):
@@ -203,11 +213,14 @@ def train_step(
         # FSDP takes the mean of the gradients over the processes; the factor makes it the sum.
         (summed * world_size() / n_targets).backward()
         loss += float(summed.detach()) / n_targets
-    nn.utils.clip_grad_norm_(model.parameters(), clip)
+    loss = all_reduce_sum(loss)
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise DivergenceError(f"the loss is {loss:g}, and the norm of its gradient {norm:g}")
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return all_reduce_sum(loss)
+    return loss
 
 
 def checkpoint_layers(model: Transformer) -> None:

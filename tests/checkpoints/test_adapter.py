@@ -74,6 +74,16 @@ def test_every_models_adapter_comes_back_exactly(tmp_path, name):
     assert_close(again(tokens), model(tokens), rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+def test_an_adapter_that_was_loaded_drops_nothing(tmp_path):
+    trained(tmp_path, dropout=0.5)
+    model = load_model(tmp_path / "base").train()
+    for _ in range(2):  # new adapters, and other values for those that are there
+        load_adapter(model.train(), tmp_path / "adapter")
+        assert torch.equal(model(TOKENS), model(TOKENS))
+        assert not any(module.training for module in model.modules())
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
 def test_adapters_keep_their_own_dtype(tmp_path, dtype):
     model = trained(tmp_path, dtype=dtype)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cli_options import OUT_OF_RANGE
 
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
@@ -157,12 +158,15 @@ def test_a_run_that_was_killed_goes_on(base, tmp_path):
     assert losses[0] == losses[1]
 
 
-def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys):
+def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys, monkeypatch):
     options = ("--out", tmp_path, "--model", base, TALES)
     assert run(*options) == 0
+    monkeypatch.setattr(finetune.hub, "load", lambda *_, **__: pytest.fail("that is work"))
     for other, message in [
-        ("--seed 1", "data setting"),
-        ("--packing concatenate", "data setting"),
+        ("--seed 1", "data setting seed=0, not 1"),
+        ("--packing concatenate", "data setting packing='documents', not 'concatenate'"),
+        ("--weight-decay 0.2", "training setting weight_decay=0.1, not 0.2"),
+        ("--lr 0.5", "training setting peak_lr=0.002, not 0.5"),
         ("--lora --lr 2e-3", "data setting lora=False, not True"),
     ]:
         assert run(*options, other) == 2
@@ -229,12 +233,9 @@ def test_the_small_model_gets_a_longer_context_and_no_adapter_can(base, tmp_path
     [
         ("--data none.jsonl", "none.jsonl: no such file; give a .jsonl file with one dialog a"),
         ("--model none", "none: no such file or folder"),
-        ("--dialogs 0", "--dialogs 0: must be at least 1"),
-        ("--validation some.jsonl", "--validation some.jsonl: tales bring their own"),
         ("--lora --targets wx", "no linear layer is called 'wx'; this model has"),
-        ("--lora --rank 0", "rank=0: must be a whole number of at least 1"),
-        ("--epochs 0", "--epochs 0.0: must be above 0"),
-        ("--warmup 1000", "warmup_steps=1000: must be between 0 and total_steps="),
+        ("--warmup 1000", "--warmup 1000: must be between 0 and total_steps="),
+        ("--micro-batches 3", "--micro-batches 3: a batch has 2 rows, so it must be at most 2"),
     ],
 )
 def test_mistakes_are_one_line(base, tmp_path, capsys, monkeypatch, options, message):
@@ -243,6 +244,62 @@ def test_mistakes_are_one_line(base, tmp_path, capsys, monkeypatch, options, mes
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(pair for pair in OUT_OF_RANGE if "--steps" not in pair[0]),
+        ("--dialogs 0", "--dialogs 0: must be at least 1"),
+        ("--validation some.jsonl", "--validation some.jsonl: tales bring their own"),
+        ("--lora --rank 0", "--rank 0: must be a whole number of at least 1"),
+        ("--lora --alpha inf", "--alpha inf: must be a finite number above 0"),
+        ("--lora --dropout nan", "--dropout nan: must be at least 0 and below 1"),
+        ("--rank 4", "--rank 4: only with --lora; leave it out"),
+        ("--targets wq wv", "--targets wq wv: only with --lora; leave it out"),
+        ("--epochs 0", "--epochs 0.0: must be above 0"),
+        ("--epochs inf", "--epochs inf: must be above 0 and below"),
+        ("--epochs nan", "--epochs nan: must be above 0 and below"),
+        ("--context 0", "--context 0: must be at least 1"),
+        ("--lr 0", "--lr 0.0: must be above 0 and finite"),
+        ("--data none.jsonl", "none.jsonl: no such file; give a .jsonl file with one dialog a"),
+    ],
+)
+def test_settings_are_checked_before_any_work(tmp_path, capsys, monkeypatch, options, message):
+    monkeypatch.setattr(finetune, "process_group", lambda *_: pytest.fail("that is work"))
+    monkeypatch.chdir(tmp_path)
+    assert run("--out", "run", TALES, options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_dialogs_that_nothing_would_look_at_are_refused(file, tmp_path, capsys):
+    assert run("--out", tmp_path, "--data", file, "--dialogs 7") == 2
+    assert f"--dialogs 7: --data {file} is read whole; leave it out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("lora", ["", "--lora"])
+def test_a_model_that_cannot_be_replaced_is_seen_before_any_work(
+    tmp_path, capsys, monkeypatch, lora
+):
+    monkeypatch.setattr(finetune, "process_group", lambda *_: pytest.fail("that is work"))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.txt").write_text("important")
+    assert run("--out", tmp_path, lora) == 2
+    assert "model is there already and no checkpoint of this package" in capsys.readouterr().err
+    assert (tmp_path / "model" / "notes.txt").read_text() == "important"
+
+
+@pytest.mark.parametrize("lora", ["", "--lora"])
+def test_a_run_that_diverges_says_so(base, file, tmp_path, capsys, lora):
+    options = ("--model", base, "--data", file, "--context 64 --epochs 3 --lr 1e36", QUICK, lora)
+    assert run("--out", tmp_path, *options) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "llama-tutorial: the training has diverged at step " in err
+    assert not (tmp_path / "model").exists()
 
 
 def test_one_dialog_is_too_few(base, file, tmp_path, capsys):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from cli_options import OUT_OF_RANGE
 
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
 from llama_tutorial import load_model, load_tokenizer
-from llama_tutorial.cli import main
+from llama_tutorial.cli import main, pretrain
+from llama_tutorial.shipped import SHIPPED
 
 SMALL = "--dim 16 --layers 1 --heads 2 --kv-heads 1 --hidden-dim 24 --context 32 --batch-size 4"
 QUICK = "--steps 6 --warmup 2 --evaluate-every 3 --checkpoint-every 2"
@@ -38,10 +40,16 @@ def test_tales_become_a_model(tmp_path, capsys):
     assert "finished" in capsys.readouterr().out
 
 
-def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys):
+def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys, monkeypatch):
     options = ("--out", tmp_path, "--tales", 40, "--vocab-size", 400, SMALL, QUICK)
     assert run(*options) == 0
-    for other, message in [("--seed 1", "data setting"), ("--batch-size 2", "batch_size=4, not 2")]:
+    monkeypatch.setattr(pretrain, "load_corpus", lambda *_: pytest.fail("that is work"))
+    for other, message in [
+        ("--seed 1", "data setting seed=0, not 1"),
+        ("--batch-size 2", "data setting batch_size=4, not 2"),
+        ("--lr 0.1", "training setting peak_lr=0.003, not 0.1"),
+        ("--steps 7", "training setting total_steps=6, not 7"),
+    ]:
         assert run(*options, other) == 2
         assert message in capsys.readouterr().err
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
@@ -68,10 +76,9 @@ def test_a_batch_has_a_row_for_every_process(tmp_path, capsys, monkeypatch):
     [
         ("--data missing.txt", "missing.txt: no such file, and none of the names tales, tinysto"),
         ("--preset llama-3", "--preset llama-3: must be one of gpt2"),
-        ("--steps 0", "total_steps=0: must be at least 1"),
-        ("--heads 3 --tales 20", "n_heads=3 does not divide dim=16"),
         ("--tokenizer missing.model", "missing.model"),
-        ("--steps 3 --warmup 9", "warmup_steps=9: must be between 0 and total_steps=3"),
+        ("--micro-batches 5", "--micro-batches 5: a batch has 4 rows, so it must be at most 4"),
+        ("--device cuda:99", "--device cuda:99: cannot be used here"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, capsys, options, message):
@@ -79,3 +86,99 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, capsys, options, messag
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *OUT_OF_RANGE,
+        ("--tales -5", "--tales -5: must be at least 1"),
+        ("--tales 0", "--tales 0: must be at least 1"),
+        ("--vocab-size 259", "--vocab-size 259: must be at least 260"),
+        ("--vocab-size -1", "--vocab-size -1: must be at least 260"),
+        ("--context 0", "--context 0: must be a whole number of at least 1"),
+        ("--context -8", "--context -8: must be a whole number of at least 1"),
+        ("--dim 33", "--heads 2 does not divide --dim 33"),
+        ("--dim 0", "--dim 0: must be a whole number of at least 1"),
+        ("--layers 0", "--layers 0: must be a whole number of at least 1"),
+        ("--heads 3", "--heads 3 does not divide --dim 16"),
+        ("--kv-heads 3", "--kv-heads 3 does not divide --heads 2"),
+        ("--hidden-dim -1", "--hidden-dim -1: must be a whole number of at least 1"),
+        ("--preset gpt2", "--dim 16: --preset gpt2 has its own; leave it out"),
+        ("--characters", "--vocab-size 400: --characters takes as many as there are; leave it"),
+        (f"--data {__file__}", "--tales 40: --data "),
+    ],
+)
+def test_settings_are_checked_before_any_work(tmp_path, capsys, monkeypatch, options, message):
+    for work in ("process_group", "load_corpus", "tokenize", "Transformer"):
+        monkeypatch.setattr(pretrain, work, lambda *_args, **_rest: pytest.fail("that is work"))
+    out = tmp_path / "run"
+    assert run("--out", out, "--tales", 40, "--vocab-size", 400, SMALL, QUICK, options) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_tokenizer_that_is_given_is_taken_as_it_is(tmp_path, capsys):
+    options = ("--out", tmp_path / "run", "--tokenizer", SHIPPED["tales"].tokenizer)
+    assert run(*options, "--characters") == 2
+    assert "--characters: --tokenizer " in capsys.readouterr().err
+    assert run(*options, "--vocab-size 400") == 2
+    assert " is taken as it is; leave it out" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_its_own_tokenizer_only(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text(pretrain.__doc__ * 20)
+    trained, letters = tmp_path / "trained", tmp_path / "letters"
+    options = ("--data", text, SMALL, QUICK, "--out")
+    assert run(*options, trained, "--vocab-size 300") == 0
+    assert run(*options, letters, "--characters") == 0
+    capsys.readouterr()
+    for out, asked, was in [
+        (trained, "--vocab-size 290", "--vocab-size 300"),
+        (trained, "", "--vocab-size 300"),  # the default is 1024
+        (trained, "--characters", "--vocab-size 300"),
+        (letters, "", "--characters"),
+        (letters, "--vocab-size 300", "--characters"),
+    ]:
+        assert run(*options, out, asked) == 2
+        err = capsys.readouterr().err
+        assert f"tokenizer.model was made with {was}: go on with that, or choose another" in err
+        assert (asked or "--vocab-size 1024") in err
+    assert run(*options, trained, "--vocab-size 300") == 0
+    assert run(*options, letters, "--characters") == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("model/notes.txt", "model is there already and no checkpoint of this package"),
+        ("model", "model is a file: give the name of a folder"),
+    ],
+)
+def test_a_model_that_cannot_be_replaced_is_seen_before_any_work(
+    tmp_path, capsys, monkeypatch, place, message
+):
+    monkeypatch.setattr(pretrain, "load_corpus", lambda *_: pytest.fail("that is work"))
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("important")
+    assert run("--out", tmp_path, "--tales", 40, "--vocab-size", 400, SMALL, QUICK) == 2
+    assert message in capsys.readouterr().err
+    assert (tmp_path / place).read_text() == "important"
+
+
+def test_a_run_that_diverges_says_so(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text("To be, or not to be: that is the question.\n" * 60)
+    out = tmp_path / "run"
+    options = ("--out", out, "--data", text, "--characters", SMALL, QUICK, "--lr 1e36")
+    assert run(*options) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "llama-tutorial: the training has diverged at step " in err
+    assert "nothing of this step was written, and " in err
+    assert not (out / "model").exists()
+    metrics = out / "metrics.jsonl"
+    assert not metrics.exists() or "NaN" not in metrics.read_text()

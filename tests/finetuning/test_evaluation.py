@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -18,6 +20,7 @@ from llama_tutorial.finetuning.evaluation import (
     exact_match,
     questions_about_tales,
 )
+from llama_tutorial.lora import add_lora, lora_layers
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales import NOT_SAID, questions, tales
 
@@ -49,6 +52,21 @@ def test_answers_are_greedy_and_in_the_order_of_the_questions(model, tokenizer):
         prompt = encode_dialog(dialog, tokenizer)
         (ids,) = generate(model, [prompt], 5, temperature=0, stop_ids={tokenizer.eos_id})
         assert one == Answer(tokenizer.decode(ids).strip(), len(ids) < 5)
+
+
+def test_answers_are_given_without_dropout(model, tokenizer):
+    adapted = copy.deepcopy(model)
+    add_lora(adapted, rank=2, dropout=0.5)
+    for layer in lora_layers(adapted).values():
+        torch.nn.init.normal_(layer.lora_b, std=0.5)
+    dialogs, state = [say("Hi"), say("Who has the kite?")], torch.get_rng_state()
+    expected = answer_dialogs(adapted.eval(), tokenizer, dialogs, 9)
+    assert answer_dialogs(adapted.train(), tokenizer, dialogs, 9) == expected
+    assert all(module.training for module in adapted.modules())
+    with pytest.raises(ValueError, match="300"):
+        answer_dialogs(adapted, tokenizer, [say("Tom " * 300)])
+    assert all(module.training for module in adapted.modules())
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_sampling_and_another_template(model, tokenizer):

@@ -12,6 +12,7 @@ pytest.importorskip("sentencepiece")
 from llama_tutorial import ModelConfig, Transformer, load_tokenizer
 from llama_tutorial.chat import encode_dialog
 from llama_tutorial.finetuning import encode_example, with_context
+from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tales.dialogs import dialogs
 from llama_tutorial.training import IGNORE
@@ -45,6 +46,29 @@ def test_llama_2s_ids_by_hand(assets):
     assert ids == prompt + answer
     # The lone space before EOS, and EOS itself, are learned.
     assert labels == [-100] * 9 + [15043, 2787, 29991, 29871, 2]
+
+
+class OneEnd:
+    """Like GPT-2's tokenizer: letters, and one token that begins a text and ends it."""
+
+    bos_id = eos_id = 0
+
+    def encode(self, text: str, bos: bool = False, eos: bool = False) -> list[int]:
+        return [0] * bos + [1 + ord(letter) % 39 for letter in text] + [0] * eos
+
+
+@pytest.mark.parametrize("packing", ["documents", "concatenate"])
+def test_the_end_of_every_answer_is_learned_where_bos_is_eos(packing):
+    dialogs = [say("Hi", "Ho"), say("Who?", "Tom.", "Where?", "Here.")]
+    examples = [encode_example(dialog, OneEnd()) for dialog in dialogs]
+    for ids, labels in examples:
+        pairs = zip(ids, [*ids[1:], 0], strict=True)
+        ends = [i for i, (here, after) in enumerate(pairs) if here == after == 0]
+        assert all(labels[i] == 0 for i in ends)
+    assert [labels.count(0) for _, labels in examples] == [1, 2]
+    rows = PackedExamples(examples, 2, 80, packing=packing)
+    targets = torch.cat([batch.targets.flatten() for batch in rows.every_row()])
+    assert int((targets == 0).sum()) == 3
 
 
 def test_several_turns_and_a_system_text_by_hand(assets):
@@ -152,6 +176,8 @@ def test_the_same_weights_for_another_context():
     )
     assert all(part.requires_grad for part in longer.parameters())
     assert with_context(model, 32) is model
+    for mode in (True, False):
+        assert with_context(model.train(mode), 64).training is mode
 
 
 def test_learned_positions_are_as_many_as_they_are():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from llama_tutorial import ModelConfig, Transformer
 from llama_tutorial.finetuning import Example
-from llama_tutorial.finetuning.packing import PackedExamples
+from llama_tutorial.finetuning.packing import OPEN_ROWS, PackedExamples
 from llama_tutorial.training import IGNORE, make_optimizer, token_loss, train_step
 
 CONFIG = ModelConfig(
@@ -72,6 +73,29 @@ def test_the_first_row_with_room_is_taken():
     packed = PackedExamples([example(1, 1, i) for i in range(30)], 1, 20)
     assert packed.n_rows == 3
     assert packed.n_tokens == 60
+
+
+def packed_in_order(lengths: list[int], context: int) -> list[list[int]]:
+    """The lengths in every row, if examples of these lengths come in this order."""
+    order = np.random.default_rng(0).permutation(len(lengths))
+    examples = [example(1, 1)] * len(lengths)
+    for length, place in zip(lengths, order, strict=True):
+        examples[place] = example(1, length - 1)
+    (batch,) = PackedExamples(examples, len(lengths), context).every_row()
+    return [
+        [int((numbers == n).sum()) for n in range(int(numbers.max()) + 1)]
+        for numbers in batch.documents
+    ]
+
+
+def test_of_too_many_open_rows_the_fullest_is_closed():
+    # No two of these share a row. The first row is the emptiest, the second the fullest.
+    alone = [17, 30, *[20] * 61, 18]
+    assert len(alone) == OPEN_ROWS
+    rows = packed_in_order([*alone, 15, 14, 2], 32)
+    assert rows == [[17, 15], [30, 2], *[[20]] * 61, [18, 14]]
+    rows = packed_in_order([*alone, 21, 15, 14, 11, 2], 32)  # one row more than may be open
+    assert rows == [[17, 15], [30], [20, 11], [20, 2], *[[20]] * 59, [18, 14], [21]]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-9)])
@@ -164,11 +188,18 @@ def test_nothing_left_is_an_error():
         ([example(1, 1)], {"packing": "padded"}, "packing='padded': must be one of documents, con"),
         ([example(1, 1)], {"batch_size": 0}, "batch_size=0: must be at least 1"),
         ([example(1, 1)], {"context": 0}, "context=0: must be at least 1"),
+        ([example(1, 1)], {"seed": -1}, "seed=-1: must be at least 0"),
     ],
 )
 def test_what_cannot_be_packed(examples, changes, message):
     with pytest.raises(ValueError, match=message):
         PackedExamples(examples, **{"batch_size": 1, "context": 8} | changes)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, float("inf"), float("nan")])
+def test_epochs_that_are_none(epochs):
+    with pytest.raises(ValueError, match=f"epochs={epochs}: must be a finite number above 0"):
+        PackedExamples([example(1, 1)], 1, 8).steps(epochs)
 
 
 def test_a_batch_without_a_target_is_an_error_and_no_nan():

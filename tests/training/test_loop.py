@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import multiprocessing
 import os
 import random
 import shutil
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import torch
 
 pytest.importorskip("safetensors")
 
-from llama_tutorial import ModelConfig, Transformer, load_model
+from llama_tutorial import BPETokenizer, ModelConfig, Transformer, load_model
 from llama_tutorial.training import IGNORE, Batch
 from llama_tutorial.training.loop import TrainConfig, evaluate, train
 
@@ -137,6 +139,38 @@ def test_ctrl_c_ends_the_step_and_saves(tmp_path, whole_run, number):
     assert losses(tmp_path) == losses(whole_run)
 
 
+def test_ctrl_c_in_the_last_step_is_too_late(tmp_path, whole_run):
+    def interrupt_at_40(step: int) -> Batch:
+        if step == 40:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch_at(step)
+
+    assert run(tmp_path, batches=interrupt_at_40)
+    assert (tmp_path / "checkpoints" / "latest").read_text() == "step-00000040"
+    weights = [load_model(out / "model").state_dict() for out in (whole_run, tmp_path)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_ctrl_c_while_it_measures(tmp_path, whole_run, twice):
+    """Once ends the step, twice ends it at once; and the losses go on as if nothing had been."""
+
+    def interrupt(step: int, _model: Transformer) -> None:
+        if step == 20:
+            for _ in range(1 + twice):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    torch.manual_seed(0)
+    model = Transformer(CONFIG)
+    arguments = (model, batch_at, SETTINGS, tmp_path)
+    with pytest.raises(KeyboardInterrupt) if twice else nullcontext():
+        assert not train(*arguments, validation=[batch_at(0)], on_evaluation=interrupt)
+    assert metrics(tmp_path)[-1]["step"] == (19 if twice else 20)
+    assert not any(module.training for module in model.modules())
+    assert run(tmp_path)
+    assert losses(tmp_path) == losses(whole_run)
+
+
 def test_what_is_written_at_the_end_can_be_chosen(tmp_path):
     written = []
 
@@ -167,19 +201,67 @@ def test_other_settings_are_refused(tmp_path):
     assert len(metrics(tmp_path)) == 2
 
 
+NUMBERS = ("peak_lr", "min_ratio", "weight_decay", "beta1", "beta2", "eps", "clip")
+COUNTS = ("total_steps", "warmup_steps", "micro_batches", "evaluate_every", "checkpoint_every")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"total_steps": 0}, "total_steps=0: must be at least 1"),
-        ({"peak_lr": 0.0}, r"peak_lr=0.0: must be above 0"),
+        ({"total_steps": 10**8}, "total_steps=100000000: must be at most 99,999,999"),
+        ({"micro_batches": 0}, "micro_batches=0: must be at least 1"),
+        ({"peak_lr": 0.0}, "peak_lr=0.0: must be above 0"),
+        ({"peak_lr": -1e-3}, "peak_lr=-0.001: must be above 0"),
+        ({"min_ratio": 1.1}, "min_ratio=1.1: must be between 0 and 1"),
+        ({"weight_decay": -0.1}, "weight_decay=-0.1: must be 0 or above"),
+        ({"beta1": 1}, "beta1=1: must be at least 0 and below 1"),
+        ({"beta2": -0.1}, "beta2=-0.1: must be at least 0 and below 1"),
+        ({"eps": 0}, "eps=0: must be above 0"),
+        ({"clip": -1.0}, "clip=-1.0: must be above 0"),
         ({"evaluate_every": -1}, "evaluate_every=-1: must be 0 or above"),
         ({"autocast": "int8"}, "autocast='int8': must be 'bfloat16' or None"),
+        ({"autocast": torch.bfloat16}, "autocast=torch.bfloat16: must be 'bfloat16' or None"),
         ({"warmup_steps": 50}, "warmup_steps=50: must be between 0 and total_steps=40"),
+        ({"compile": 1}, "compile=1: must be True or False"),
+        *[({name: math.nan}, f"{name}=nan: must be ") for name in NUMBERS],
+        *[
+            ({name: sign * math.inf}, f"{name}=-?inf: must ")
+            for name in NUMBERS
+            for sign in (1, -1)
+        ],
+        *[({name: "1"}, f"{name}='1': must be a number") for name in NUMBERS],
+        *[({name: True}, f"{name}=True: must be a number") for name in NUMBERS],
+        *[({name: 2.0}, f"{name}=2.0: must be a whole number") for name in COUNTS],
+        *[({name: True}, f"{name}=True: must be a whole number") for name in COUNTS],
+        *[({name: None}, f"{name}=None: must be a whole number") for name in COUNTS],
     ],
 )
-def test_settings_are_checked(changes, message):
+def test_settings_are_checked(unchecked, changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(SETTINGS, **changes)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("model/notes.txt", "model is there already and no checkpoint of this package"),
+        ("model", "model is a file: give the name of a folder"),
+    ],
+)
+def test_a_model_that_cannot_be_replaced_is_seen_before_the_first_step(tmp_path, place, message):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("important")
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, batches=pytest.fail)
+    assert (tmp_path / place).read_text() == "important"
+
+
+def test_a_tokenizer_that_is_too_large_is_seen_before_the_first_step(tmp_path):
+    tokenizer = BPETokenizer.of_characters([chr(number) for number in range(60, 95)])
+    with pytest.raises(ValueError, match="the tokenizer has 38 pieces, the model 31"):
+        train(Transformer(CONFIG), pytest.fail, SETTINGS, tmp_path, tokenizer=tokenizer)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_evaluation_weighs_tokens_not_batches():

@@ -131,6 +131,22 @@ def test_a_signal_to_one_process_stops_all_with_a_checkpoint(several):
     assert latest.read_text() == "step-00000003"
 
 
+def test_what_one_process_alone_sees_diverge_stops_all(several):
+    for how, step, seen in [
+        ("loss", 3, "the norm of its gradient nan"),
+        ("weight", 4, "weights are NaN or infinite after it"),
+    ]:
+        messages = several["diverged"][how]
+        assert len(messages) == several["n"]
+        assert len(set(messages)) == 1
+        assert messages[0].startswith(f"the training has diverged at step {step}, ")
+        assert seen in messages[0]
+        checkpoints = several["out"] / how / "checkpoints"
+        assert (checkpoints / "latest").read_text() == "step-00000002"
+        lines = (several["out"] / how / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == list(range(1, step))
+
+
 def test_what_two_have_saved_four_go_on_with(one, four):
     same_numbers(four["resumed"], one["llama"])
 
