@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
+from llama_tutorial._util.terminal import printable, shown
 from llama_tutorial.chat.session import ChatSession
 from llama_tutorial.cli.engines import load_engine, sampling
 from llama_tutorial.cli.parser import CHAT_HELP, CHAT_MODEL
@@ -39,7 +40,9 @@ def run(arguments: argparse.Namespace) -> None:
         n_params = f"{model.config.n_params:,} parameters"
         _note(f"{arguments.model}: {n_params}. {CHAT_HELP}; Ctrl-C ends an answer")
     for line in _lines(interactive):
-        if line.startswith("/"):
+        if not _is_text(line):
+            _note(f"not asked: the line is not {sys.stdin.encoding}")
+        elif line.startswith("/"):
             if not _do_command(session, line):
                 break
         elif line.strip():
@@ -67,6 +70,11 @@ def _lines(interactive: bool) -> Iterator[str]:
         except EOFError:
             print()
             return
+
+
+def _is_text(line: str) -> bool:
+    """Whether all bytes of a line were text; `program` lets the others through as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in line)
 
 
 def _do_command(session: ChatSession, line: str) -> bool:
@@ -100,7 +108,7 @@ def _answer(session: ChatSession, question: str) -> None:
         oldest = "question and its answer" if reply.dropped == 1 else many
         _note(f"the context is full: the oldest {oldest} are forgotten")
     for piece in reply:
-        print(piece, end="", flush=True)
+        print(shown(piece), end="", flush=True)
     print()
     if reply.ended in ENDS:
         _note(ENDS[reply.ended])
@@ -109,4 +117,4 @@ def _answer(session: ChatSession, question: str) -> None:
 def _note(text: str) -> None:
     """Print something that is not an answer."""
     sys.stdout.flush()
-    print(f"[{text}]", file=sys.stderr)
+    print(f"[{printable(text)}]", file=sys.stderr)
