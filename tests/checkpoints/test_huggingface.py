@@ -295,7 +295,6 @@ def test_the_tokenizer_lies_beside_the_weights(tmp_path):
 
 
 def test_transformers_finds_the_tokenizer(tmp_path):
-    pytest.importorskip("google.protobuf")  # by which transformers reads SentencePiece's files
     tokenizer = Tokenizer.train(["the cat sat on the mat", "a dog ran to the park"] * 50, 290)
     model = random_model(OURS.replace(vocab_size=tokenizer.vocab_size))
     save_model(model, tmp_path / "model", "huggingface", tokenizer=tokenizer)
