@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return PIPE_CLOSED
-    except Exception as error:
+    except SystemExit:  # argparse's way out
+        raise
+    except BaseException as error:  # of libraries written in Rust, too, whose panics are no Exception
         return _report(error)
     return 0
 
@@ -116,7 +118,7 @@ class _Output(io.TextIOWrapper):
         self._error = None
 
 
-def _report(error: Exception) -> int:
+def _report(error: BaseException) -> int:
     """Say in one line what went wrong; returns the exit code."""
     from llama_tutorial._util.extras import install_hint
     from llama_tutorial._util.terminal import one_line, printable
@@ -140,7 +142,7 @@ def _report(error: Exception) -> int:
     return code
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's, a GPU's, or torch's on the CPU, which has no type."""
     text = str(error)
     return isinstance(error, MemoryError) or (
