@@ -112,9 +112,7 @@ def download_file(repository: str, filename: str) -> Path:
     return _fetch(_library(), repository, filename)
 
 
-def _fetch(
-    library: ModuleType, repository: str, filename: str, commit: str | None = None
-) -> Path:
+def _fetch(library: ModuleType, repository: str, filename: str, commit: str | None = None) -> Path:
     """One file, checked if it was not in the cache."""
     if filename.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", filename):
         raise ValueError(f"{printable(filename)} of {repository}: must be a path within it")
@@ -172,7 +170,8 @@ def needed(repository: str, names: Sequence[str]) -> list[str]:
         if files:
             raise ValueError(
                 f"{repository} holds several files, and no model's folder: name one of them with "
-                f"filename= (on the command line, --filename); there are {printable(', '.join(files))}"
+                "filename= (on the command line, --filename); there are "
+                + printable(", ".join(files))
             )
         raise ValueError(f"{repository} holds no model that this package reads")
     tokenizer: list[str] = next(filter(None, (_complete(f, names) for f in _TOKENIZERS)), [])
@@ -273,8 +272,8 @@ def _explanation(
         "JSONDecodeError" in type(cause).__name__ for cause in causes
     ):
         return OSError(
-            f"{what}: what answers at {hub} is not a Hugging Face hub, or its answer is damaged; is "
-            "it the login page of a network, a proxy, or a wrong HF_ENDPOINT?"
+            f"{what}: what answers at {hub} is not a Hugging Face hub, or its answer is damaged; "
+            "is it the login page of a network, a proxy, or a wrong HF_ENDPOINT?"
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         cache = library.constants.HF_HUB_CACHE
@@ -298,12 +297,12 @@ _UNREACHED = (
 
 def _answered(causes: list[BaseException], status: int, whom: str) -> OSError:
     """The error for an answer that is none of those that have a meaning of their own."""
-    response = next(e.response for e in causes if getattr(e, "response", None) is not None)
+    response = next(filter(None, (getattr(e, "response", None) for e in causes)), None)
     try:
         phrase = f" ({HTTPStatus(status).phrase})"
     except ValueError:
         phrase = ""
-    wait = printable(response.headers.get("Retry-After", ""))[:40]
+    wait = printable(getattr(response, "headers", {}).get("Retry-After", ""))[:40]
     if status == 403:
         hint = "access is refused: to this address, or to your token (`hf auth whoami`)"
     elif status == 429:

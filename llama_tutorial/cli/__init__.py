@@ -23,6 +23,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except SystemExit:  # argparse's way out
         raise
-    except BaseException as error:  # of libraries written in Rust, too, whose panics are no Exception
+    except BaseException as error:  # the panics of libraries in Rust are no Exception
         return _report(error)
     return 0
 
@@ -152,7 +153,5 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _complain(line: str) -> None:
-    try:
+    with suppress(OSError):  # where nobody can read it
         print(line, file=sys.stderr, flush=True)
-    except OSError:  # nobody is there to read it
-        pass

@@ -148,7 +148,8 @@ def check_texts(text: str | Iterable[str]) -> Iterator[str]:
 def check_text(text: object) -> str:
     """Return ``text`` if it is a str that UTF-8 can hold, else raise as ``encode`` does."""
     if not isinstance(text, str):
-        raise ValueError(f"encode takes one str, not {type(text).__name__}: encode texts one by one")
+        kind = type(text).__name__
+        raise ValueError(f"encode takes one str, not {kind}: encode texts one by one")
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -17,8 +17,8 @@ the counts. After every merge each word has exactly the pieces that the encoder 
 
 What may become a piece follows Llama 2's SentencePiece settings: each line begins with ``▁``, no
 piece crosses the start of a word, letters do not join with other characters nor with letters of
-another script (Kanji and Kana count as one), a digit stands alone, a run of spaces is a piece of its
-own, 16 characters at most. The rarest characters, those beyond ``character_coverage``, get no
+another script (Kanji and Kana count as one), a digit stands alone, a run of spaces is a piece of
+its own, 16 characters at most. The rarest characters, those beyond ``character_coverage``, get no
 piece: they become bytes.
 """
 

@@ -79,7 +79,7 @@ class GPT2Tokenizer:
         try:
             return cls(vocabulary, merges)
         except ValueError as error:
-            raise ValueError(f"{os.fspath(folder)} holds no tokenizer of GPT-2's: {error}") from None
+            raise ValueError(f"{folder} holds no tokenizer of GPT-2's: {error}") from None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.vocab_size} tokens)"
@@ -194,10 +194,10 @@ def _encoder(
 
 
 def _ids_tell_the_merges(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> bool:
-    """Whether the ids say all about the merges, as in GPT-2's own vocabulary: tiktoken goes by them.
+    """Whether the ids say all about the merges, as in GPT-2's own vocabulary.
 
-    Two neighbours whose join is a token merge there, whichever they are, the lowest id first. That
-    is the same if the ids are in the order of the merges and each token, spelled with those before
+    tiktoken goes by them: two neighbours whose join is a token merge, whichever they are, the
+    lowest id first. That is the same if the ids are in the order of the merges and each token, spelled with those before
     it, comes to the two that its merge joins.
     """
     ids: dict[str, int] = {}

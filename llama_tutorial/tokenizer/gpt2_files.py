@@ -145,8 +145,9 @@ def _check_settings(folder: Path) -> None:
     _check_same(path, config, _SAME_CONFIG)
     for token in _object(path, config.get("added_tokens_decoder") or {}, "its tokens").values():
         _check_added(path, token)
-    for path, tokens in ((path, config), (folder / SETTINGS[1], names)):
-        given = [tokens.get(name) for name in _NAMED]
+    for name, tokens in zip(SETTINGS, (config, names), strict=False):
+        path = folder / name
+        given = [tokens.get(kind) for kind in _NAMED]
         more = tokens.get("additional_special_tokens") or []
         given += more if isinstance(more, list) else [more]
         for token in given:
@@ -162,7 +163,9 @@ def _check_added(path: Path, token: Any) -> None:
         raise _refusal(path, f"it adds the token {content!r}, and GPT-2 has {END_OF_TEXT} alone")
     for flag in _FLAGS:
         if token.get(flag):
-            raise _refusal(path, f"its token {content} has the setting {flag}, which is not followed")
+            raise _refusal(
+                path, f"its token {content} has the setting {flag}, which is not followed"
+            )
 
 
 def _check_same(path: Path, contents: dict[str, Any], same: dict[str, tuple[Any, ...]]) -> None:
@@ -173,7 +176,8 @@ def _check_same(path: Path, contents: dict[str, Any], same: dict[str, tuple[Any,
         if value not in values:
             shown = f"{value!r}"[:60]
             raise _refusal(
-                path, f"its setting {name} is {shown}, which is not followed; GPT-2's is {values[0]}"
+                path,
+                f"its setting {name} is {shown}, which is not followed; GPT-2's is {values[0]}",
             )
 
 

@@ -168,7 +168,8 @@ def check_id(token_id: SupportsIndex, vocab_size: int) -> int:
         token_id = index(token_id)
     except TypeError:
         raise ValueError(
-            f"token id {token_id!r} is no whole number: ids are integers, Python's, NumPy's or torch's"
+            f"token id {token_id!r} is no whole number: ids are integers, Python's, NumPy's or "
+            "torch's"
         ) from None
     if not 0 <= token_id < vocab_size:
         hint = "; -1 is padding: leave it out" if token_id == -1 else ""

@@ -10,7 +10,9 @@ import pytest
 
 from llama_tutorial._util.extras import install_hint
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))[
+    "project"
+]
 
 
 @pytest.mark.parametrize("extra", ["torch", "notebooks", "hub"])

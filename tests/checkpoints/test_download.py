@@ -151,7 +151,7 @@ ANSWERS = [
     ("config.json", 403, "PermissionError config.json of {name}: {hub} answers 403 (Forbidden): "),
     ("", 404, "FileNotFoundError {name}: no such folder here, and {hub} shows no such repository"),
     ("config.json", 404, "FileNotFoundError {name} holds no file config.json"),
-    ("model.safetensors", 401, "FileNotFoundError model.safetensors of {name}: {hub} answers 401: "),
+    ("model.safetensors", 401, "FileNotFoundError model.safetensors of {name}: {hub} answers 401"),
     ("config.json", 416, "OSError config.json of {name}: {hub} answers 416 ("),
     ("", 429, "OSError {name}: {hub} answers 429 (Too Many Requests): too many requests; try again "
      "in 7 seconds"),

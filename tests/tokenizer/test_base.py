@@ -162,7 +162,7 @@ def test_reading_what_is_not_there(tmp_path):
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "a pointer of git"),
         (b"\n<!DOCTYPE html><html>Log in</html>", "a web page that was saved in its place"),
-        (b'{"version": "1.0"}', "text that begins '{\"version\": \"1.0\"}'"),
+        (b'{"version": "1.0"}', 'text that begins \'{"version": "1.0"}\''),
     ],
 )
 def test_what_lies_in_a_tokenizers_place_is_named(tmp_path, data, what):

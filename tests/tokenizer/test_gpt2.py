@@ -228,12 +228,12 @@ def test_what_is_no_text_and_no_id(tokenizer, unchecked):
     with pytest.raises(ValueError, match=r"lone surrogate U\+DC00 at position 2"):
         tokenizer.encode("ab\udc00")
     ids = tokenizer.encode("the cat")
-    for given in (numpy.array(ids), torch.tensor(ids), tuple(ids), iter(ids)):
-        assert tokenizer.decode(given) == "the cat"
+    for same in (numpy.array(ids), torch.tensor(ids), tuple(ids), iter(ids)):
+        assert tokenizer.decode(same) == "the cat"
     for wrong in (None, 7, "ab", [1.5], [None], torch.tensor([ids]), numpy.array([0.5])):
-        with pytest.raises(ValueError, match="takes a list of ids|is no whole number"):
+        with pytest.raises(ValueError, match=r"takes a list of ids|is no whole number"):
             tokenizer.decode(wrong)
-    with pytest.raises(ValueError, match="token id 1.5 is no whole number"):
+    with pytest.raises(ValueError, match=r"token id 1.5 is no whole number"):
         tokenizer.stream_decoder().feed(1.5)
 
 
