@@ -197,8 +197,8 @@ def _ids_tell_the_merges(vocabulary: dict[str, int], merges: list[tuple[str, str
     """Whether the ids say all about the merges, as in GPT-2's own vocabulary.
 
     tiktoken goes by them: two neighbours whose join is a token merge, whichever they are, the
-    lowest id first. That is the same if the ids are in the order of the merges and each token, spelled with those before
-    it, comes to the two that its merge joins.
+    lowest id first. That is the same if the ids are in the order of the merges and each token,
+    spelled with those before it, comes to the two that its merge joins.
     """
     ids: dict[str, int] = {}
     last = -1

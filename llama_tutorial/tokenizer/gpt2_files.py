@@ -65,14 +65,16 @@ def read_folder(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
                 f"{folder / name}: no such file; GPT-2's tokenizer is {VOCABULARY} and "
                 f"{MERGES}, or {BOTH}"
             )
-    one = _read_one(folder / BOTH) if has_both else None  # its settings count in any case
     _check_settings(folder)
-    if has_two and (folder / MERGES).is_file():
-        return _vocabulary(folder / VOCABULARY, read_json(folder / VOCABULARY)), _read_merges(
-            folder / MERGES
+    if not has_two or not (folder / MERGES).is_file():
+        return _read_one(folder / BOTH)
+    vocabulary = _vocabulary(folder / VOCABULARY, read_json(folder / VOCABULARY))
+    merges = _read_merges(folder / MERGES)
+    if has_both and _read_one(folder / BOTH) != (vocabulary, merges):  # its settings count too
+        raise _refusal(
+            folder / BOTH, f"it says other than the {VOCABULARY} and {MERGES} beside it; remove one"
         )
-    assert one is not None
-    return one
+    return vocabulary, merges
 
 
 def _read_merges(path: Path) -> list[tuple[str, str]]:

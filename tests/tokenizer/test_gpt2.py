@@ -313,6 +313,13 @@ def test_a_setting_gives_the_librarys_ids_or_is_refused_by_its_name(
         )
 
 
+def test_files_that_contradict_each_other(folder):
+    library_tokenizer().save(str(folder / "tokenizer.json"))
+    assert "tokenizer.json is no tokenizer of GPT-2's: it says other than the vocab.json" in (
+        refused(folder)
+    )
+
+
 def changed(folder, change):
     """A plain tokenizer.json after ``change`` of its contents."""
     contents = json.loads(library_tokenizer().to_str())
