@@ -94,7 +94,7 @@ def download_model(repository: str) -> Path:
     with _explained(library, repository):
         try:
             siblings = library.HfApi().model_info(repository).siblings
-            names = [file.rfilename for file in siblings or ()]
+            names = [str(file.rfilename) for file in siblings or ()]
         except Exception as error:
             folder = None if _is_final(error) else _cached(library, repository)
             if folder is None:

@@ -16,6 +16,7 @@ from llama_tutorial.cli.engines import load_engine, sampling
 from llama_tutorial.cli.parser import CHAT_HELP, CHAT_MODEL
 from llama_tutorial.shipped import SHIPPED
 
+LONGEST = 1_000_000  # characters of a line: no context is so long, and a pipe may never end one
 ENDS = {
     "length": "the answer was cut: --max-new-tokens, or the end of the context",
     "tag": "the answer was cut where the model began to write one of Llama's tags",
@@ -57,7 +58,13 @@ def run(arguments: argparse.Namespace) -> None:
 def _lines(interactive: bool) -> Iterator[str]:
     """The lines that are typed, or those of the pipe."""
     if not interactive:
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        while line := sys.stdin.readline(LONGEST):
+            if len(line) < LONGEST or line.endswith("\n"):
+                yield line.rstrip("\n")
+                continue
+            _note(f"not asked: the line has more than {LONGEST:,} characters")
+            while (rest := sys.stdin.readline(LONGEST)) and not rest.endswith("\n"):
+                pass
         return
     with suppress(ImportError):
         import readline  # noqa: F401  # with it, what input() reads can be edited
