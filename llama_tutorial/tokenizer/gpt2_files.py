@@ -28,6 +28,7 @@ _SAME = {
     "pre_tokenizer.add_prefix_space": (False,),
     "pre_tokenizer.use_regex": (True, None),
     "post_processor.type": ("ByteLevel", None),  # it only says where each token stands
+    "post_processor.single": (None, [{"Sequence": {"id": "A", "type_id": 0}}]),  # nothing around it
     "decoder.type": ("ByteLevel", None),
     "model.type": ("BPE", None),
     "model.dropout": (None, 0.0),
@@ -102,6 +103,9 @@ def _read_one(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
             "Take that from the model's repository, and put it beside the weights or give it with "
             "tokenizer= (on the command line, --tokenizer)"
         )
+    processor = contents.get("post_processor")
+    if isinstance(processor, dict) and processor.get("type") == "TemplateProcessing":
+        contents["post_processor"] = {"single": processor.get("single", "missing")}
     _check_same(path, contents, _SAME)
     added = contents.get("added_tokens") or []
     if not isinstance(added, list):

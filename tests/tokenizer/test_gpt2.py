@@ -131,6 +131,14 @@ def test_transformers_reads_the_saved_files(folder, tmp_path):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     assert theirs(TEXT)["input_ids"] == tokenizer.encode(TEXT)
     assert theirs.eos_token_id == tokenizer.eos_id
+    # and what it saves is read here, or refused where it was asked for something else
+    theirs.save_pretrained(tmp_path / "saved")
+    assert GPT2Tokenizer.from_folder(tmp_path / "saved").encode(TEXT) == tokenizer.encode(TEXT)
+    prefixing = transformers.GPT2Tokenizer.from_pretrained(
+        tmp_path / "model", add_prefix_space=True
+    )
+    prefixing.save_pretrained(tmp_path / "prefixing")
+    assert "add_prefix_space is True" in refused(tmp_path / "prefixing")
 
 
 @pytest.mark.parametrize("format", ["native", "huggingface"])
@@ -290,8 +298,10 @@ pre, post = tokenizers.pre_tokenizers, tokenizers.processors
                     single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 258)]
                 )
             },
-            "post_processor.type",
+            "post_processor.single",
         ),
+        ({"post_processor": post.TemplateProcessing(single="$A", special_tokens=[])}, None),
+        ({"post_processor": post.BertProcessing(("he", 256), ("he", 256))}, "post_processor.type"),
         ({"decoder": tokenizers.decoders.WordPiece()}, "decoder.type"),
     ],
 )
