@@ -148,7 +148,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     text = str(error)
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError)
-        and ("out of memory" in text or "can't allocate memory" in text)
+        and ("out of memory" in text or ("allocate" in text and "memory" in text))
     )
 
 

@@ -177,6 +177,12 @@ UNFORESEEN = (
         (MemoryError("8 GB"), 2, "not enough memory: 8 GB"),
         (RuntimeError("CUDA out of memory."), 2, "not enough memory: CUDA out of memory."),
         (
+            RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"),
+            2,
+            "not enough memory: DefaultCPUAllocator: not enough memory: you tried to allocate 8 "
+            "bytes",
+        ),
+        (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
             2,
             "not enough memory: DefaultCPUAllocator: can't allocate memory: you tried",
