@@ -74,11 +74,11 @@ else:  # a type checker that saw this would take every name for one of the packa
         try:
             value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
         except ModuleNotFoundError as error:
-            if error.name not in ("torch", "safetensors"):
+            from llama_tutorial._util.extras import install_hint
+
+            if (hint := install_hint(error.name)) is None:
                 raise
-            raise ImportError(
-                f"llama_tutorial.{name} needs {error.name}: pip install 'llama-tutorial[torch]'"
-            ) from error
+            raise ImportError(f"llama_tutorial.{name} needs {error.name}: {hint}") from error
         globals()[name] = value
         return value
 

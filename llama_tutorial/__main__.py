@@ -1,6 +1,6 @@
 """``python -m llama_tutorial`` is the command ``llama-tutorial``."""
 
-from llama_tutorial.cli import main
+from llama_tutorial.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(program())

@@ -30,6 +30,13 @@ class FakeHub:
         url: For HF_ENDPOINT.
         fetched: The files that were downloaded, as "owner/name/file".
         status: If set, what every question is answered with.
+        tricks: What else is answered, by "owner/name" (what the repository holds) or
+            "owner/name/file": a status, the bytes of a page that is no hub's, "loop" for a redirect
+            that leads nowhere, "cut" for a connection that ends in the middle, or "short" for a
+            file of another length than was announced.
+        etags: What identifies a file, if not its content.
+        headers: Sent with every status that is no success.
+        asked: The paths of all questions.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -37,6 +44,10 @@ class FakeHub:
     url: str = ""
     fetched: list[str] = field(default_factory=list)
     status: int = 0
+    tricks: dict[str, int | bytes | str] = field(default_factory=dict)
+    etags: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
 
     def commit(self, repository: str) -> str:
         return hashlib.sha1(repository.encode()).hexdigest()
@@ -78,8 +89,17 @@ class _Handler(BaseHTTPRequestHandler):
         about = parts[:2] == ["api", "models"]
         owner, name, *rest = [*parts[2:], "", ""] if about else [*parts, "", ""]
         repository = f"{owner}/{name}"
-        if self.hub.status:
-            self._send(self.hub.status, b"")
+        inside = "" if about else "/".join(part for part in rest[2:] if part)
+        trick = self.hub.tricks.get(f"{repository}/{inside}".rstrip("/"), self.hub.status)
+        self.hub.asked.append(self.path)
+        if isinstance(trick, int) and trick:
+            self._send(trick, b"", self.hub.headers)
+        elif isinstance(trick, bytes):
+            self._send(200, trick, {"Content-Type": "text/html"}, with_body)
+        elif trick == "loop":
+            self._send(302, b"", {"Location": self.path})
+        elif trick in ("cut", "short") and with_body:
+            self._break_off(repository, inside, trick)
         elif repository not in self.hub.folders:
             self._send(401, b"", {"X-Error-Code": "RepoNotFound"})
         elif about:
@@ -87,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             contents = self._tree(repository) if tree else self._info(repository)
             self._send(200, json.dumps(contents).encode(), {"Content-Type": "application/json"})
         else:
-            self._file(repository, "/".join(part for part in rest[2:] if part), with_body)
+            self._file(repository, inside, with_body)
 
     def _info(self, repository):
         files = [{"rfilename": name} for name in self.hub.files(repository)]
@@ -116,7 +136,16 @@ class _Handler(BaseHTTPRequestHandler):
         data = path.read_bytes()
         if with_body:
             self.hub.fetched.append(f"{repository}/{name}")
-        self._send(200, data, {**headers, "ETag": f'"{hashlib.sha1(data).hexdigest()}"'}, with_body)
+        etag = self.hub.etags.get(f"{repository}/{name}", hashlib.sha1(data).hexdigest())
+        self._send(200, data, {**headers, "ETag": f'"{etag}"'}, with_body)
+
+    def _break_off(self, repository, name, trick):
+        data = (self.hub.folders[repository] / name).read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data) // (1 if trick == "cut" else 2)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2])
+        self.close_connection = True
 
     def _send(self, status, data, headers=(), with_body=True):
         self.send_response(status)

@@ -20,10 +20,12 @@ OPTIONAL = ("torch", "sentencepiece", "safetensors", "jaxtyping", "beartype", "t
 
 # All that the NumPy engine and its tokenizers stand on.
 TORCH_FREE = (
+    "_util.extras",
     "_util.files",
     "_util.generation_settings",
     "_util.progress",
     "_util.shapes",
+    "_util.terminal",
     "chat",
     "chat.session",
     "checkpoints",
@@ -155,6 +157,30 @@ print(main(["generate", "--prompt", "Once"]))
         "llama-tutorial: --engine torch needs torch: pip install 'llama-tutorial[torch]', or take "
         "--engine numpy\n2\n"
     )
+
+
+@pytest.mark.parametrize("missing", ["torch", "safetensors"])
+def test_no_command_ends_in_a_missing_module(missing, tmp_path):
+    commands = [["info", "tales"], ["convert", "tales", "out"], ["generate"], ["chat"]]
+    commands += [["pretrain", "--out", "run"], ["finetune", "--out", "run"]]
+    commands = commands if missing == "torch" else commands[:3]  # those that read such files
+    out = run_without(
+        (missing,),
+        f"""
+import os
+from llama_tutorial.cli import main
+os.chdir({str(tmp_path)!r})
+sys.stderr = sys.stdout
+print(*(main(command) for command in {commands}))
+""",
+    )
+    *lines, codes = out.splitlines()
+    assert codes.split() == ["2"] * len(commands)
+    assert len(lines) == len(commands)
+    for line in lines:
+        assert line.startswith("llama-tutorial: ")
+        assert "pip install 'llama-tutorial[torch]'" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_load_says_what_to_do_without_torch():

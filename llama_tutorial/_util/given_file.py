@@ -92,6 +92,8 @@ def foreign(head: bytes, name: str = "") -> str | None:
         return "an HDF5 file, as Keras makes them"
     if head[4:9] == b"\0\0\0\0{":  # a 64-bit length, then JSON
         return "a safetensors file"
+    if not head.strip(b"\0"):
+        return "all zeros at its beginning: the disk was full, or the download broke"
     if text is not None:
         begin = " ".join(text.split())[:40]
         return f"text that begins {begin!r}" if begin.isprintable() else None

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from llama_tutorial._util.terminal import printable
+
 
 def progress(items: Iterable[Any] | None, description: str, **options: Any) -> Any:
     """Iterate over ``items`` and draw how far they have come; ``options`` are tqdm's.
@@ -23,7 +25,7 @@ def progress(items: Iterable[Any] | None, description: str, **options: Any) -> A
         from tqdm import tqdm
     except ImportError:
         return _Silent(items)
-    return tqdm(items, desc=description, disable=None, **options)
+    return tqdm(items, desc=printable(description), disable=None, **options)
 
 
 class _Silent:

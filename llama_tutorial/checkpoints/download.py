@@ -3,23 +3,30 @@
 A repository often holds a model several times, in safetensors, in pickles, in Meta's form, for
 other frameworks. Its list of files is asked for first, and one form is fetched. All else is
 ``huggingface_hub``'s: the cache, going on after a break, the login. With ``HF_HUB_OFFLINE=1``, or
-without a network, what is in the cache is used.
+where the hub does not answer, what is in the cache is used. What comes anew is looked at: a web
+page, a pointer of git-lfs, or a large file with another SHA-256 is refused, and deleted again.
 
 This module knows nothing of what is in the files.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import filter as matching
+from http import HTTPStatus
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from llama_tutorial._util.given_file import kind_of
+from llama_tutorial._util.given_file import foreign, kind_of
+from llama_tutorial._util.terminal import one_line, printable
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.tokenizer.gpt2_files import SETTINGS
 
 # The forms of a model, the preferred one first: what must be there, then what belongs to it.
 _FORMS = (
@@ -72,42 +79,88 @@ def locate(source: str) -> Path:
 def download_model(repository: str) -> Path:
     """Fetch a model and its tokenizer; returns the folder that they are in.
 
+    Where the hub cannot be asked, by choice or not, the cache has what was fetched before.
+
     Raises:
-        FileNotFoundError: There is no such repository, or it cannot be reached and is not in the
-            cache.
+        FileNotFoundError: There is no such repository, or the hub cannot be reached and the
+            repository is not in the cache.
         PermissionError: It is gated, and access was not given; the message says how to get it.
-        ValueError: It holds no model that this package reads, or several.
+        OSError: The hub answers otherwise than with the files; the message says how.
+        ValueError: It holds no model that this package reads, or several; or what was fetched is
+            something else.
         ImportError: huggingface_hub is not installed.
     """
     library = _library()
     with _explained(library, repository):
         try:
             siblings = library.HfApi().model_info(repository).siblings
-        except library.errors.RepositoryNotFoundError:
-            raise
-        except Exception:  # offline, by choice or not: the cache has what was fetched before
-            one_of = ["config.json", "params.json"]  # any model has one, and the rest is beside it
-            folder = library.snapshot_download(
-                repository, allow_patterns=one_of, local_files_only=True
-            )
-        else:
-            files = needed(repository, [file.rfilename for file in siblings])
-            folder = library.snapshot_download(repository, allow_patterns=files)
-        return Path(folder)
+            names = [str(file.rfilename) for file in siblings or ()]
+        except Exception as error:
+            folder = None if _is_final(error) else _cached(library, repository)
+            if folder is None:
+                raise
+            return folder
+    files = needed(repository, names)
+    paths = [_fetch(library, repository, files[0])]
+    commit = paths[0].parent.name  # so that all are of one state of the repository
+    paths += [_fetch(library, repository, name, commit) for name in files[1:]]
+    return paths[0].parent
 
 
 def download_file(repository: str, filename: str) -> Path:
     """Fetch one file; errors as in `download_model`."""
-    library = _library()
+    return _fetch(_library(), repository, filename)
+
+
+def _fetch(library: ModuleType, repository: str, filename: str, commit: str | None = None) -> Path:
+    """One file, checked if it was not in the cache."""
+    if filename.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", filename):
+        raise ValueError(f"{printable(filename)} of {repository}: must be a path within it")
+    begin = time.time()
     with _explained(library, repository, filename):
-        return Path(library.hf_hub_download(repository, filename))
+        path = Path(library.hf_hub_download(repository, filename, revision=commit))
+        blob = path.resolve()
+        if blob.stat().st_mtime < begin - 2:  # a file system may round to seconds
+            return path
+        with open(path, "rb") as file:
+            what = foreign(head) if (head := file.read(256)) else None
+        if what and ("git-lfs" in what or "web page" in what):
+            broken = f"is {what}"
+        elif _is_damaged(blob):
+            broken = "came damaged: its SHA-256 is not the one that the hub gives; try again"
+        else:
+            return path
+        path.unlink()  # or the next call would take it from the cache
+        blob.unlink(missing_ok=True)
+    raise ValueError(f"{printable(filename)} of {repository} {broken}")
+
+
+def _is_damaged(blob: Path) -> bool:
+    """Whether a large file, which the cache names by its SHA-256, has another."""
+    if not re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return False
+    with open(blob, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() != blob.name
+
+
+def _cached(library: ModuleType, repository: str) -> Path | None:
+    """The folder that an earlier download has left, if a model is in it."""
+    one_of = ["config.json", "params.json"]  # any model has one, and the rest is beside it
+    try:
+        folder = Path(
+            library.snapshot_download(repository, allow_patterns=one_of, local_files_only=True)
+        )
+        needed(repository, [file.name for file in folder.iterdir()])
+    except (library.errors.LocalEntryNotFoundError, ValueError):
+        return None
+    return folder
 
 
 def needed(repository: str, names: Sequence[str]) -> list[str]:
     """Which of a repository's files make the model and its tokenizer.
 
     Raises:
-        ValueError: None do, or each of several.
+        ValueError: None do, or each of several; or a name that would be taken leads elsewhere.
     """
     for form in _FORMS:
         if chosen := _complete(form, names):
@@ -117,11 +170,18 @@ def needed(repository: str, names: Sequence[str]) -> list[str]:
         if files:
             raise ValueError(
                 f"{repository} holds several files, and no model's folder: name one of them with "
-                f"filename= (on the command line, --filename); there are {', '.join(files)}"
+                "filename= (on the command line, --filename); there are "
+                + printable(", ".join(files))
             )
         raise ValueError(f"{repository} holds no model that this package reads")
-    tokenizers = (_complete(form, names) for form in _TOKENIZERS)
-    return chosen + next(filter(None, tokenizers), [])
+    tokenizer: list[str] = next(filter(None, (_complete(f, names) for f in _TOKENIZERS)), [])
+    if any(name.endswith(".json") for name in tokenizer):
+        tokenizer += [name for name in SETTINGS if name in names]
+    chosen += tokenizer
+    for name in chosen:
+        if not re.fullmatch(r"[\w.-]+", name):  # a pattern's * would take ../ too
+            raise ValueError(f"{repository} holds the file {printable(name)!r}, which is refused")
+    return chosen
 
 
 def _complete(form: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -141,37 +201,115 @@ def _library() -> ModuleType:
         ) from error
 
 
+def _is_final(error: BaseException) -> bool:
+    """Whether the hub has answered, and would answer the same again."""
+    return _status(error) in (401, 403, 404, 410)
+
+
+def _status(error: BaseException) -> int | None:
+    """The status of the hub's answer that an error came of, if there was an answer."""
+    codes = (getattr(getattr(e, "response", None), "status_code", None) for e in _causes(error))
+    return next((code for code in codes if code), None)
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """An error, and those that it came of, the first one last."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
 @contextmanager
 def _explained(library: ModuleType, repository: str, filename: str | None = None) -> Iterator[None]:
-    """Turn the library's errors into ones that say what to do."""
-    errors, hub = library.errors, library.constants.ENDPOINT
+    """Turn the library's errors into ones that say what happened, and what to do."""
     try:
         yield
-    except ValueError:  # our own
-        raise
     except Exception as error:  # of whatever http library is in use
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if isinstance(error, errors.GatedRepoError) or status == 403:
-            raise PermissionError(
-                f"{repository} is gated: its owners open it to those who accept their terms. Log "
-                f"in at {hub}/{repository}, accept the terms there and wait for the answer; make a "
-                f"token that may read at {hub}/settings/tokens; give it to this machine with "
-                "`hf auth login` or as HF_TOKEN; then try again"
-            ) from None
-        if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
-            raise FileNotFoundError(
-                f"{repository}: no such folder here, and {hub} shows no such repository; check the "
-                "name, or, if it is private, log in with `hf auth login`"
-            ) from None
-        if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-            offline = library.constants.HF_HUB_OFFLINE
-            why = "HF_HUB_OFFLINE is set" if offline else f"{hub} cannot be reached"
-            what = f"{filename} of {repository}" if filename else repository
-            raise FileNotFoundError(
-                f"{what} is not in the cache, and {why}; go online once, or give the path of a "
-                "folder"
-            ) from None
-        if isinstance(error, errors.EntryNotFoundError):
-            raise FileNotFoundError(f"{repository} holds no file {filename}") from None
-        reason = str(error).strip().partition("\n")[0]
-        raise OSError(f"{repository} cannot be downloaded from {hub}: {reason}") from error
+        raise _explanation(library, error, repository, filename) from None
+
+
+def _explanation(
+    library: ModuleType, error: Exception, repository: str, filename: str | None
+) -> Exception:
+    errors, hub = library.errors, library.constants.ENDPOINT
+    causes, status = _causes(error), _status(error)
+    what = f"{printable(filename)} of {repository}" if filename else repository
+    reason = one_line(causes[-1])[:200] or type(causes[-1]).__name__
+
+    def among(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if among(errors.GatedRepoError):
+        return PermissionError(
+            f"{repository} is gated: its owners open it to those who accept their terms. Log "
+            f"in at {hub}/{repository}, accept the terms there and wait for the answer; make a "
+            f"token that may read at {hub}/settings/tokens; give it to this machine with "
+            "`hf auth login` or as HF_TOKEN; then try again"
+        )
+    if among(errors.RepositoryNotFoundError) or status == 401 or (status == 404 and not filename):
+        if filename:
+            return FileNotFoundError(
+                f"{what}: {hub} answers {status}: there is no such repository, or it is private; "
+                "check the name, or log in with `hf auth login`"
+            )
+        return FileNotFoundError(
+            f"{repository}: no such folder here, and {hub} shows no such repository; check the "
+            "name, or, if it is private, log in with `hf auth login`"
+        )
+    if status == 404:
+        return FileNotFoundError(f"{repository} holds no file {printable(filename or '')}")
+    if status is not None:
+        return _answered(causes, status, f"{what}: {hub}")
+    if among(errors.OfflineModeIsEnabled):
+        offline = library.constants.HF_HUB_OFFLINE
+        why = "HF_HUB_OFFLINE is set" if offline else f"{hub} cannot be reached"
+        return FileNotFoundError(
+            f"{what} is not in the cache, and {why}; go online once, or give the path of a folder"
+        )
+    if among(errors.FileMetadataError, AttributeError, KeyError, TypeError) or any(
+        "JSONDecodeError" in type(cause).__name__ for cause in causes
+    ):
+        return OSError(
+            f"{what}: what answers at {hub} is not a Hugging Face hub, or its answer is damaged; "
+            "is it the login page of a network, a proxy, or a wrong HF_ENDPOINT?"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        cache = library.constants.HF_HUB_CACHE
+        return OSError(error.errno, f"{error.strerror} for {what}; HF_HOME moves it", cache)
+    if any(type(cause).__name__ in _UNREACHED for cause in causes):
+        return FileNotFoundError(
+            f"{what} is not in the cache, and {hub} cannot be reached ({reason}); check the "
+            "connection, or give the path of a folder"
+        )
+    if isinstance(error, errors.HFValidationError):
+        return ValueError(f"{what}: {reason}")
+    return OSError(f"{what} cannot be downloaded from {hub}: {reason}")
+
+
+# Names of the errors by which the libraries say so: httpx's and requests'.
+_UNREACHED = (
+    *("ConnectError", "ConnectTimeout", "ConnectionError", "NewConnectionError", "NameResolution"),
+    *("ProxyError", "SSLError", "PoolTimeout", "ReadTimeout", "UnsupportedProtocol"),
+)
+
+
+def _answered(causes: list[BaseException], status: int, whom: str) -> OSError:
+    """The error for an answer that is none of those that have a meaning of their own."""
+    response = next(filter(None, (getattr(e, "response", None) for e in causes)), None)
+    try:
+        phrase = f" ({HTTPStatus(status).phrase})"
+    except ValueError:
+        phrase = ""
+    wait = printable(getattr(response, "headers", {}).get("Retry-After", ""))[:40]
+    if status == 403:
+        hint = "access is refused: to this address, or to your token (`hf auth whoami`)"
+    elif status == 429:
+        hint = f"too many requests; try again {f'in {wait} seconds' if wait.isdigit() else 'later'}"
+    elif status >= 500:
+        hint = "the fault is the server's; try again later"
+    else:
+        hint = "check HF_ENDPOINT, and what is between it and you"
+    kind = PermissionError if status == 403 else OSError
+    return kind(f"{whom} answers {status}{phrase}: {hint}")

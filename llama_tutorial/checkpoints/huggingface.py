@@ -8,6 +8,7 @@
 
 Names and layouts are those of :mod:`llama_tutorial.checkpoints.names`. What needs no change stays
 in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed matrices) is copied.
+(To read ``tokenizer.model``, transformers needs ``pip install sentencepiece protobuf``.)
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 
+from llama_tutorial._util.terminal import printable, shown
 from llama_tutorial.chat.session import ChatSession
 from llama_tutorial.cli.engines import load_engine, sampling
 from llama_tutorial.cli.parser import CHAT_HELP, CHAT_MODEL
 from llama_tutorial.shipped import SHIPPED
 
+LONGEST = 1_000_000  # characters of a line: no context is so long, and a pipe may never end one
 ENDS = {
     "length": "the answer was cut: --max-new-tokens, or the end of the context",
     "tag": "the answer was cut where the model began to write one of Llama's tags",
@@ -39,7 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
         n_params = f"{model.config.n_params:,} parameters"
         _note(f"{arguments.model}: {n_params}. {CHAT_HELP}; Ctrl-C ends an answer")
     for line in _lines(interactive):
-        if line.startswith("/"):
+        if not _is_text(line):
+            _note(f"not asked: the line is not {sys.stdin.encoding}")
+        elif line.startswith("/"):
             if not _do_command(session, line):
                 break
         elif line.strip():
@@ -54,7 +58,13 @@ def run(arguments: argparse.Namespace) -> None:
 def _lines(interactive: bool) -> Iterator[str]:
     """The lines that are typed, or those of the pipe."""
     if not interactive:
-        yield from (line.rstrip("\n") for line in sys.stdin)
+        while line := sys.stdin.readline(LONGEST):
+            if len(line) < LONGEST or line.endswith("\n"):
+                yield line.rstrip("\n")
+                continue
+            _note(f"not asked: the line has more than {LONGEST:,} characters")
+            while (rest := sys.stdin.readline(LONGEST)) and not rest.endswith("\n"):
+                pass
         return
     with suppress(ImportError):
         import readline  # noqa: F401  # with it, what input() reads can be edited
@@ -67,6 +77,11 @@ def _lines(interactive: bool) -> Iterator[str]:
         except EOFError:
             print()
             return
+
+
+def _is_text(line: str) -> bool:
+    """Whether all bytes of a line were text; `program` lets the others through as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in line)
 
 
 def _do_command(session: ChatSession, line: str) -> bool:
@@ -100,7 +115,7 @@ def _answer(session: ChatSession, question: str) -> None:
         oldest = "question and its answer" if reply.dropped == 1 else many
         _note(f"the context is full: the oldest {oldest} are forgotten")
     for piece in reply:
-        print(piece, end="", flush=True)
+        print(shown(piece), end="", flush=True)
     print()
     if reply.ended in ENDS:
         _note(ENDS[reply.ended])
@@ -109,4 +124,4 @@ def _answer(session: ChatSession, question: str) -> None:
 def _note(text: str) -> None:
     """Print something that is not an answer."""
     sys.stdout.flush()
-    print(f"[{text}]", file=sys.stderr)
+    print(f"[{printable(text)}]", file=sys.stderr)

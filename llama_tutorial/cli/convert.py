@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints import load_model, save_model
 from llama_tutorial.hub import find, read_tokenizer
 
@@ -34,4 +35,4 @@ def run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     files = sorted(output.iterdir()) if output.is_dir() else [output]
     for file in files:
-        print(f"{file.stat().st_size:>15,} bytes  {file}")
+        print(f"{file.stat().st_size:>15,} bytes  {printable(str(file))}")

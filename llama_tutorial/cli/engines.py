@@ -29,6 +29,8 @@ def parse_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device {name}: cannot be used here: {reason}") from None
+    if device.type == "meta":
+        raise ValueError("--device meta: it holds shapes and no numbers; take cpu or cuda")
     return device
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from llama_tutorial import hub
+from llama_tutorial._util.terminal import printable
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import adapter, native, save_adapter
 from llama_tutorial.checkpoints.folders import AnyTokenizer
@@ -224,4 +225,4 @@ def _samples(
         if room > 0:
             (ids,) = generate(model, [prompt], room, temperature=0, stop_ids={tokenizer.eos_id})
             question, answer = dialog[-2]["content"].split("\n")[-1], tokenizer.decode(ids)
-            print(f"step {step}: {question.strip()} -> {answer.strip()}")
+            print(printable(f"step {step}: {question.strip()} -> {answer.strip()}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from llama_tutorial._util.terminal import shown
 from llama_tutorial.cli.engines import engine_processes, load_engine, sampling
 
 
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
             ids = stream(model, prompt, new_tokens, **settings)
         decoder = tokenizer.stream_decoder()
         for token in prompt:
-            print(decoder.feed(token), end="")
+            print(shown(decoder.feed(token)), end="")
         for token in ids:
-            print(decoder.feed(token), end="", flush=True)
-        print(decoder.flush())
+            print(shown(decoder.feed(token)), end="", flush=True)
+        print(shown(decoder.flush()))

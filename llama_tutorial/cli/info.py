@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints.download import is_hub_id
 from llama_tutorial.config import PRESETS, ModelConfig
 from llama_tutorial.hub import find
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _print_info(title: str, config: ModelConfig) -> None:
     context = config.max_seq_len
-    print(title)
+    print(printable(title))
     for field, value in config.to_dict().items():
         print(f"  {field:<16} {value}")
     print(f"  {'parameters':<16} {config.n_params:,}")

@@ -10,6 +10,7 @@ import argparse
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints import FORMATS
 
 CHAT_MODEL = "tales-chat"
@@ -50,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Help, **settings)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (--help shows the options)\n")
+        self.exit(2, f"{self.prog}: {printable(message)} (--help shows the options)\n")
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.cli.engines import parse_device
 from llama_tutorial.cli.training import (
@@ -90,7 +91,9 @@ def run(arguments: argparse.Namespace) -> None:
                 "seed": arguments.seed,
                 "cross_documents": arguments.cross_documents,
             },
-            on_evaluation=lambda step, model: print(f"step {step}: {_sample(model, tokenizer)}"),
+            on_evaluation=lambda step, model: print(
+                f"step {step}: {printable(_sample(model, tokenizer))}"
+            ),
         )
         report_end(finished, out)
 

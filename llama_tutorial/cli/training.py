@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.terminal import printable
 from llama_tutorial.cli.parser import make_parser
 from llama_tutorial.training.loop import TrainConfig
 from llama_tutorial.training.processes import world_size
@@ -108,4 +109,4 @@ def check_batch_size(batch_size: int, micro_batches: int) -> None:
 def report_end(finished: bool, out: Path) -> None:
     """Print where the model is, or how to go on."""
     done = f"finished: the model is {out / 'model'}"
-    print(done if finished else "stopped; the same command goes on from here")
+    print(printable(done) if finished else "stopped; the same command goes on from here")

@@ -11,7 +11,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from operator import index
 from pathlib import Path
 from typing import SupportsIndex
 
@@ -21,7 +20,7 @@ from llama_tutorial.tokenizer.bin_file import format_tokenizer_bin
 from llama_tutorial.tokenizer.stream_decoder import StreamDecoder
 from llama_tutorial.tokenizer.vocabulary import Vocabulary, check_id
 
-_LARGEST = 2**27  # bytes; Llama 2's has half a million
+_LARGEST = 2**26  # bytes; the largest vocabularies take a twelfth of that
 
 
 class BaseTokenizer(ABC):
@@ -57,9 +56,8 @@ class BaseTokenizer(ABC):
             eos: whether to put the EOS id last.
 
         Raises:
-            TypeError: ``text`` is not a str.
-            ValueError: It holds half of a surrogate pair, which no UTF-8 can hold, or the
-                vocabulary has no such special id.
+            ValueError: ``text`` is not a str or holds half of a surrogate pair, which no UTF-8 can
+                hold; or the vocabulary has no such special id.
         """
         ids = self._encode(check_text(text))
         if bos:
@@ -74,10 +72,9 @@ class BaseTokenizer(ABC):
         Bytes that make no character give one U+FFFD each; the unknown id gives ' ⁇ '.
 
         Raises:
-            TypeError: ``ids`` is not a sequence of integers.
-            ValueError: An id is not in the vocabulary.
+            ValueError: ``ids`` is not a sequence of integers, or one is not in the vocabulary.
         """
-        return self._decode(self._check_ids(ids))
+        return self._decode(check_ids(ids, self.vocab_size))
 
     @abstractmethod
     def _encode(self, text: str) -> list[int]:
@@ -94,7 +91,7 @@ class BaseTokenizer(ABC):
         """
         return StreamDecoder(self.vocabulary)
 
-    def id_to_piece(self, token_id: int) -> str:
+    def id_to_piece(self, token_id: SupportsIndex) -> str:
         """The piece with this id, as it is stored: ``▁Hello``, ``<0x0A>``, ``<s>``."""
         return self.vocabulary.pieces[check_id(token_id, self.vocab_size)]
 
@@ -104,7 +101,7 @@ class BaseTokenizer(ABC):
         Raises:
             ValueError: There is no such piece.
         """
-        if piece not in self.vocabulary.ids:
+        if not isinstance(piece, str) or piece not in self.vocabulary.ids:
             raise ValueError(
                 f"{piece!r} is not one of the {self.vocab_size} pieces (a piece that begins a word "
                 f"begins with {self.vocabulary.space!r})"
@@ -131,20 +128,28 @@ class BaseTokenizer(ABC):
         with replace_file(path) as file:
             file.write(data)
 
-    def _check_ids(self, ids: Iterable[SupportsIndex]) -> list[int]:
-        try:
-            checked = [index(token_id) for token_id in ids]
-        except TypeError as error:
-            raise TypeError(f"decode takes a list of integer ids: {error}") from None
-        for token_id in checked:
-            check_id(token_id, self.vocab_size)
-        return checked
+
+def check_ids(ids: Iterable[SupportsIndex], vocab_size: int) -> list[int]:
+    """The ids as ints, or a ValueError as ``decode`` raises it."""
+    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
+        raise ValueError(
+            f"decode takes a list of ids, not {type(ids).__name__}; put a single id in a list"
+        )
+    return [check_id(token_id, vocab_size) for token_id in ids]
+
+
+def check_texts(text: str | Iterable[str]) -> Iterator[str]:
+    """One text or several, each checked; a ValueError where they are something else."""
+    if isinstance(text, bytes) or not hasattr(text, "__iter__"):
+        raise ValueError(f"text is a {type(text).__name__}: pass a str, or several in a list")
+    return map(check_text, [text] if isinstance(text, str) else text)
 
 
 def check_text(text: object) -> str:
     """Return ``text`` if it is a str that UTF-8 can hold, else raise as ``encode`` does."""
     if not isinstance(text, str):
-        raise TypeError(f"encode takes one str, not {type(text).__name__}: encode texts one by one")
+        kind = type(text).__name__
+        raise ValueError(f"encode takes one str, not {kind}: encode texts one by one")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -167,7 +172,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no file, empty, too large, or plainly something else.
+        ValueError: It is a folder, no file at all, empty, or larger than any tokenizer.
     """
     file = Path(path)
     kind = kind_of(file)

@@ -29,7 +29,13 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
-from llama_tutorial.tokenizer.base import BaseTokenizer, check_text, errors_name, read_bytes
+from llama_tutorial.tokenizer.base import (
+    BaseTokenizer,
+    check_text,
+    check_texts,
+    errors_name,
+    read_bytes,
+)
 from llama_tutorial.tokenizer.bin_file import format_tokenizer_bin, parse_tokenizer_bin
 from llama_tutorial.tokenizer.bpe_trainer import train_vocabulary
 from llama_tutorial.tokenizer.merging import merge_symbols
@@ -106,9 +112,8 @@ class BPETokenizer(BaseTokenizer):
         Raises:
             ValueError: The size is too small for the characters or too large for the text.
         """
-        texts = [text] if isinstance(text, str) else text
         vocabulary = train_vocabulary(
-            map(check_text, texts),
+            check_texts(text),
             vocab_size,
             character_coverage=character_coverage,
             byte_fallback=byte_fallback,
@@ -124,8 +129,7 @@ class BPETokenizer(BaseTokenizer):
         Raises:
             ValueError: There is no text.
         """
-        texts = [text] if isinstance(text, str) else text
-        characters = sorted(set().union(*map(check_text, texts)))
+        characters = sorted(set().union(*check_texts(text)))
         if not characters:
             raise ValueError("there is no text to take characters from: pass at least one")
         pieces = ["<unk>", "<s>", "</s>", *(SPACE if c == " " else c for c in characters)]

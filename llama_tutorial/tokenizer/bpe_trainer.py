@@ -16,9 +16,10 @@ pair comes from a heap whose entries may be out of date: an entry counts only wh
 the counts. After every merge each word has exactly the pieces that the encoder would give it.
 
 What may become a piece follows Llama 2's SentencePiece settings: each line begins with ``▁``, no
-piece crosses the start of a word, letters do not join with other characters, a digit stands alone,
-a run of spaces is a piece of its own, 16 characters at most. The rarest characters, those beyond
-``character_coverage``, get no piece: they become bytes.
+piece crosses the start of a word, letters do not join with other characters nor with letters of
+another script (Kanji and Kana count as one), a digit stands alone, a run of spaces is a piece of
+its own, 16 characters at most. The rarest characters, those beyond ``character_coverage``, get no
+piece: they become bytes.
 """
 
 from __future__ import annotations
@@ -42,9 +43,18 @@ from llama_tutorial.tokenizer.vocabulary import (
 
 SPECIAL_PIECES = ("<unk>", "<s>", "</s>")
 _WORD = re.compile(f"{SPACE}*[^{SPACE}]+|{SPACE}+")
-# A word by the kinds of its characters (S space, L letter, D digit, O other): a run of spaces but
-# for the one that belongs to what follows; letters or others with that space; or a lone digit.
-_CHUNK = re.compile("S+(?=S[LO])|S?L+|S?O+|S+|D")
+# A word by the kinds of its characters (S space, D digit, M mark on any letter, O other, a kind for
+# each script's letters): a run of spaces but for the one that belongs to what follows; characters
+# of one kind with that space and their marks; or a lone digit.
+_CHUNK = re.compile(r"S+(?=S[^SD-])|S?([^SD-])(?:\1|M)*|S+|D")
+# Python does not know scripts, but the name of a letter begins with that of its script; these do
+# not. Japanese writes with three scripts, which SentencePiece takes for one.
+_SCRIPTS = {
+    **dict.fromkeys(("HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "IDEOGRAPHIC"), "CJK"),
+    **dict.fromkeys(("FEMININE", "MASCULINE", "SUPERSCRIPT", "SUBSCRIPT", "KELVIN"), "LATIN"),
+    "ANGSTROM": "LATIN",
+    "OHM": "GREEK",
+}
 
 
 def train_vocabulary(
@@ -133,21 +143,39 @@ def covered_characters(words: Mapping[str, int], coverage: float) -> list[str]:
 
 def count_chunks(words: Mapping[str, int], characters: Iterable[str]) -> Counter[str]:
     """How often each stretch of text occurs that merges may not leave."""
-    kinds = {ord(character): _kind(character) for character in characters}
+    kinds = _kinds(characters)
     chunks: Counter[str] = Counter()
     for word, count in words.items():
         # A character without a piece is left as it is, matches nothing, and so parts the chunks.
-        shape = "".join(kinds.get(ord(character), "-") for character in word)
+        shape = "".join(kinds.get(character, "-") for character in word)
         for match in _CHUNK.finditer(shape):
             chunks[word[match.start() : match.end()]] += count
     return chunks
 
 
+def _kinds(characters: Iterable[str]) -> dict[str, str]:
+    """One letter for the kind of each character, as `_CHUNK` reads them."""
+    letters: dict[str, str] = {}  # of the scripts: capitals beyond those of the other kinds
+    return {
+        character: kind
+        if len(kind := _kind(character)) == 1
+        else letters.setdefault(kind, chr(0xE000 + len(letters)))  # of private use
+        for character in characters
+    }
+
+
 def _kind(character: str) -> str:
+    """S, D, M or O as in `_CHUNK`, or the script of a letter."""
     if character == SPACE:
         return "S"
     category = unicodedata.category(character)
-    return "L" if category[0] in "LM" else "D" if category == "Nd" else "O"
+    if category[0] not in "LM":
+        return "D" if category == "Nd" else "O"
+    name = unicodedata.name(character, "")
+    word = name.removeprefix("FULLWIDTH ").removeprefix("HALFWIDTH ").partition(" ")[0]
+    if word in ("COMBINING", "VARIATION"):
+        return "M"
+    return _SCRIPTS.get(word, word) or "no name"
 
 
 def learn_merges(chunks: Mapping[str, int], room: int, max_piece_length: int = 16) -> list[str]:

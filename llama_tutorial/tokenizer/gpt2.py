@@ -17,15 +17,15 @@ import codecs
 import json
 import os
 from collections.abc import Callable, Iterable
-from operator import index
 from pathlib import Path
 from typing import SupportsIndex
 
 from llama_tutorial._util.files import replace_file
-from llama_tutorial._util.json_file import read_json
+from llama_tutorial.tokenizer.base import check_ids, check_text
+from llama_tutorial.tokenizer.gpt2_files import END_OF_TEXT, MERGES, VOCABULARY, read_folder
+from llama_tutorial.tokenizer.merging import merge_symbols
+from llama_tutorial.tokenizer.vocabulary import check_id
 
-VOCABULARY, MERGES, BOTH = "vocab.json", "merges.txt", "tokenizer.json"
-END_OF_TEXT = "<|endoftext|>"
 _WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
@@ -43,7 +43,8 @@ class GPT2Tokenizer:
         pad_id: -1: there is none.
 
     Raises:
-        ValueError: The ids are not 0, 1, 2, ..., or ``<|endoftext|>`` is missing.
+        ValueError: The ids are not 0, 1, 2, ...; ``<|endoftext|>`` or a byte is missing; or a token
+            is none of these and no merge makes it.
         ImportError: Neither tiktoken nor tokenizers is installed.
     """
 
@@ -54,6 +55,7 @@ class GPT2Tokenizer:
             raise ValueError("the vocabulary is damaged: its ids must be 0, 1, 2, ... in any order")
         if END_OF_TEXT not in vocabulary:
             raise ValueError(f"the vocabulary is no GPT-2's: it has no {END_OF_TEXT}")
+        _check_tokens(vocabulary, merges)
         self.vocab_size = len(vocabulary)
         self.bos_id = self.eos_id = vocabulary[END_OF_TEXT]
         self.vocabulary, self.merges = vocabulary, merges
@@ -70,21 +72,14 @@ class GPT2Tokenizer:
 
         Raises:
             FileNotFoundError: They are not there.
-            ValueError: They are damaged, or of another tokenizer.
+            ValueError: They are damaged, of another tokenizer, or ask for what is not followed
+                here; the error names the file and the setting.
         """
-        folder = Path(folder)
-        names = (VOCABULARY, MERGES) if (folder / VOCABULARY).is_file() else (BOTH,)
-        for name in names:
-            if not (folder / name).is_file():
-                raise FileNotFoundError(
-                    f"{folder / name}: no such file; GPT-2's tokenizer is {VOCABULARY} and "
-                    f"{MERGES}, or {BOTH}"
-                )
+        vocabulary, merges = read_folder(Path(folder))
         try:
-            read = _read_two if len(names) == 2 else _read_one
-            return cls(*read(folder))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{folder / names[0]} is no tokenizer of GPT-2's: {error}") from None
+            return cls(vocabulary, merges)
+        except ValueError as error:
+            raise ValueError(f"{folder} holds no tokenizer of GPT-2's: {error}") from None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.vocab_size} tokens)"
@@ -96,18 +91,21 @@ class GPT2Tokenizer:
             text: Any text.
             bos: Whether to put ``<|endoftext|>`` first.
             eos: Whether to put it last.
+
+        Raises:
+            ValueError: ``text`` is not a str, or holds half of a surrogate pair.
         """
         end = [self.eos_id]
-        return end * bos + list(self._encode(text)) + end * eos
+        return end * bool(bos) + list(self._encode(check_text(text))) + end * bool(eos)
 
     def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """The text of ``ids``; ``<|endoftext|>`` vanishes, broken characters are U+FFFD.
 
         Raises:
-            ValueError: An id is not in the vocabulary.
+            ValueError: ``ids`` is not a sequence of integers, or one is not in the vocabulary.
         """
         decoder = self.stream_decoder()
-        return "".join(map(decoder.feed, ids)) + decoder.flush()
+        return "".join(map(decoder.feed, check_ids(ids, self.vocab_size))) + decoder.flush()
 
     def stream_decoder(self) -> GPT2StreamDecoder:
         """An object whose ``feed(id)`` gives the text that each id completes; ``flush()`` ends."""
@@ -133,13 +131,12 @@ class GPT2StreamDecoder:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, token_id: SupportsIndex) -> str:
-        """The text that ``token_id`` completes; '' while a character lacks bytes."""
-        token_id = index(token_id)
-        if not 0 <= token_id < len(self._bytes):
-            raise ValueError(
-                f"token id {token_id} is out of range: there are ids 0 to {len(self._bytes) - 1}"
-            )
-        return self._utf8.decode(self._bytes[token_id])
+        """The text that ``token_id`` completes; '' while a character lacks bytes.
+
+        Raises:
+            ValueError: The id is not in the vocabulary.
+        """
+        return self._utf8.decode(self._bytes[check_id(token_id, len(self._bytes))])
 
     def flush(self) -> str:
         """What was held back, as U+FFFD."""
@@ -156,39 +153,37 @@ def _printable() -> list[str]:
     return [chr(byte if byte in shows else 256 + hidden.index(byte)) for byte in range(256)]
 
 
-def _read_two(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    vocabulary = read_json(folder / VOCABULARY)
-    lines = (folder / MERGES).read_text(encoding="utf-8").split("\n")
-    lines = [line for line in lines if line and not line.startswith("#version")]
-    return vocabulary, [_pair(line) for line in lines]
-
-
-def _read_one(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    contents = read_json(folder / BOTH)
-    kind = (contents["pre_tokenizer"] or {}).get("type")
-    if kind != "ByteLevel":
-        raise ValueError(f"it cuts words by {kind!r}, GPT-2's by 'ByteLevel'")
-    added = {token["content"]: token["id"] for token in contents.get("added_tokens", [])}
-    model = contents["model"]
-    return {**model["vocab"], **added}, [_pair(pair) for pair in model["merges"]]
-
-
-def _pair(merge: str | list[str]) -> tuple[str, str]:
-    left, right = merge.split(" ") if isinstance(merge, str) else merge
-    return left, right
+def _check_tokens(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> None:
+    """Refuse a vocabulary unless it is bytes, what the merges make of them, and the end of text."""
+    known = {END_OF_TEXT}
+    for byte, character in enumerate(_printable()):
+        if character not in vocabulary:
+            raise ValueError(f"the vocabulary has no token for the byte {byte:#04x}, {character!r}")
+        known.add(character)
+    if len(set(merges)) < len(merges):
+        raise ValueError("a merge is there twice")
+    for left, right in merges:
+        for token in (left, right, left + right):
+            if token not in vocabulary:
+                raise ValueError(
+                    f"the merge of {left!r} and {right!r} names {token!r}, which is no token"
+                )
+        known.add(left + right)
+    if unknown := next((token for token in vocabulary if token not in known), None):
+        raise ValueError(
+            f"the token {unknown!r} is no byte, made by no merge, and not {END_OF_TEXT}"
+        )
 
 
 def _encoder(
     vocabulary: dict[str, int], merges: list[tuple[str, str]], tokens: list[bytes], eos_id: int
 ) -> Callable[[str], list[int]]:
     """What turns text into ids: of tiktoken, else of tokenizers."""
-    # tiktoken takes the ids for the order of merges, which in GPT-2's own vocabulary they are.
-    ids = [vocabulary[left + right] for left, right in merges]
     try:
         import tiktoken
     except ImportError:
         return _other_encoder(vocabulary, merges)
-    if ids != sorted(ids):
+    if not _ids_tell_the_merges(vocabulary, merges):
         return _other_encoder(vocabulary, merges)
     ranks = {token: i for i, token in enumerate(tokens) if i != eos_id}
     special = {END_OF_TEXT: eos_id}
@@ -196,6 +191,23 @@ def _encoder(
         "gpt2", pat_str=_WORDS, mergeable_ranks=ranks, special_tokens=special
     )
     return encoding.encode_ordinary
+
+
+def _ids_tell_the_merges(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> bool:
+    """Whether the ids say all about the merges, as in GPT-2's own vocabulary.
+
+    tiktoken goes by them: two neighbours whose join is a token merge, whichever they are, the
+    lowest id first. That is the same if the ids are in the order of the merges and each token,
+    spelled with those before it, comes to the two that its merge joins.
+    """
+    ids: dict[str, int] = {}
+    last = -1
+    for left, right in merges:
+        token = left + right
+        if vocabulary[token] <= last or merge_symbols(token, ids) != [left, right]:
+            return False
+        ids[token] = last = vocabulary[token]
+    return True
 
 
 def _other_encoder(

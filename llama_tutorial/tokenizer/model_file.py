@@ -110,7 +110,7 @@ def _split(data: bytes) -> tuple[list[_Field], Message, Message]:
             f"the file ends after {len(pieces)} pieces, before its trainer's and normaliser's "
             "settings: it is truncated"
         )
-    if _text(settings.get(_DENORMALIZER, {}), _CHARSMAP, ""):
+    if settings.get(_DENORMALIZER, {}).get(_CHARSMAP):
         raise ValueError("it rewrites decoded text (denormalizer_spec), which is not supported")
     return pieces, settings[_TRAINER], settings[_NORMALIZER]
 

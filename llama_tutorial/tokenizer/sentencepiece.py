@@ -24,11 +24,11 @@ from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, SupportsIndex
 
 from llama_tutorial.tokenizer.base import (
     BaseTokenizer,
-    check_text,
+    check_texts,
     errors_name,
     read_bytes,
 )
@@ -113,7 +113,7 @@ class Tokenizer(BaseTokenizer):
             ValueError: SentencePiece refuses, for instance because the size is too small for the
                 characters or too large for the text.
         """
-        lines = _training_lines([text] if isinstance(text, str) else text)
+        lines = _training_lines(text)
         out = io.BytesIO()
         try:
             _import_sentencepiece().SentencePieceTrainer.train(
@@ -123,7 +123,7 @@ class Tokenizer(BaseTokenizer):
                 character_coverage=character_coverage,
                 byte_fallback=byte_fallback,
                 # Longer lines would be left out, without a word.
-                max_sentence_length=max(len(line.encode()) for line in lines) + 1,
+                max_sentence_length=max(10, *(len(line.encode()) + 1 for line in lines)),
                 **{**LLAMA2_TRAINING, **settings},
             )
         except (RuntimeError, OSError) as error:
@@ -138,7 +138,7 @@ class Tokenizer(BaseTokenizer):
     def _decode(self, ids: list[int]) -> str:
         return self._processor.decode(ids)
 
-    def id_to_piece(self, token_id: int) -> str:
+    def id_to_piece(self, token_id: SupportsIndex) -> str:
         """The piece with this id, as it is stored: ``▁Hello``, ``<0x0A>``, ``<s>``."""
         return self._processor.id_to_piece(check_id(token_id, self.vocab_size))
 
@@ -166,11 +166,11 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer | BPETokenizer:
         return BPETokenizer.from_bytes(data)
 
 
-def _training_lines(texts: Iterable[str]) -> list[str]:
+def _training_lines(texts: str | Iterable[str]) -> list[str]:
     lines = [
         line.replace(_SKIPPED_LINE_MARK, " ")
-        for text in texts
-        for line in check_text(text).split("\n")
+        for text in check_texts(texts)
+        for line in text.split("\n")
         if line
     ]
     if not lines:

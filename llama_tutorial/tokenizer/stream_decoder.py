@@ -16,7 +16,6 @@ Follows ``SentencePieceProcessor::Decode``.
 from __future__ import annotations
 
 import codecs
-from operator import index
 from typing import SupportsIndex
 
 from llama_tutorial.tokenizer.vocabulary import Vocabulary, check_id
@@ -52,7 +51,7 @@ class StreamDecoder:
         Raises:
             ValueError: The id is not in the vocabulary.
         """
-        token_id = check_id(index(token_id), len(self._vocabulary))
+        token_id = check_id(token_id, len(self._vocabulary))
         surface = self._surfaces[token_id]
         if isinstance(surface, int):
             text = self._utf8.decode(bytes((surface,)))

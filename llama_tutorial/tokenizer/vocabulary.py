@@ -28,6 +28,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from operator import index
+from typing import SupportsIndex
 
 SPACE = "▁"
 UNK_SURFACE = " ⁇ "
@@ -160,8 +162,15 @@ class Vocabulary:
         return surfaces
 
 
-def check_id(token_id: int, vocab_size: int) -> int:
-    """Return ``token_id``, or raise a ValueError where no piece has that id."""
+def check_id(token_id: SupportsIndex, vocab_size: int) -> int:
+    """``token_id`` as an int, or a ValueError where it is none, or no piece has that id."""
+    try:
+        token_id = index(token_id)
+    except TypeError:
+        raise ValueError(
+            f"token id {token_id!r} is no whole number: ids are integers, Python's, NumPy's or "
+            "torch's"
+        ) from None
     if not 0 <= token_id < vocab_size:
         hint = "; -1 is padding: leave it out" if token_id == -1 else ""
         raise ValueError(

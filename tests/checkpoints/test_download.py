@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -73,7 +75,7 @@ def ask(hub, tmp_path):
         env = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), **env}
         env = {**clean, "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(SOURCE), **env}
         lines = [
-            "from llama_tutorial.hub import find, load", "try:", f"    {code}",
+            "from llama_tutorial.hub import find, load", "try:", indent(code, "    "),
             "except (OSError, ValueError) as error:", "    print(type(error).__name__, error)",
         ]  # fmt: skip
         command = [sys.executable, "-c", "\n".join(lines)]
@@ -132,9 +134,115 @@ def test_a_hub_that_does_not_answer(ask):
     address = "http://127.0.0.1:9"
     out = ask("find('someone/llama')", HF_ENDPOINT=address)
     assert out == (
-        f"FileNotFoundError someone/llama is not in the cache, and {address} cannot be reached; go "
-        "online once, or give the path of a folder"
+        f"FileNotFoundError someone/llama is not in the cache, and {address} cannot be reached "
+        "([Errno 111] Connection refused); check the connection, or give the path of a folder"
     )
+
+
+PAGE = b"<!DOCTYPE html><html>Log in to this network</html>"
+NO_HUB = (
+    "what answers at {hub} is not a Hugging Face hub, or its answer is damaged; is it the login "
+    "page of a network, a proxy, or a wrong HF_ENDPOINT?"
+)
+REFUSED_HERE = "access is refused: to this address, or to your token (`hf auth whoami`)"
+# What is asked for, how the hub answers, and what is said.
+ANSWERS = [
+    ("", 403, "PermissionError {name}: {hub} answers 403 (Forbidden): " + REFUSED_HERE),
+    ("config.json", 403, "PermissionError config.json of {name}: {hub} answers 403 (Forbidden): "),
+    ("", 404, "FileNotFoundError {name}: no such folder here, and {hub} shows no such repository"),
+    ("config.json", 404, "FileNotFoundError {name} holds no file config.json"),
+    ("model.safetensors", 401, "FileNotFoundError model.safetensors of {name}: {hub} answers 401"),
+    ("config.json", 416, "OSError config.json of {name}: {hub} answers 416 ("),
+    ("", 429, "OSError {name}: {hub} answers 429 (Too Many Requests): too many requests; try again "
+     "in 7 seconds"),
+    ("", 500, "OSError {name}: {hub} answers 500 (Internal Server Error): the fault is the server"),
+    ("", 503, "OSError {name}: {hub} answers 503 (Service Unavailable): the fault is the server's"),
+    ("", PAGE, "OSError {name}: " + NO_HUB),
+    ("config.json", PAGE, "OSError config.json of {name}: " + NO_HUB),
+    ("", b"{", "OSError {name}: " + NO_HUB),
+    ("", b"[]", "OSError {name}: " + NO_HUB),
+    ("", "loop", "OSError {name} cannot be downloaded from {hub}: Exceeded maximum allowed redir"),
+    ("config.json", "loop", "OSError config.json of {name} cannot be downloaded from {hub}: Excee"),
+    ("config.json", "short", "OSError config.json of {name} cannot be downloaded from {hub}: Cons"),
+    ("model.safetensors", "cut", "OSError model.safetensors of {name} cannot be downloaded from "
+     "{hub}: peer closed connection without sending complete message body"),
+]  # fmt: skip
+
+
+def test_what_a_hub_answers_is_said_with_its_status_and_the_file(hub, ask):
+    """All in one process; no answer is taken for a missing connection, nor asked for for long."""
+    folder = hub.folders["someone/llama"]
+    hub.headers = {"Retry-After": "7"}
+    for number, (file, trick, _) in enumerate(ANSWERS):
+        hub.folders[f"try/n{number}"] = folder
+        hub.tricks[f"try/n{number}/{file}".rstrip("/")] = trick
+    lines = ask(
+        f"import time\nfor number in range({len(ANSWERS)}):\n"
+        "    begin = time.time()\n"
+        "    try: find(f'try/n{number}')\n"
+        "    except (OSError, ValueError) as error:\n"
+        "        print(round(time.time() - begin), type(error).__name__, error)"
+    ).splitlines()
+    assert len(lines) == len(ANSWERS)
+    for number, (line, (_, trick, expected)) in enumerate(zip(lines, ANSWERS, strict=True)):
+        seconds, _, said = line.partition(" ")
+        assert said.startswith(expected.format(hub=hub.url, name=f"try/n{number}"))
+        assert int(seconds) < 5 or trick == "cut"  # which the library goes on with five times
+        assert "offline" not in said
+        assert "online" not in said
+        assert "cannot be reached" not in said
+
+
+def test_where_the_connection_fails_it_says_how(hub, ask):
+    port = hub.url.rpartition(":")[2]
+    for address, reason in [
+        ("http://nowhere.invalid", "([Errno -"),  # whatever the system calls it
+        (f"https://127.0.0.1:{port}", "([SSL: "),
+    ]:
+        said = ask("find('someone/llama')", HF_ENDPOINT=address)
+        assert f"is not in the cache, and {address} cannot be reached {reason}" in said
+    said = ask(
+        "find('someone/llama')", HF_ENDPOINT="http://hub.example", http_proxy="http://127.0.0.1:9"
+    )
+    assert "http://hub.example cannot be reached ([Errno 111] Connection refused)" in said
+
+
+def test_what_comes_instead_of_a_file_is_refused_and_not_kept(hub, ask, tmp_path):
+    weights = hub.folders["someone/llama"] / "model.safetensors"
+    content, name = weights.read_bytes(), "someone/llama/model.safetensors"
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
+    weights.write_bytes(pointer)
+    said = ask("find('someone/llama')")
+    assert said.startswith("ValueError model.safetensors of someone/llama is a pointer of git-lfs,")
+    weights.write_bytes(PAGE)
+    said = ask("find('someone/llama')")
+    assert said.startswith("ValueError model.safetensors of someone/llama is a web page that was")
+    weights.write_bytes(content)
+    hub.etags[name] = "0" * 64
+    assert ask("find('someone/llama')") == (
+        "ValueError model.safetensors of someone/llama came damaged: its SHA-256 is not the one "
+        "that the hub gives; try again"
+    )
+    assert not [path for path in tmp_path.glob("cache/**/*") if path.name == "model.safetensors"]
+    hub.etags[name] = hashlib.sha256(content).hexdigest()
+    assert ask("print(find('someone/llama')[1].name)") == "tokenizer.model"
+
+
+def test_names_that_lead_elsewhere(hub, ask):
+    said = ask("find('karpathy/tinyllamas', '../../x', 'x')")
+    assert said == "ValueError ../../x of karpathy/tinyllamas: must be a path within it"
+    for name in ("model-/../../../x-of-1.safetensors", "model-\x1b[2J-of-1.safetensors"):
+        with pytest.raises(ValueError, match=r"a/b holds the file '.*', which is refused") as error:
+            needed("a/b", ["config.json", "model.safetensors.index.json", name])
+        assert "\x1b" not in str(error.value)
+
+
+def test_half_of_a_model_in_the_cache_is_none(hub, ask):
+    hub.tricks["someone/llama/model.safetensors"] = 404
+    assert "holds no file model.safetensors" in ask("find('someone/llama')")  # config.json is there
+    hub.status = 503
+    assert "answers 503 (Service Unavailable)" in ask("find('someone/llama')")
+    assert "HF_HUB_OFFLINE is set" in ask("find('someone/llama')", HF_HUB_OFFLINE="1")
 
 
 def test_a_repository_that_is_not_there(hub, ask):
@@ -233,6 +341,12 @@ SHARDS = (
             ["params.json", "consolidated.00.pth", "consolidated.01.pth", "tokenizer.model"],
         ),
         (["config.json", "model.safetensors"], ["config.json", "model.safetensors"]),
+        (  # what may change the meaning of a GPT-2's tokenizer comes with it
+            ["config.json", "model.safetensors", "vocab.json", "merges.txt", "added_tokens.json",
+             "tokenizer_config.json"],
+            ["config.json", "model.safetensors", "vocab.json", "merges.txt",
+             "tokenizer_config.json", "added_tokens.json"],
+        ),
     ],
 )  # fmt: skip
 def test_one_form_of_the_weights_is_enough(names, expected):

@@ -120,6 +120,22 @@ def test_a_refused_message_does_not_end_the_talk(monkeypatch, capsys, folder):
     assert "the context of 160 leaves no room for an answer; shorten it]" in err
 
 
+def test_a_line_without_an_end_is_passed_over(monkeypatch, capsys, folder):
+    monkeypatch.setattr(chat, "LONGEST", 10)
+    answered = answer(folder, messages("Who?"))
+    for typed in (
+        "so " * 99 + "\nWho?\n",
+        "123456789\n/reset\nWho?",
+        "Who?\n" + "x" * 99,
+        "x" * 10,
+    ):
+        code, out, err = talk(monkeypatch, capsys, typed, "--model", folder, *GREEDY)
+        assert code == 0
+        assert out.endswith(f"{answered}\n" * ("Who" in typed))
+        long = "[not asked: the line has more than 10 characters]\n"
+        assert err.count(long) == (typed[:3] != "123")
+
+
 def test_it_says_when_the_oldest_is_forgotten(monkeypatch, capsys, folder):
     code, out, err = talk(monkeypatch, capsys, "Who was it?\n" * 12, "--model", folder, *GREEDY)
     assert code == 0

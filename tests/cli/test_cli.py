@@ -120,6 +120,7 @@ def test_it_runs_as_a_module(folder):
         (["--prompt", "cat " * 60], "more than the context of 48; shorten one of the two"),
         (["--tokenizer", "missing.model"], "missing.model"),
         (["--device", "warp"], "--device warp: cannot be used here"),
+        (["--device", "meta"], "--device meta: it holds shapes and no numbers; take cpu or cuda"),
         (["--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
         (["--chekpoint", "x"], "unrecognized arguments: --chekpoint x"),
     ],

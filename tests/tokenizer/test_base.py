@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 
 pytest.importorskip("sentencepiece")
 
-from llama_tutorial.tokenizer import Tokenizer
+from llama_tutorial.tokenizer import Tokenizer, load_tokenizer
 from llama_tutorial.tokenizer.base import check_text, read_bytes
 from llama_tutorial.tokenizer.bpe import BPETokenizer
 
@@ -61,6 +62,16 @@ def test_decode_takes_any_integers(tokenizer):
     numpy = pytest.importorskip("numpy")
     ids = tokenizer.encode("the cat")
     assert tokenizer.decode(numpy.array(ids)) == tokenizer.decode(iter(ids)) == "the cat"
+    torch = pytest.importorskip("torch")
+    assert tokenizer.decode(torch.tensor(ids)) == "the cat"
+    assert tokenizer.id_to_piece(numpy.int64(ids[0])) == tokenizer.id_to_piece(ids[0])
+
+
+def test_other_numbers_are_refused(tokenizer, unchecked):
+    numpy, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
+    for wrong in (numpy.array([1.5]), torch.tensor([1.5]), torch.tensor([[3, 4]]), [None]):
+        with pytest.raises(ValueError, match="is no whole number: ids are integers"):
+            tokenizer.decode(wrong)
 
 
 def test_ids_that_are_not_in_the_vocabulary(tokenizer):
@@ -79,7 +90,7 @@ def test_a_lone_surrogate_is_no_text(tokenizer):
 def test_only_a_str_is_text():
     assert check_text("é") == "é"
     for other in (b"abc", ["abc"], None, 7):
-        with pytest.raises(TypeError, match=f"one str, not {type(other).__name__}: encode"):
+        with pytest.raises(ValueError, match=f"one str, not {type(other).__name__}: encode"):
             check_text(other)
 
 
@@ -90,18 +101,31 @@ def test_the_check_is_made_by_encode():
         "t = BPETokenizer.train('ab ab', 264)\n"
         "for call in (t.encode, t.merge_steps, t.pieces):\n"
         "    try: call(b'ab')\n"
-        "    except TypeError as error: print(error)\n"
-        "for ids in (7, [1.5], [[1, 2]]):\n"
+        "    except ValueError as error: print(error)\n"
+        "for ids in (7, [1.5], [[1, 2]], 'ab', None):\n"
         "    try: t.decode(ids)\n"
-        "    except TypeError as error: print(error)\n"
+        "    except ValueError as error: print(error)\n"
+        "for text in (7, None, b'ab', ['ab', 7]):\n"
+        "    try: BPETokenizer.train(text, 264)\n"
+        "    except ValueError as error: print(error)\n"
+        "for call in (t.id_to_piece, t.piece_to_id, t.stream_decoder().feed):\n"
+        "    try: call([1.5])\n"
+        "    except ValueError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[:3] == ["encode takes one str, not bytes: encode texts one by one"] * 3
-    prefix = "decode takes a list of integer ids: "
-    assert lines[3] == prefix + "'int' object is not iterable"
-    assert lines[4] == prefix + "'float' object cannot be interpreted as an integer"
-    assert lines[5] == prefix + "'list' object cannot be interpreted as an integer"
+    kinds = ", not {}; put a single id in a list"
+    no_number = " is no whole number: ids are integers, Python's, NumPy's or torch's"
+    assert lines[3] == "decode takes a list of ids" + kinds.format("int")
+    assert lines[4:6] == [f"token id {shown}{no_number}" for shown in ("1.5", "[1, 2]")]
+    assert lines[6] == "decode takes a list of ids" + kinds.format("str")
+    assert lines[7] == "decode takes a list of ids" + kinds.format("NoneType")
+    several = "text is a {}: pass a str, or several in a list"
+    assert lines[8:11] == [several.format(kind) for kind in ("int", "NoneType", "bytes")]
+    assert lines[11] == "encode takes one str, not int: encode texts one by one"
+    assert lines[12] == lines[14] == f"token id [1.5]{no_number}"
+    assert lines[13].startswith("[1.5] is not one of the 264 pieces")
     assert done.stderr == ""
 
 
@@ -124,6 +148,30 @@ def test_reading_what_is_not_there(tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(ValueError, match=r"empty is empty: expected a tokenizer\.model"):
         read_bytes(tmp_path / "empty")
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
+    with pytest.raises(ValueError, match=r"pipe is a named pipe: it must be a file"):
+        read_bytes(tmp_path / "pipe")
+    with open(tmp_path / "large", "wb") as file:
+        file.truncate(2**26 + 1)
+    with pytest.raises(ValueError, match=r"large has 67,108,865 bytes, more than any tokenizer"):
+        read_bytes(tmp_path / "large")
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "a pointer of git"),
+        (b"\n<!DOCTYPE html><html>Log in</html>", "a web page that was saved in its place"),
+        (b'{"version": "1.0"}', 'text that begins \'{"version": "1.0"}\''),
+    ],
+)
+def test_what_lies_in_a_tokenizers_place_is_named(tmp_path, data, what):
+    (tmp_path / "tokenizer.model").write_bytes(data)
+    for read in (load_tokenizer, Tokenizer, BPETokenizer.from_file):
+        with pytest.raises(ValueError, match=r"tokenizer\.model is ") as error:
+            read(tmp_path / "tokenizer.model")
+        assert f"tokenizer.model is {what}" in str(error.value)
+        assert str(error.value).endswith("neither a SentencePiece .model nor a tokenizer.bin")
 
 
 def test_a_file_is_never_half_there(tokenizer, tmp_path, monkeypatch):

@@ -151,3 +151,40 @@ def test_the_pieces_are_sentencepieces(assets):
     assert list(v.pieces) == list(expected.pieces)
     scores = zip(v.pieces, v.scores, expected.scores, strict=True)
     assert all(ours == theirs for piece, ours, theirs in scores if piece.strip("▁"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("abαγдж", ["▁ab", "αγ", "дж"]),
+        ("日本語カタかな한글", ["▁日本語カタかな", "한글"]),
+        ("ラーメン々", ["▁ラーメン々"]),
+        ("ｆｕｌｌ width", ["▁ｆｕｌｌ", "▁width"]),
+        ("nº µm", ["▁nº", "▁µ", "m"]),  # as in Unicode: º is Latin, µ is of no script
+        ("cafe\u0301x", ["▁cafe\u0301x"]),  # a mark belongs to the letter before it
+        ("д\u0301д", ["▁д\u0301д"]),
+        ("❤\ufe0f!", ["▁❤\ufe0f!"]),
+        ("a1б2", ["▁a", "1", "б", "2"]),
+        ("שָׁלוֹם", ["▁שָׁלוֹם"]),
+    ],
+)
+def test_letters_of_different_scripts_stay_apart(text, expected):
+    words = count_words([text])
+    characters = set().union(*words)
+    assert list(count_chunks(words, characters)) == expected
+
+
+def test_scripts_are_kept_apart_where_sentencepiece_does():
+    pytest.importorskip("sentencepiece")
+    from llama_tutorial import Tokenizer
+
+    letters = "aëßñºｆαώджд日々かカー한אبहไ"
+    pairs = [first + second for first in letters for second in letters]
+    size = 259 + 1 + len(letters) + 3000
+    pieces = Tokenizer.train(
+        pairs * 2, size, character_coverage=1.0, hard_vocab_limit=False
+    ).vocabulary.pieces
+    theirs = {pair for pair in pairs if pair in pieces or "▁" + pair in pieces}
+    words = count_words(pairs)
+    chunks = count_chunks(words, set().union(*words))
+    assert {pair for pair in pairs if "▁" + pair in chunks} == theirs
