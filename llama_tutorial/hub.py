@@ -136,7 +136,7 @@ def default_dtype(source: str | os.PathLike[str], path: Path) -> str | None:
         path: What `find` has found.
     """
     name = os.fspath(source)
-    if (path / ADAPTER).is_file():
+    if path.is_dir() and "adapter" in formats_of(path):
         from llama_tutorial.checkpoints.adapter import base_of
 
         name = base_of(path)
