@@ -81,7 +81,8 @@ def load(
         filename: The checkpoint's name in the folder or repository ``source``, where it is one file
             of several.
         tokenizer: The path of the tokenizer, where none lies beside the model, or another is meant;
-            or a repository that holds a ``tokenizer.model``.
+            or the name of a model that comes with the package, or a repository that holds a
+            ``tokenizer.model``.
         dtype: Of the model, such as ``torch.float16`` or ``"float16"``. None keeps the file's; but
             int8 becomes float32, and so do the package's own models, which are stored in 16 bits
             to be small, and adapters on them: in float32 a row of a batch is computed as it is
@@ -218,7 +219,8 @@ def leave_out_padding(model: Transformer | NumpyLlama, n_pieces: int) -> None:
 def _tokenizer_in(path: Path) -> Path | None:
     """The tokenizer of a checkpoint's folder. Meta's download has one for all, a folder above."""
     if not path.is_dir():
-        return None
+        beside = llama2c_tokenizer(path)
+        return beside if beside.is_file() else None
     folders = [path, path.absolute().parent] if (path / PARAMS).is_file() else [path]
     places = (folder / name for folder in folders for name in _TOKENIZERS)
     found = next((place for place in places if place.is_file()), None)
@@ -229,8 +231,15 @@ def _tokenizer_in(path: Path) -> Path | None:
     return found
 
 
+def llama2c_tokenizer(path: Path) -> Path:
+    """Where `llama-tutorial convert` puts the tokenizer of a file of llama2.c's: beside it."""
+    return path.with_name(f"{path.stem}.tokenizer.bin")
+
+
 def _tokenizer_path(tokenizer: str) -> Path:
-    """The path of a tokenizer that was given; of a repository, its ``tokenizer.model``."""
+    """The path of a tokenizer that was given: a shipped model's, or a repository's, or a file."""
+    if tokenizer in SHIPPED and not kind_of(tokenizer):
+        return SHIPPED[tokenizer].tokenizer
     if not kind_of(tokenizer) and is_hub_id(tokenizer):
         return download_file(tokenizer, "tokenizer.model")
     return Path(tokenizer)

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
 import torch
 
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints import load_model, save_model
-from llama_tutorial.hub import find, read_tokenizer
+from llama_tutorial.cli.parser import CHAT_MODEL
+from llama_tutorial.hub import find, llama2c_tokenizer, read_tokenizer
+from llama_tutorial.tokenizer.base import BaseTokenizer
+
+_PROGRAMS = {"llama2c": "run", "llama2c-int8": "runq"}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, write, and print the names of the files that were written."""
-    holds_tokenizer = not arguments.format.startswith("llama2c")
-    if arguments.tokenizer and not holds_tokenizer:
-        raise ValueError(
-            f"--tokenizer: format {arguments.format} holds none; it is a file of its own there"
-        )
     path, pieces = find(
         arguments.input, arguments.filename, arguments.tokenizer, needs_tokenizer=False
     )
-    tokenizer = read_tokenizer(pieces, path) if pieces and holds_tokenizer else None
+    tokenizer = read_tokenizer(pieces, path) if pieces else None
+    output, beside = Path(arguments.output), arguments.format.startswith("llama2c")
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     save_model(
         load_model(path, dtype=dtype),
-        arguments.output,
+        output,
         arguments.format,
-        tokenizer=tokenizer,
+        tokenizer=None if beside else tokenizer,
         group_size=arguments.group_size,
         shards=arguments.shards,
+        chat_template=arguments.chat_template
+        or (arguments.input == CHAT_MODEL and arguments.format == "huggingface"),
     )
-    output = Path(arguments.output)
     files = sorted(output.iterdir()) if output.is_dir() else [output]
+    if beside and isinstance(tokenizer, BaseTokenizer):
+        try:
+            tokenizer.save_tokenizer_bin(llama2c_tokenizer(output))
+            files.append(llama2c_tokenizer(output))
+        except ValueError as error:
+            print(f"The tokenizer is not written: {error}")
     for file in files:
         print(f"{file.stat().st_size:>15,} bytes  {printable(str(file))}")
+    if len(files) == 2 and arguments.format in _PROGRAMS:
+        model, pieces = (shlex.quote(printable(str(file))) for file in files)
+        print(f"For llama2.c: ./{_PROGRAMS[arguments.format]} {model} -z {pieces}")

@@ -116,7 +116,16 @@ def _add_convert(commands: Any) -> None:
         choices=["float32", "bfloat16", "float16"],
         help="of the model; by default the file's",
     )
-    command.add_argument("--tokenizer", help="to store in OUTPUT; by default the one beside INPUT")
+    command.add_argument(
+        "--tokenizer",
+        help="to store in OUTPUT, or beside a file of llama2.c's; by default INPUT's own",
+    )
+    command.add_argument(
+        "--chat-template",
+        action="store_true",
+        help="huggingface only: say how Llama 2 lays out a dialog, for apply_chat_template (the "
+        f"package's {CHAT_MODEL} says so anyway)",
+    )
     command.add_argument("--shards", type=int, default=1, help="files that meta is split into")
     command.add_argument(
         "--group-size", type=int, default=64, help="weights with a common scale in llama2c-int8"
