@@ -182,6 +182,8 @@ def _encoder(
     vocabulary: dict[str, int], merges: list[tuple[str, str]], tokens: list[bytes], eos_id: int
 ) -> Callable[[str], list[int]]:
     """What turns text into ids: of tiktoken, else of tokenizers."""
+    if unknown := {part for pair in merges for part in pair} - vocabulary.keys():
+        raise ValueError(f"a merge is of {min(unknown)!r:.50}, which is no token")
     # tiktoken takes the ids for the order of merges, which in GPT-2's own vocabulary they are.
     ids = [vocabulary[left + right] for left, right in merges]
     try:
