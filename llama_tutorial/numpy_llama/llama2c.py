@@ -365,8 +365,8 @@ def _check_finite(name: str, tensor: np.ndarray | QuantizedTensor, what: str) ->
     """Raise a ValueError where a weight is not finite."""
     # The largest that the weights of each group can be; of finite numbers the sum is finite too,
     # but for a few very large ones, and it is fast.
-    sizes = tensor.scales * np.float32(128) if isinstance(tensor, QuantizedTensor) else tensor
     with np.errstate(over="ignore", invalid="ignore"):
+        sizes = tensor.scales * np.float32(128) if isinstance(tensor, QuantizedTensor) else tensor
         if np.isfinite(sizes.sum(dtype=np.float32)):
             return
         array = tensor.dequantize() if isinstance(tensor, QuantizedTensor) else tensor
