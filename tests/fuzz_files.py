@@ -565,8 +565,8 @@ def mutate(path: Path, dice: random.Random) -> None:
         else:
             try:
                 mutate_file(file, dice)
-            except (ValueError, LookupError, zipfile.BadZipFile, struct.error):
-                mutate_bytes(file.read_bytes(), dice)  # damaged before, beyond its structure
+            except Exception:  # it was damaged before, beyond its structure
+                file.write_bytes(mutate_bytes(file.read_bytes(), dice))
 
 
 # Running

@@ -132,9 +132,11 @@ def check_tokenizer(tokenizer: AnyTokenizer | None, config: ModelConfig) -> None
 def is_padding(pieces: int, rows: int) -> bool:
     """Whether a vocabulary of ``rows`` can be one of ``pieces`` that was filled up.
 
-    Vocabularies are, to a multiple of 64 or 128, or for many GPUs of some more: 50257 to 51200.
+    That is done to a multiple of 8 or more, often 64 or 128; or a few tokens were added, such as
+    one for padding. Any other number means that the tokenizer is another model's.
     """
-    return 0 <= rows - pieces < max(256, pieces // 32)
+    more = rows - pieces
+    return 0 <= more <= 8 or (rows % 8 == 0 and 0 < more < max(256, pieces // 32))
 
 
 def save_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> str:

@@ -14,6 +14,7 @@ write none, and the other formats have none either.
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -49,6 +50,7 @@ _ITEM_BYTES = {
 }  # fmt: skip
 # What an archive may unpack to: so many times its size, and a little more for a small one.
 _UNPACKED, _SLACK = 20, 2**24
+_PICKLE = 2**25
 _MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # the number that older files begin with, in a pickle
 
 
@@ -118,8 +120,11 @@ def _load(path: Path, is_zip: bool) -> Any:
         ) from None
     except pickle.UnpicklingError as error:
         refused = [line.strip() for line in str(error).splitlines() if "GLOBAL" in line]
-        if not refused:
-            raise ValueError(f"{path} is damaged: {_first_line(error)}") from None
+        if not refused:  # PyTorch's first lines are about its own versions
+            reason = re.search(r"Unpickler error: (.*)", str(error))
+            raise ValueError(
+                f"{path} is damaged: {reason[1] if reason else _first_line(error):.200}"
+            ) from None
         raise ValueError(
             f"{path} holds more than tensors, and loading it could run any program "
             f"({refused[0].partition(' was not ')[0]}); ask its author for safetensors, or for "
@@ -137,6 +142,9 @@ def _is_plain_zip(path: Path) -> bool:
         entries = archive.infolist()
     if len({entry.filename for entry in entries}) < len(entries):
         raise ValueError("two of its records have the same name")
+    # It holds names and shapes: those of 70B take 100 kB.
+    if any(entry.filename.endswith("data.pkl") and entry.file_size > _PICKLE for entry in entries):
+        raise ValueError(f"its pickle has more than {_PICKLE} bytes")
     total, size = sum(entry.file_size for entry in entries), path.stat().st_size
     if total > _UNPACKED * size + _SLACK:
         raise ValueError(f"its {size} bytes would unpack to {total}")

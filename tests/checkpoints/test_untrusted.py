@@ -514,3 +514,24 @@ def test_arguments_that_are_none_of_torchs_types(tmp_path):
         load_model("tales")
     with pytest.raises(ValueError, match="is on the meta device"):
         save_model(Transformer(LLAMA).to("meta"), tmp_path / "m")
+
+
+def test_a_scale_whose_weights_overflow(tmp_path):
+    save_model(MODEL, tmp_path / "a.bin", "llama2c-int8", group_size=8)
+    data = (tmp_path / "a.bin").read_bytes()
+    start = 256 + 4 * (2 * LLAMA.n_layers + 1) * LLAMA.dim + LLAMA.vocab_size * LLAMA.dim
+    large = torch.tensor([1e37]).numpy().tobytes()  # the first group of the embedding's
+    (tmp_path / "a.bin").write_bytes(data[:start] + large + data[start + 4 :])
+    for load in (load_model, NumpyLlama.load):
+        with pytest.raises(ValueError, match=r"tok_embeddings\.weight holds . numbers of 888 that"):
+            load(tmp_path / "a.bin")
+    small = torch.tensor([1e36]).numpy().tobytes()
+    (tmp_path / "a.bin").write_bytes(data[:start] + small + data[start + 4 :])
+    for load in (load_model, NumpyLlama.load):
+        load(tmp_path / "a.bin")
+
+
+def test_a_pickle_that_is_no_list_of_names(archive, begin):
+    bomb = lambda name, data: bytes(2**25 + 1) if name.endswith("data.pkl") else data  # noqa: E731
+    repacked(archive, bomb)
+    assert "its pickle has more than 33554432 bytes" in refused(archive.parent)
