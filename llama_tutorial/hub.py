@@ -77,8 +77,8 @@ def load(
             or a repository that holds a ``tokenizer.model``.
         dtype: Of the model, such as ``torch.float16`` or ``"float16"``. None keeps the file's; but
             int8 becomes float32, and so do the package's own models, which are stored in 16 bits
-            to be small, and adapters on them: in float32 a row of a batch is computed as it is
-            alone.
+            to be small, and adapters on them: a row of a batch then gets the ids that it gets
+            alone (see :func:`~llama_tutorial.generation.generate`).
         device: Where the weights go.
         engine: ``"torch"`` gives a :class:`~llama_tutorial.model.Transformer`; ``"numpy"`` a
             :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, which needs no torch, takes
