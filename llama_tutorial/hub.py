@@ -66,7 +66,7 @@ def load(
     device: torch.device | str = "cpu",
     engine: str = "torch",
 ) -> tuple[Transformer | NumpyLlama, AnyTokenizer]:
-    """Load a model and its tokenizer.
+    """Load a model, in evaluation mode, and its tokenizer.
 
     Args:
         source: The name of a model that comes with the package; the path of a checkpoint (a folder
@@ -109,7 +109,7 @@ def load(
         from llama_tutorial.checkpoints import load_model
 
         dtype = default_dtype(source, path) if dtype is None else dtype
-        model = load_model(path, dtype=dtype, device=device)  # says so if torch is missing
+        model = load_model(path, dtype=dtype, device=device).eval()  # says so if torch is missing
         n_weights = sum(p.numel() for p in model.parameters())
         if n_weights >= LARGE and model.device.type == "cpu":
             from llama_tutorial._util.fast_linear import fast_linear

@@ -36,6 +36,7 @@ def test_a_shipped_model_needs_no_path(name):
     assert model.config == load_model(SHIPPED[name].model).config
     assert tokenizer.vocab_size == model.config.vocab_size
     assert load(name, dtype=torch.float64)[0].dtype == torch.float64
+    assert not any(module.training for module in model.modules())
 
 
 @pytest.mark.parametrize("source", ["tales", Path("tales")])
