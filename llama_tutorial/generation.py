@@ -178,28 +178,27 @@ def _decode(
     start: int = 0,
 ) -> Iterator[tuple[Int[Tensor, " B"], Float[Tensor, "B V"]]]:
     """Step by step the new id of every row, and the logits that it was chosen by."""
-    if not rows:
+    if not rows or not sampling.max_new_tokens:
         return
     weight, modules = model.tok_embeddings.weight, list(model.modules())
+    attentions: list[Any] = [layer.attention for layer in model.layers]
+    for matrix in (linear.weight for a in attentions for linear in (a.wq, a.wk)):
+        # CPUs' fused attention takes scores of NaN for masked ones: no logits would tell of them.
+        if not math.isfinite(matrix.sum(-1).sum(dtype=torch.float32).item()):
+            raise not_finite([math.nan], model.named_parameters(), str(weight.dtype))
     lengths = torch.tensor([len(ids) for ids, _ in rows], device="cpu")
     longest = int(lengths.max())
     padded = [[*ids[start:], *[0] * (longest - len(ids))] for ids, _ in rows]
     if cache is None:
-        layer: Any = model.layers[0]  # whose heads are fewer where processes share the model
         cache = KVCache(
             model.config,
             len(rows),
             longest + sampling.max_new_tokens,
             dtype=weight.dtype,
             device=weight.device,
-            n_kv_heads=layer.attention.n_kv_heads,
+            n_kv_heads=attentions[0].n_kv_heads,  # fewer where processes share the model
         )
     cache.length = torch.full_like(lengths, start)
-    attentions: list[Any] = [layer.attention for layer in model.layers]
-    for matrix in (w.weight for a in attentions for w in (a.wq, a.wk)):
-        # The fused attention of CPUs takes scores of NaN for masked ones: they reach no logits.
-        if not math.isfinite(matrix.sum(-1).sum(dtype=torch.float32).item()):
-            raise not_finite([math.nan], model.named_parameters(), str(weight.dtype))
     generators = [torch.Generator().manual_seed(seed) for _, seed in rows]
 
     # Prefill: all prompts in one pass, and of each the last token's logits alone.
