@@ -69,7 +69,7 @@ def load(
     device: torch.device | str = "cpu",
     engine: str = "torch",
 ) -> tuple[Transformer | NumpyLlama, AnyTokenizer]:
-    """Load a model and its tokenizer.
+    """Load a model, in evaluation mode, and its tokenizer.
 
     Some models have a few more embeddings than the tokenizer has pieces, because a multiple of 64
     or 128 computes faster. These rows are left out: the model that is returned knows the
@@ -85,8 +85,8 @@ def load(
             ``tokenizer.model``.
         dtype: Of the model, such as ``torch.float16`` or ``"float16"``. None keeps the file's; but
             int8 becomes float32, and so do the package's own models, which are stored in 16 bits
-            to be small, and adapters on them: in float32 a row of a batch is computed as it is
-            alone.
+            to be small, and adapters on them: a row of a batch then gets the ids that it gets
+            alone (see :func:`~llama_tutorial.generation.generate`).
         device: Where the weights go.
         engine: ``"torch"`` gives a :class:`~llama_tutorial.model.Transformer`; ``"numpy"`` a
             :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, which needs no torch, takes
@@ -117,7 +117,7 @@ def load(
         from llama_tutorial.checkpoints import load_model
 
         dtype = default_dtype(source, path) if dtype is None else dtype
-        model = load_model(path, dtype=dtype, device=device)  # says so if torch is missing
+        model = load_model(path, dtype=dtype, device=device).eval()  # says so if torch is missing
         n_weights = sum(p.numel() for p in model.parameters())
         if n_weights >= LARGE and model.device.type == "cpu":
             from llama_tutorial._util.fast_linear import fast_linear

@@ -435,7 +435,10 @@ def test_nothing_to_generate(model):
     assert generate(model, PROMPTS, 0, logprobs=True) == ([[]] * 5, [[]] * 5)
     assert generate(model, [], 5) == []
     assert generate(model, [], 5, logprobs=True) == ([], [])
-    assert list(stream(model, [1], 0)) == []
+    cache = KVCache(CONFIG, dtype=torch.float64)
+    cache.length[:] = 5
+    assert list(stream(model, [1], 0, cache=cache)) == []
+    assert cache.length.tolist() == [5]
     assert calls == []
 
 

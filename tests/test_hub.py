@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from small_models import LLAMA, random_model, with_lora
 
 from llama_tutorial import Tokenizer, generate, load, load_model, load_tokenizer, save_model
 from llama_tutorial.checkpoints import load_adapter, save_adapter
+from llama_tutorial.lora import add_lora
 from llama_tutorial.shipped import SHIPPED
 
 
@@ -35,6 +38,52 @@ def test_a_shipped_model_needs_no_path(name):
     assert model.config == load_model(SHIPPED[name].model).config
     assert tokenizer.vocab_size == model.config.vocab_size
     assert load(name, dtype=torch.float64)[0].dtype == torch.float64
+    assert not any(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("source", ["tales", Path("tales")])
+@pytest.mark.parametrize("engine", ["torch", "numpy"])
+def test_a_name_may_be_a_path(source, engine):
+    assert load(source, engine=engine)[0].config.n_params == 1_312_384
+
+
+def test_load_model_says_who_knows_the_name():
+    message = (
+        "tales: no such file or folder; the model that comes with the package is load('tales')"
+    )
+    for source in ("tales", Path("tales")):
+        with pytest.raises(FileNotFoundError, match=re.escape(message)):
+            load_model(source)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64", "torch.float16", torch.float16])
+def test_a_dtype_may_be_a_name(dtype):
+    expected = getattr(torch, str(dtype).removeprefix("torch."))
+    assert load("tales", dtype=dtype)[0].dtype == expected
+    assert load_model(SHIPPED["tales"].model, dtype=dtype).dtype == expected
+
+
+@pytest.mark.parametrize("dtype", ["int8", "fp16", "Tensor", "", torch.int64, 16, float])
+def test_what_is_no_floating_dtype_is_refused(dtype, unchecked):
+    for call, source in ((load, "tales"), (load_model, SHIPPED["tales"].model)):
+        with pytest.raises(ValueError, match=r"^dtype=.*: must be a floating type, such as torch"):
+            call(source, dtype=dtype)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "", 99, 1.5, "mps:7"])
+def test_a_device_that_is_not_here_is_named(device, unchecked):
+    for call, source in ((load, "tales"), (load_model, SHIPPED["tales"].model)):
+        with pytest.raises(ValueError, match=rf"^device='{device}': cannot be used here: "):
+            call(source, device=device)
+
+
+def test_an_adapter_on_a_shipped_model_computes_in_float32_too(tmp_path):
+    model, _ = load("tales")
+    add_lora(model, rank=2)
+    save_adapter(model, tmp_path / "adapter", base="tales")
+    assert load(tmp_path / "adapter")[0].dtype == torch.float32
+    assert load_model(tmp_path / "adapter").dtype == torch.bfloat16
+    assert load(tmp_path / "adapter", dtype="bfloat16")[0].dtype == torch.bfloat16
 
 
 def test_a_native_folder_brings_its_tokenizer(tmp_path, model, tokenizer):

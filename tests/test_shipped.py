@@ -14,7 +14,7 @@ import torch
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
-from llama_tutorial import generate, load, load_model, load_tokenizer
+from llama_tutorial import generate, load, load_model, load_tokenizer, stream
 from llama_tutorial.finetuning import with_context
 from llama_tutorial.finetuning.evaluation import answer_dialogs, exact_match, questions_about_tales
 from llama_tutorial.shipped import SHIPPED
@@ -59,8 +59,36 @@ def test_tales_is_a_llama_of_a_million_with_grouped_heads():
     assert (config.norm, config.feed_forward, config.positions) == ("rmsnorm", "swiglu", "rope")
 
 
-def test_tales_comes_in_bfloat16():
-    assert load("tales")[0].dtype == torch.bfloat16
+@pytest.mark.parametrize("name", SHIPPED)
+def test_they_compute_in_float32_however_they_are_stored(name):
+    stored, model = load_model(SHIPPED[name].model), load(name)[0]
+    assert stored.dtype == (torch.bfloat16 if name == "tales" else torch.float32)
+    assert model.dtype == torch.float32
+    for (other, weight), kept in zip(
+        model.state_dict().items(), stored.state_dict().values(), strict=True
+    ):
+        assert torch.equal(weight, kept.float()), other
+    assert load(name, dtype="bfloat16")[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 0},
+        {"temperature": 0.8, "seed": 3},
+        {"temperature": 1.0, "top_k": 20, "seed": 4, "stop_ids": {2, 300, 310}},
+    ],
+)
+def test_a_row_has_no_neighbours(name, settings):
+    """Alone, among others, and in batches of any size: the same ids."""
+    (model, _), rng = load(name), random.Random(name)
+    prompts = [[1, *(rng.randrange(3, 1024) for _ in range(rng.randrange(50)))] for _ in range(16)]
+    alone = [generate(model, [prompt], 6, **settings)[0] for prompt in prompts]
+    for size in (16, 5):
+        batches = [prompts[at : at + size] for at in range(0, 16, size)]
+        assert [row for b in batches for row in generate(model, b, 6, **settings)] == alone
+    assert [list(stream(model, prompt, 6, **settings)) for prompt in prompts[:3]] == alone[:3]
 
 
 def test_the_small_one_fits_where_size_counts():

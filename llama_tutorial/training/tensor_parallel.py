@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def load_shard(
     path: str | os.PathLike[str], *, dtype: torch.dtype | str | None = None
 ) -> Transformer:
-    """The shard of a model that this process holds, from a file or a folder; on its device.
+    """The shard of a model that this process holds, on its device and in evaluation mode.
 
     No process ever holds the model: tensors are read one after the other, and of each the process
     keeps its part. (A file that is mapped into memory is not even read beyond it.)
