@@ -15,6 +15,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from functools import partial
+from reprlib import repr as shortened
 from typing import Any
 
 _SWITCHES = {
@@ -34,6 +35,11 @@ _WHOLE_NUMBERS = (
     "vocab_size",
     "max_seq_len",
 )
+LARGEST = 2**24
+"""The most that a size can be: beyond every real model, and small enough to compute with."""
+_MOST = {"norm_eps": 1, "rope_theta": 10**12}
+# Numbers in RoPE's tables, max_seq_len times head_dim, that a model of any size may have.
+_TABLE = 2**22
 _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 
 
@@ -51,8 +57,8 @@ class ModelConfig:
             :func:`llama_tutorial.swiglu.hidden_dim` gives Llama's from ``dim``.
         vocab_size: Number of tokens, V.
         max_seq_len: The context: how many positions the model can see.
-        norm_eps: What the norms add under the root.
-        rope_theta: Base of the rotary angles.
+        norm_eps: What the norms add under the root, at most 1.
+        rope_theta: Base of the rotary angles, at most 10^12.
         norm: ``"rmsnorm"`` (Llama) or ``"layernorm"`` (GPT).
         feed_forward: ``"swiglu"`` (Llama) or ``"gelu"`` (GPT).
         positions: ``"rope"`` (Llama) or ``"learned"`` (GPT).
@@ -60,7 +66,8 @@ class ModelConfig:
         tie_embeddings: Let the output head use the token embedding's matrix (GPT).
 
     Raises:
-        ValueError: A field is out of range, or two fields do not fit together.
+        ValueError: A field is out of range (each size is 1 to `LARGEST`), two fields do not fit
+            together, or the context's rotary tables would be larger than the model.
     """
 
     dim: int = 4096
@@ -84,6 +91,7 @@ class ModelConfig:
         _check_numbers(self)
         _check_switches(self)
         _check_heads(self)
+        _check_context(self)
 
     def replace(self, **changes: Any) -> ModelConfig:
         """A copy with the named fields changed.
@@ -105,7 +113,13 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> ModelConfig:
-        """The configuration that :meth:`to_dict` wrote. Unknown fields are a ValueError."""
+        """The configuration that :meth:`to_dict` wrote.
+
+        Raises:
+            ValueError: It is no dictionary, a field is unknown, or the fields make no model.
+        """
+        if not isinstance(fields, dict):
+            raise ValueError(f"{shortened(fields)} must be a configuration: names and values")
         _check_names(fields)
         return cls(**fields)
 
@@ -187,27 +201,38 @@ def _check_names(fields: dict[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(ModelConfig)]
     if unknown := sorted(set(fields) - set(known)):
         raise ValueError(
-            f"{', '.join(unknown)}: no field of ModelConfig; it has {', '.join(known)}"
+            f"{', '.join(unknown):.200}: no field of ModelConfig; it has {', '.join(known)}"
         )
 
 
 def _check_numbers(config: ModelConfig) -> None:
     for name in _WHOLE_NUMBERS:
         value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: must be a whole number of at least 1")
-    for name in ("norm_eps", "rope_theta"):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
+            raise ValueError(
+                f"{name}={_shown(value)}: must be a whole number of at least 1 and "
+                f"at most {LARGEST}"
+            )
+    for name, most in _MOST.items():
         value = getattr(config, name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not 0 < value < math.inf:
-            raise ValueError(f"{name}={value!r}: must be a finite number above 0")
+        if not is_number or not 0 < value <= most:
+            raise ValueError(
+                f"{name}={_shown(value)}: must be a finite number above 0 and at most {most}"
+            )
 
 
 def _check_switches(config: ModelConfig) -> None:
     for name, choices in _SWITCHES.items():
         value = getattr(config, name)
-        if value not in choices or type(value) is not type(choices[0]):  # 1 is no True here
-            raise ValueError(f"{name}={value!r}: must be {choices[0]!r} or {choices[1]!r}")
+        if type(value) is not type(choices[0]) or value not in choices:  # 1 is no True here
+            raise ValueError(f"{name}={_shown(value)}: must be {choices[0]!r} or {choices[1]!r}")
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, however long it is."""
+    is_long = isinstance(value, int) and abs(value) >= 10**40  # Python may refuse to write it
+    return "a number of more than 40 digits" if is_long else shortened(value)
 
 
 def _check_heads(config: ModelConfig) -> None:
@@ -229,9 +254,19 @@ def _check_heads(config: ModelConfig) -> None:
         )
 
 
+def _check_context(config: ModelConfig) -> None:
+    """RoPE's tables are computed, not loaded, so no file's size bounds them."""
+    table = config.max_seq_len * config.head_dim
+    if config.positions == "rope" and table > max(_TABLE, config.n_params):
+        raise ValueError(
+            f"max_seq_len={config.max_seq_len} with a head_dim of {config.head_dim}: RoPE's tables "
+            f"would hold {table} numbers, more than the {config.n_params} of the model itself"
+        )
+
+
 def _nearest_divisor(number: int, wanted: int) -> int:
-    divisors = (d for d in range(1, number + 1) if number % d == 0)
-    return min(divisors, key=lambda d: abs(d - wanted))
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return min(sorted([*small, *(number // d for d in small)]), key=lambda d: abs(d - wanted))
 
 
 def _dtype_bytes(dtype: Any) -> int:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
+
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial.checkpoints.download import SHORT_NAMES, download_file, is_hub_id, locate
-from llama_tutorial.checkpoints.folders import ADAPTER, PARAMS, AnyTokenizer
+from llama_tutorial.checkpoints.folders import ADAPTER, PARAMS, AnyTokenizer, is_padding
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer import load_tokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
@@ -68,6 +71,10 @@ def load(
 ) -> tuple[Transformer | NumpyLlama, AnyTokenizer]:
     """Load a model and its tokenizer.
 
+    Some models have a few more embeddings than the tokenizer has pieces, because a multiple of 64
+    or 128 computes faster. These rows are left out: the model that is returned knows the
+    tokenizer's pieces and no others, so that none is drawn which stands for nothing.
+
     Args:
         source: The name of a model that comes with the package; the path of a checkpoint (a folder
             of that same name is ``./name``); or a repository of the Hugging Face hub.
@@ -86,7 +93,7 @@ def load(
             reached.
         PermissionError: The repository is gated; the message says how to get access.
         ValueError: The checkpoint cannot be read, comes without a tokenizer, or the tokenizer has
-            another number of pieces than the model; or there is no such engine.
+            more pieces than the model, or far fewer; or there is no such engine.
     """
     if engine not in ("torch", "numpy"):
         raise ValueError(f"engine={engine!r}: must be 'torch' or 'numpy'")
@@ -111,6 +118,8 @@ def load(
             from llama_tutorial._util.fast_linear import fast_linear
 
             fast_linear(model)
+    if is_padding(pieces.vocab_size, model.config.vocab_size):
+        leave_out_padding(model, pieces.vocab_size)
     check_tokenizer_matches(pieces, model.config)
     return model, pieces
 
@@ -134,7 +143,7 @@ def find(
             raise ValueError(f"filename={filename!r}: {name!r} comes with the package, as one file")
         return SHIPPED[name].model, given or SHIPPED[name].tokenizer
     repository = SHORT_NAMES.get(name, name)
-    if filename is not None and not Path(name).exists() and is_hub_id(repository):
+    if filename is not None and not kind_of(name) and is_hub_id(repository):
         return _download(repository, filename, given, needs_tokenizer)
     path = locate(name)
     path = path if filename is None else path / filename
@@ -168,6 +177,25 @@ def check_tokenizer_matches(tokenizer: AnyTokenizer, config: ModelConfig) -> Non
         )
 
 
+def leave_out_padding(model: Transformer | NumpyLlama, n_pieces: int) -> None:
+    """Cut the vocabulary to its first ``n_pieces`` ids, in place; nothing is copied."""
+    if n_pieces == model.config.vocab_size:
+        return
+    model.config = model.config.replace(vocab_size=n_pieces)
+    embedding: Any = model.tok_embeddings
+    head: Any = model.output
+    if isinstance(embedding, np.ndarray):
+        model.tok_embeddings, model.output = embedding[:n_pieces], head[:n_pieces]
+        return
+    from torch import nn
+
+    embedding.num_embeddings = n_pieces
+    embedding.weight = nn.Parameter(embedding.weight.detach()[:n_pieces])
+    if not model.config.tie_embeddings:
+        head.out_features = n_pieces
+        head.weight = nn.Parameter(head.weight.detach()[:n_pieces])
+
+
 def _tokenizer_in(path: Path) -> Path | None:
     """The tokenizer of a checkpoint's folder. Meta's download has one for all, a folder above."""
     if not path.is_dir():
@@ -184,7 +212,7 @@ def _tokenizer_in(path: Path) -> Path | None:
 
 def _tokenizer_path(tokenizer: str) -> Path:
     """The path of a tokenizer that was given; of a repository, its ``tokenizer.model``."""
-    if not Path(tokenizer).exists() and is_hub_id(tokenizer):
+    if not kind_of(tokenizer) and is_hub_id(tokenizer):
         return download_file(tokenizer, "tokenizer.model")
     return Path(tokenizer)
 

@@ -63,6 +63,9 @@ def rope_table(
     if max_seq_len < 1:
         raise ValueError(f"max_seq_len={max_seq_len}: must be at least 1")
     device = torch.empty(0, device=device).device  # the default one for None
+    if device.type == "meta":  # without storage there is nothing to compute
+        empty = torch.empty(max_seq_len, head_dim // 2, dtype=dtype, device=device)
+        return empty, empty.clone()
     # On the CPU, so that the tables are the same everywhere: not every accelerator has float64.
     pairs = torch.arange(0, head_dim, 2, dtype=torch.float64, device="cpu")  # (half,)
     positions = torch.arange(max_seq_len, dtype=torch.float64, device="cpu")  # (S,)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import pickle
 import re
+import time
 
 import numpy as np
 import pytest
@@ -288,7 +289,7 @@ WHOLE_NUMBERS = ("dim", "n_layers", "n_heads", "n_kv_heads", "hidden_dim", "voca
 
 
 @pytest.mark.parametrize("name", [*WHOLE_NUMBERS, "max_seq_len"])
-@pytest.mark.parametrize("value", [0, -1, 2.0, "8", True])
+@pytest.mark.parametrize("value", [0, -1, 2.0, "8", True, 2**24 + 1, 2**62])
 def test_sizes_are_whole_numbers(name, value, unchecked):
     message = f"{name}={value!r}: must be a whole number of at least 1"
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -302,7 +303,9 @@ def test_only_key_heads_may_be_none(name, unchecked):
 
 
 @pytest.mark.parametrize("name", ["norm_eps", "rope_theta"])
-@pytest.mark.parametrize("value", [0, -1e-5, float("nan"), float("inf"), "1e-5", True, None])
+@pytest.mark.parametrize(
+    "value", [0, -1e-5, float("nan"), float("inf"), "1e-5", True, None, 1e13, 10**30]
+)
 def test_eps_and_theta_are_above_0(name, value, unchecked):
     message = f"{name}={value!r}: must be a finite number above 0"
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -345,6 +348,38 @@ def test_rope_needs_an_even_head():
     with pytest.raises(ValueError, match=message):
         ModelConfig(dim=21, n_heads=3)
     assert ModelConfig(dim=21, n_heads=3, positions="learned").head_dim == 7
+
+
+@pytest.mark.parametrize("field", ["dim", "norm_eps", "norm", "n_kv_heads", "bias"])
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, "x" * 10**6, [[[[]]]] * 10**5, {"a": 1}, b"8", object()],
+    ids=["long", "text", "list", "dict", "bytes", "object"],
+)
+def test_a_value_of_any_kind_is_refused_in_a_line(field, value, unchecked):
+    with pytest.raises(ValueError, match=f"^{field}=") as error:
+        ModelConfig(**{field: value})
+    assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize("fields", [None, 5, [], "dim", ["dim"]])
+def test_a_configuration_is_a_dictionary(fields, unchecked):
+    with pytest.raises(ValueError, match="must be a configuration"):
+        ModelConfig.from_dict(fields)
+
+
+def test_sizes_are_compared_before_anything_is_counted_or_built():
+    begin = time.monotonic()
+    for sizes in ({"dim": 2**24 - 3, "n_heads": 2**23}, {"dim": 2**24, "n_heads": 2**23 + 1}):
+        with pytest.raises(ValueError, match="does not divide"):
+            ModelConfig(**sizes)
+    # RoPE's tables are computed, so that no file's size bounds them.
+    small = {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 24, "vocab_size": 30}
+    with pytest.raises(ValueError, match=r"max_seq_len=16777216 with a head_dim of 8: RoPE's"):
+        ModelConfig(**small, max_seq_len=2**24)
+    assert ModelConfig(**small, max_seq_len=2**19)
+    assert ModelConfig(max_seq_len=2**20)  # a large model may have a long context
+    assert time.monotonic() - begin < 1
 
 
 @repeatable

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+
 import pytest
 import torch
 
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
-from small_models import LLAMA, random_model
+from small_models import LLAMA, random_model, with_lora
 
-from llama_tutorial import Tokenizer, load, load_model, load_tokenizer, save_model
+from llama_tutorial import Tokenizer, generate, load, load_model, load_tokenizer, save_model
+from llama_tutorial.checkpoints import load_adapter, save_adapter
 from llama_tutorial.shipped import SHIPPED
 
 
@@ -60,6 +64,88 @@ def test_a_tokenizer_that_is_given_goes_before_the_one_that_lies_there(tmp_path,
     save_model(model, tmp_path / "model", tokenizer=tokenizer)
     with pytest.raises(ValueError, match=r"1024 pieces, the model has 300: they do not belong"):
         load(tmp_path / "model", tokenizer=SHIPPED["tales"].tokenizer)
+
+
+# Vocabularies that were filled up to a multiple of 64 or 128.
+
+PADDED = [("llama", {}), ("tied", {"tie_embeddings": True})]
+
+
+def padding_that_would_be_drawn(config, rows):
+    """A model in which the ids without a piece are by far the likeliest."""
+    model = random_model(config.replace(vocab_size=rows))
+    with torch.no_grad():
+        model.norm.weight.fill_(1.0)
+        model.output.weight[config.vocab_size :] = 1e3 * model.output.weight[:1]
+        model.output.weight[config.vocab_size + 1 :: 2] *= -1
+    return model
+
+
+def check_pair(model, tokenizer, whole):
+    n = tokenizer.vocab_size
+    assert model.config == whole.config.replace(vocab_size=n)
+    prompts = [[1], [1, 5, 9], [1, n - 1]]
+    for temperature in (0, 1.0):
+        rows = model.generate if hasattr(model, "generate") else partial(generate, model)
+        drawn = rows(prompts, 8, temperature=temperature, top_p=1.0, seed=0)
+        assert all(0 <= i < n for row in drawn for i in row)
+        assert tokenizer.decode(drawn[0]) is not None
+    with pytest.raises(ValueError, match=f"the model's ids are 0 to {n - 1}"):
+        rows([[n]], 1)
+
+
+@pytest.mark.parametrize(("name", "changes"), PADDED)
+@pytest.mark.parametrize("format", ["native", "huggingface", "meta"])
+def test_padding_is_left_out_and_never_drawn(tmp_path, model, tokenizer, format, name, changes):
+    whole = padding_that_would_be_drawn(model.config.replace(**changes), 320)
+    save_model(whole, tmp_path / "model", format, tokenizer=tokenizer)
+    assert load_model(tmp_path / "model").config.vocab_size == 320
+    small, pieces = load(tmp_path / "model")
+    check_pair(small, pieces, load_model(tmp_path / "model"))
+    tokens = torch.tensor([[1, 5, 9]])
+    logits = whole(tokens)[..., :300]
+    assert torch.allclose(small(tokens), logits, atol=1e-5)
+    save_model(small, tmp_path / "again", tokenizer=pieces)  # and comes back as it is
+    assert load(tmp_path / "again")[0].config == small.config
+
+
+@pytest.mark.parametrize("format", ["llama2c", "llama2c-v1", "llama2c-int8"])
+@pytest.mark.parametrize("engine", ["torch", "numpy"])
+@pytest.mark.parametrize(("name", "changes"), PADDED)
+def test_so_it_is_in_a_file_for_both_engines(
+    tmp_path, model, tokenizer, format, engine, name, changes
+):
+    whole = padding_that_would_be_drawn(model.config.replace(**changes), 320)
+    save_model(whole, tmp_path / "a.bin", format, group_size=8)
+    tokenizer.save(tmp_path / "t.model")
+    small, pieces = load(tmp_path / "a.bin", tokenizer=tmp_path / "t.model", engine=engine)
+    check_pair(small, pieces, load_model(tmp_path / "a.bin"))
+
+
+def test_an_adapter_of_a_padded_model_loads_with_it(tmp_path, model, tokenizer):
+    whole = random_model(model.config.replace(vocab_size=320))
+    save_model(whole, tmp_path / "base", tokenizer=tokenizer)
+    for base in (whole, load(tmp_path / "base")[0]):
+        save_adapter(with_lora(base), tmp_path / "adapter", base=tmp_path / "base")
+        again, pieces = load(tmp_path / "adapter")
+        assert again.config.vocab_size == pieces.vocab_size == 300
+        plain, _ = load(tmp_path / "base")
+        load_adapter(plain, tmp_path / "adapter")
+        tokens = torch.tensor([[1, 5, 9]])
+        assert torch.allclose(again(tokens), plain(tokens), atol=1e-4)
+
+
+@pytest.mark.parametrize("format", ["native", "huggingface", "meta"])
+@pytest.mark.parametrize("rows", [299, 300, 301, 320, 384, 555, 556, 600])
+def test_what_is_saved_with_a_tokenizer_is_loaded(tmp_path, model, tokenizer, format, rows):
+    other = random_model(model.config.replace(vocab_size=rows))
+    if rows in (299, 556, 600):
+        with pytest.raises(ValueError, match=f"the tokenizer has 300 pieces, the model {rows}"):
+            save_model(other, tmp_path / "model", format, tokenizer=tokenizer)
+        assert not (tmp_path / "model").exists()
+    else:
+        save_model(other, tmp_path / "model", format, tokenizer=tokenizer)
+        assert load(tmp_path / "model")[0].config.vocab_size == 300
 
 
 def test_what_is_not_there():
@@ -122,3 +208,23 @@ def test_large_models_on_the_cpu_get_the_kernel_for_one_vector(monkeypatch):
     monkeypatch.setattr("llama_tutorial.hub.LARGE", 1_000_000)
     model, _ = load("tales")
     assert swapped == [model]
+
+
+def test_what_is_no_model_and_no_tokenizer_is_named_without_waiting(tmp_path, model, tokenizer):
+    os.mkfifo(tmp_path / "pipe")
+    save_model(model, tmp_path / "model", tokenizer=tokenizer)
+    (tmp_path / "lfs").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 2**28)
+    for path, message in {
+        tmp_path / "pipe": "is a named pipe",
+        "a" * 5000: "5000 characters",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            load(path)
+        with pytest.raises(ValueError, match=message):
+            load(tmp_path / "model", tokenizer=path)
+    with pytest.raises(ValueError, match="git lfs pull"):
+        load(tmp_path / "model", tokenizer=tmp_path / "lfs")
+    with pytest.raises(ValueError, match="268435456 bytes: no tokenizer has so many"):
+        load(tmp_path / "model", tokenizer=tmp_path / "large")

@@ -61,6 +61,11 @@ def check_file(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path} is a folder: it must be a file")
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a file's name says that it is half of a download."""
+    return name.endswith(_UNFINISHED)
+
+
 def foreign(head: bytes, name: str = "") -> str | None:
     """What a file is, in words, if that is plain to see.
 
@@ -68,7 +73,7 @@ def foreign(head: bytes, name: str = "") -> str | None:
         head: The first bytes of the file, 200 or more if it has them.
         name: Of the file, which may say that it is half of a download.
     """
-    if name.endswith(_UNFINISHED):
+    if is_unfinished(name):
         return "a download that was not finished, as its name says: download it again"
     if not head:
         return "an empty file (0 bytes): download or write it again"
@@ -87,8 +92,6 @@ def foreign(head: bytes, name: str = "") -> str | None:
         return "an HDF5 file, as Keras makes them"
     if head[4:9] == b"\0\0\0\0{":  # a 64-bit length, then JSON
         return "a safetensors file"
-    if not head.strip(b"\0"):
-        return "all zeros at its beginning: the disk was full, or the download broke"
     if text is not None:
         begin = " ".join(text.split())[:40]
         return f"text that begins {begin!r}" if begin.isprintable() else None

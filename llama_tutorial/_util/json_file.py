@@ -47,7 +47,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
             f"{path} is not JSON: it is not UTF-8 text ({error.reason} at byte {error.start})"
         ) from None
     if text.lstrip()[:1] not in ("{", "[") and (what := foreign(data[:256])):
-        raise ValueError(f"{path} is not JSON but {what}")
+        raise ValueError(f"{path} is not JSON: it is {what}")
     return parse_json(text, os.fspath(path))
 
 
@@ -76,8 +76,10 @@ def parse_json(text: str, what: str) -> Any:
         raise ValueError(f"{what} {error}") from None
     except RecursionError:
         raise ValueError(f"{what} is nested more than {_DEEPEST} deep") from None
-    except ValueError as error:
-        raise ValueError(f"{what} is not JSON: {error}") from None
+    except json.JSONDecodeError as error:
+        line = f"line {error.lineno}, " if "\n" in text.strip() else ""
+        place = f"{line}character {error.colno}"
+        raise ValueError(f"{what} is not JSON: {error.msg} at {place}") from None
     return value
 
 

@@ -34,5 +34,5 @@ def check_shapes(found: Shapes, expected: Shapes, what: str) -> None:
 
 def listed(names: Collection[str], limit: int = 6) -> str:
     """The first names, and how many more there are."""
-    shown = ", ".join(list(names)[:limit])
+    shown = ", ".join(f"{name:.100}" for name in list(names)[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -28,8 +28,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llama_tutorial._util.files import left_aside
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.checkpoints.folders import AnyTokenizer, formats_of
+from llama_tutorial.shipped import SHIPPED
 
 if TYPE_CHECKING:
     import torch
@@ -81,6 +83,13 @@ def load_model(
     Weights that need no conversion are mapped into memory: the model is there at once, and its
     pages are read from disk when they are used. Training does not change the file.
 
+    The model is in eval mode: what drops numbers in training, as LoRA's dropout does, is off until
+    ``model.train()``.
+
+    The weights of a model of up to 16 million are looked at, which takes some hundredths of a
+    second: one that is NaN or infinite is named. To look at a larger model's would read all of its
+    file; there a damage shows at the first logits.
+
     Args:
         path: A native folder; Meta's folder, of any number of shards; Hugging Face's, of a Llama or
             a GPT-2, in safetensors or pickles, sharded or not; a llama2.c file of version 0, 1 or
@@ -96,10 +105,12 @@ def load_model(
             do not fit its configuration; or ``dtype`` is not floating.
     """
     _check_torch()
-    from llama_tutorial.checkpoints.weights import fill
+    from llama_tutorial.checkpoints.weights import FLOATS, fill
 
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"dtype={dtype}: must be a floating type, such as torch.bfloat16")
+    if dtype is not None and dtype not in FLOATS:
+        raise ValueError(
+            f"dtype={dtype!r}: must be a floating type, such as torch.bfloat16, or None"
+        )
     with open_checkpoint(path) as checkpoint:
         return fill(checkpoint, dtype, device)
 
@@ -113,14 +124,17 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
     """
     _check_torch()
     path = Path(path)
-    if not path.exists():
+    kind = kind_of(path)
+    if not kind:
         if (old := left_aside(path)) is not None:
             raise FileNotFoundError(
                 f"{path}: no such folder; a save was interrupted and has left the old one as {old}:"
                 " give it its name back"
             )
-        raise FileNotFoundError(f"{path}: no such file or folder")
-    if path.is_dir():
+        name = str(path)
+        hint = f"; load({name!r}) gives the package's own model of that name"
+        raise FileNotFoundError(f"{path}: no such file or folder{hint if name in SHIPPED else ''}")
+    if kind == "folder":
         format, contents = _folder_format(path)
         module = import_module(f"{__name__}.{format}")
         with module.opened(path, contents) as checkpoint:
@@ -166,7 +180,8 @@ def save_model(
     Raises:
         FileNotFoundError: The folder that ``path`` is to lie in does not exist.
         ValueError: There is no such format, it cannot hold this model, a tokenizer or shards,
-            ``path`` is something that must not be replaced, or the model has LoRA adapters.
+            ``path`` is something that must not be replaced, or the model has LoRA adapters, weights
+            of several types, or one that is not finite.
     """
     _check_torch()
     from llama_tutorial.checkpoints import huggingface, llama2c, meta, native
@@ -179,6 +194,9 @@ def save_model(
             "the model has LoRA adapters: save_adapter(model, path) writes them alone, and after "
             "merge_lora(model, keep_base=False) they are part of the weights"
         )
+    for name, value in (("shards", shards), ("group_size", group_size)):
+        if type(value) is not int:
+            raise ValueError(f"{name}={value!r:.50}: must be a whole number")
     if shards != 1 and format != "meta":
         raise ValueError(f"shards={shards}: format={format!r} is not cut; only 'meta' is")
     if format == "native":

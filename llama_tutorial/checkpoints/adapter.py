@@ -28,6 +28,7 @@ from typing import Any
 from torch import Tensor
 
 from llama_tutorial._util.files import replace_folder
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.tensor_check import check_names, check_shapes
 from llama_tutorial.checkpoints import open_checkpoint
 from llama_tutorial.checkpoints.download import SHORT_NAMES, is_hub_id, locate
@@ -39,13 +40,18 @@ from llama_tutorial.checkpoints.folders import (
     check_replaceable,
     check_tokenizer,
     check_version,
-    read_json,
+    read_object,
     save_tokenizer,
     write_json,
 )
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
 from llama_tutorial.checkpoints.weight_files import open_weights
-from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, empty_model
+from llama_tutorial.checkpoints.weights import (
+    Checkpoint,
+    check_finite,
+    check_floating,
+    empty_model,
+)
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.lora.adapters import (
     LoRAConfig,
@@ -60,6 +66,7 @@ from llama_tutorial.shipped import SHIPPED
 
 TENSORS = "adapter.safetensors"
 VERSION = 1
+_CHAIN = 8  # an adapter on an adapter on ...
 _FIELDS = ("format", "version", "base", "lora", "model")
 
 
@@ -102,10 +109,13 @@ def save_adapter(
     Raises:
         FileNotFoundError: The folder that ``path`` is to lie in does not exist, or there is no such
             base.
-        ValueError: The model has no adapters; the tokenizer has more pieces than the model; or
-            ``path`` is something else, or holds a file that would be lost.
+        ValueError: The model has no adapters, or in them a number that is not finite; the
+            tokenizer does not fit the model; or ``path`` is something else, or holds a file that
+            would be lost.
     """
     state, lora = adapter_state(model), lora_config(model)
+    for name, tensor in state.items():
+        check_finite(name, tensor, "the model")
     check_tokenizer(tokenizer, model.config)
     new_names = {ADAPTER, TENSORS, *(TOKENIZER_FILES if tokenizer else ())}
     check_replaceable(Path(path), "adapter", new_names, "this package's adapters")
@@ -126,6 +136,8 @@ def save_adapter(
 def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
     """Put the adapters of a folder beside the weights of their base, unmerged; in place.
 
+    The model is in eval mode afterwards, as after `load_model`.
+
     Args:
         model: The base; or with adapters of the same settings, whose values are replaced.
         path: What `save_adapter` has written.
@@ -142,6 +154,7 @@ def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:
     _check_settings(model, adapter)
     # On the meta device there are no numbers to replace, only places for tensors.
     model.load_state_dict(adapter.tensors, strict=False, assign=model.device.type == "meta")
+    model.eval()
 
 
 def read_adapter(path: str | os.PathLike[str]) -> Adapter:
@@ -151,28 +164,29 @@ def read_adapter(path: str | os.PathLike[str]) -> Adapter:
         FileNotFoundError, ValueError: As in `load_adapter`.
     """
     folder = Path(path)
-    if not (folder / ADAPTER).is_file():
+    if not kind_of(folder / ADAPTER):
         raise FileNotFoundError(
             f"{folder / ADAPTER}: no such file; the folder of an adapter has one"
         )
-    return _read(folder, read_json(folder / ADAPTER))
+    return _read(folder, read_object(folder / ADAPTER))
 
 
 def _read(folder: Path, contents: dict[str, Any]) -> Adapter:
     base, lora, config = _parse(contents, folder / ADAPTER)
-    model = empty_model(config)
-    try:
-        add_lora(model, **dataclasses.asdict(lora))
-    except ValueError as error:
-        raise ValueError(f"{folder / ADAPTER} is damaged: {error}") from None
-    expected = {name: tuple(tensor.shape) for name, tensor in adapter_state(model).items()}
     with open_weights(folder / TENSORS) as file:
         what = f"{folder / TENSORS} does not hold the adapter of {ADAPTER}"
+        model = empty_model(config, file.shapes, what)
+        try:
+            add_lora(model, **dataclasses.asdict(lora))
+        except ValueError as error:
+            raise ValueError(f"{folder / ADAPTER} is damaged: {error}") from None
+        expected = {name: tuple(tensor.shape) for name, tensor in adapter_state(model).items()}
         check_names(file.shapes, expected, what)
         check_shapes(file.shapes, expected, what)
         tensors = {name: file.get(name) for name in expected}
     for name, tensor in tensors.items():
         check_floating(name, tensor, folder / TENSORS)
+        check_finite(name, tensor, folder / TENSORS)
     return Adapter(folder, base, lora, config, tensors)
 
 
@@ -222,7 +236,7 @@ def base_of(folder: Path) -> str:
         FileNotFoundError: It is not where it was.
         ValueError: The adapter does not say what it is, or is damaged.
     """
-    base, _, _ = _parse(read_json(folder / ADAPTER), folder / ADAPTER)
+    base, _, _ = _parse(read_object(folder / ADAPTER), folder / ADAPTER)
     return _source(folder, base)
 
 
@@ -232,14 +246,33 @@ def _source(folder: Path, base: str | None) -> str:
             f"{folder} is an adapter, and its {ADAPTER} names no base: load the base, then "
             "load_adapter(model, path); or write it anew with save_adapter(..., base=)"
         )
-    if base in SHIPPED or (is_hub_id(base) and not (folder / base).exists()):
+    if base in SHIPPED:
         return base
-    if not (folder / base).exists():
+    if not kind_of(folder / base):
+        if is_hub_id(base):
+            return base
         raise FileNotFoundError(
             f"{folder} is an adapter on {base}, and there is no such file or folder (seen from "
             f'the adapter): put it there, or write another "base" into {ADAPTER}'
         )
+    _check_chain(folder)
     return str(folder / base)
+
+
+def _check_chain(folder: Path) -> None:
+    """Raise a ValueError where the adapters' bases point in a circle."""
+    seen: list[Path] = []
+    while (folder / ADAPTER).is_file() and len(seen) <= _CHAIN:
+        seen.append(folder.resolve())
+        base = read_object(folder / ADAPTER).get("base")
+        if not isinstance(base, str) or base in SHIPPED:
+            return
+        folder = folder / base
+        if folder.resolve() in seen:
+            names = " -> ".join(str(place) for place in [*seen, folder.resolve()])
+            raise ValueError(f"the bases of adapters point in a circle: {names}")
+    if len(seen) > _CHAIN:
+        raise ValueError(f"{seen[0]} is an adapter on more than {_CHAIN} adapters")
 
 
 def _as_seen_from(folder: Path, base: str) -> str:
@@ -266,25 +299,33 @@ def _parse(contents: dict[str, Any], path: Path) -> tuple[str | None, LoRAConfig
     check_names(contents, _FIELDS, f"{path} is damaged")
     base = contents["base"]
     try:
-        if not (base is None or isinstance(base, str)):
-            raise TypeError(f'"base" is {base!r}, must be a name, a path or null')
+        if not isinstance(base, str | None):
+            raise ValueError(f'"base" is {base!r:.50}, must be a name, a path or null')
         return base, _lora(contents["lora"]), ModelConfig.from_dict(contents["model"])
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
-def _lora(fields: dict[str, Any]) -> LoRAConfig:
+def _lora(fields: Any) -> LoRAConfig:
+    if not isinstance(fields, dict):
+        raise ValueError(f'"lora" is {fields!r:.50}, must be an object')
     check_names(fields, [field.name for field in dataclasses.fields(LoRAConfig)], '"lora"')
+    if not isinstance(fields["targets"], list):
+        raise ValueError(f"targets={fields['targets']!r:.50}: must be a list of names")
     return LoRAConfig(**{**fields, "targets": tuple(fields["targets"])})
 
 
 def _check_base(config: ModelConfig, adapter: Adapter, what: str) -> None:
-    """Raise a ValueError unless ``config`` is the base's; the context may be another."""
+    """Raise a ValueError unless ``config`` is the base's.
+
+    The context may be another, and so may the vocabulary's padding.
+    """
     ours, theirs = config.to_dict(), adapter.config.to_dict()
+    other = {"max_seq_len"} if "output" in adapter.lora.targets else {"max_seq_len", "vocab_size"}
     wrong = [
         f"{name} is {ours[name]}, must be {value}"
         for name, value in theirs.items()
-        if ours[name] != value and name != "max_seq_len"
+        if ours[name] != value and name not in other
     ]
     if wrong:
         raise ValueError(

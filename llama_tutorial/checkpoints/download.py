@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from llama_tutorial._util.given_file import foreign
+from llama_tutorial._util.given_file import foreign, kind_of
 from llama_tutorial._util.terminal import one_line, printable
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer.gpt2_files import SETTINGS
@@ -66,7 +66,7 @@ def locate(source: str) -> Path:
     """
     if source in SHIPPED:
         return SHIPPED[source].model
-    if Path(source).exists():
+    if kind_of(source):
         return Path(source)
     if is_hub_id(repository := SHORT_NAMES.get(source, source)):
         return download_model(repository)

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.given_file import kind_of
+from llama_tutorial._util.json_file import read_json
 from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.tokenizer.base import BaseTokenizer
@@ -26,18 +28,15 @@ _PIECES = {"▁": "tokenizer.model", " ": "tokenizer.bin"}
 TOKENIZER_FILES = frozenset({*_PIECES.values(), VOCABULARY, MERGES})
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """The object that a JSON file holds; an empty one where there is no file, or it is no object.
 
     Raises:
-        ValueError: It is not JSON.
+        ValueError: :func:`~llama_tutorial._util.json_file.read_json` refuses it.
     """
-    if not path.is_file():
+    if not kind_of(path):
         return {}
-    try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    contents = read_json(path)
     return contents if isinstance(contents, dict) else {}
 
 
@@ -51,12 +50,12 @@ def formats_of(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         ValueError: One of these files is not JSON.
     """
-    config, adapter = read_json(folder / CONFIG), read_json(folder / ADAPTER)
+    config, adapter = read_object(folder / CONFIG), read_object(folder / ADAPTER)
     found = {}
     if config.get("format") == NATIVE_FORMAT:
         found["native"] = config
     if (folder / PARAMS).is_file() or any(folder.glob(SHARDS)):
-        found["meta"] = read_json(folder / PARAMS)
+        found["meta"] = read_object(folder / PARAMS)
     if "model_type" in config or "architectures" in config:
         found["huggingface"] = config
     elif not (folder / CONFIG).is_file() and any((folder / kind).is_file() for kind in KINDS):
@@ -70,9 +69,10 @@ def check_version(contents: dict[str, Any], path: Path, name: str, version: int)
     """Raise a ValueError unless a JSON file's contents are of this format and version."""
     if contents.get("format") != name:
         raise ValueError(f'{path} is of another format: it does not say "format": "{name}"')
-    if (found := contents.get("version")) != version:
+    found = contents.get("version")
+    if type(found) is not int or found != version:
         raise ValueError(
-            f"{path} is of version {found!r}, and this package reads version {version}; "
+            f"{path} is of version {found!r:.50}, and this package reads version {version}; "
             "update the package"
         )
 
@@ -108,12 +108,28 @@ def check_replaceable(folder: Path, format: str, new_names: set[str], whose: str
 
 
 def check_tokenizer(tokenizer: AnyTokenizer | None, config: ModelConfig) -> None:
-    """Refuse a tokenizer with more pieces than the model has embeddings."""
-    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
+    """Refuse a tokenizer that `load` would refuse with this model."""
+    if tokenizer is None:
+        return
+    pieces, rows = tokenizer.vocab_size, config.vocab_size
+    if pieces > rows:
         raise ValueError(
-            f"the tokenizer has {tokenizer.vocab_size} pieces, the model {config.vocab_size}: "
+            f"the tokenizer has {pieces} pieces, the model {rows}: "
             "the model would not know its last ones; give the tokenizer that it was trained with"
         )
+    if not is_padding(pieces, rows):
+        raise ValueError(
+            f"the tokenizer has {pieces} pieces, the model {rows}: so many more are no padding; "
+            "give the tokenizer that it was trained with"
+        )
+
+
+def is_padding(pieces: int, rows: int) -> bool:
+    """Whether a vocabulary of ``rows`` can be one of ``pieces`` that was filled up.
+
+    Vocabularies are, to a multiple of 64 or 128, or for many GPUs of some more: 50257 to 51200.
+    """
+    return 0 <= rows - pieces < max(256, pieces // 32)
 
 
 def save_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> str:

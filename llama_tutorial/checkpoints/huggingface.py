@@ -14,10 +14,8 @@ in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed ma
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +37,11 @@ from llama_tutorial.checkpoints.folders import (
 from llama_tutorial.checkpoints.huggingface_config import family_for, read_config, write_config
 from llama_tutorial.checkpoints.names import from_stored, heads, stored_as, to_stored
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
-from llama_tutorial.checkpoints.weight_files import Tensors, open_folder
+from llama_tutorial.checkpoints.weight_files import Tensors, open_folder, tidied
 from llama_tutorial.checkpoints.weights import Checkpoint, check_floating, check_state, empty_model
 from llama_tutorial.model import Transformer
 from llama_tutorial.tokenizer.gpt2 import END_OF_TEXT, GPT2Tokenizer
 
-# What old files hold beside the weights: tables and masks that follow from the sizes.
-_BUFFERS = re.compile(r"(^|\.)(rotary_emb\.inv_freq|attn\.(masked_)?bias)$")
 _PREFIX, _HEAD = "transformer.", "lm_head.weight"
 _SPECIAL = ("bos_token_id", "eos_token_id")
 _TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -69,12 +65,14 @@ def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
             f"{folder / CONFIG}: no such file; it belongs to the weights, download it too"
         )
     family, config = read_config(contents, folder / CONFIG)
-    model = empty_model(config)
-    with open_folder(folder, lambda name: bool(_BUFFERS.search(name))) as stored:
-        tensors = _tidied(stored, family, folder)
+    embedding = stored_as("tok_embeddings.weight", family).name
+    with open_folder(folder) as stored:
+        tensors = tidied(stored, embedding, folder)
+        what = f"{folder} does not hold the model of {CONFIG}"
+        model = empty_model(config, tensors.shapes, what)
         if config.tie_embeddings:
-            _drop_tied_head(tensors, family, folder)
-        _check(tensors, family, model, folder)
+            _drop_tied_head(tensors, embedding, folder)
+        _check(tensors, family, model, what)
         name, dtype = f"Hugging Face, {family}", tensors.dtypes()
         yield Checkpoint(folder, name, dtype, model, lambda: _ours(tensors, family, model, folder))
 
@@ -113,29 +111,14 @@ def save(
             _write_tokenizer(tokenizer, new)
 
 
-def _tidied(tensors: Tensors, family: str, folder: Path) -> Tensors:
-    """Without buffers, and GPT-2's names without the prefix that some files have."""
-    prefix = _PREFIX if family == "gpt2" else ""
-    names: dict[str, str] = {}
-    for name in tensors.shapes:
-        if _BUFFERS.search(name):
-            continue
-        other = names.setdefault(name.removeprefix(prefix), name)
-        if other != name:
-            raise ValueError(f"{folder} holds both {other} and {name}")
-    shapes = {name: tensors.shapes[stored] for name, stored in names.items()}
-    return replace(tensors, shapes=shapes, get=lambda name: tensors.get(names[name]))
-
-
 def _prefixed(tensors: Iterator[tuple[str, Tensor]], family: str) -> Iterator[tuple[str, Tensor]]:
     """GPT-2's names as transformers writes them today."""
     for name, tensor in tensors:
         yield _PREFIX + name if family == "gpt2" and name != _HEAD else name, tensor
 
 
-def _drop_tied_head(tensors: Tensors, family: str, folder: Path) -> None:
+def _drop_tied_head(tensors: Tensors, name: str, folder: Path) -> None:
     """A head that is the embedding may be stored all the same; then it must be the same."""
-    name = stored_as("tok_embeddings.weight", family).name
     if _HEAD not in tensors.shapes or name not in tensors.shapes:
         return
     if not torch.equal(tensors.get(_HEAD), tensors.get(name)):
@@ -146,10 +129,9 @@ def _drop_tied_head(tensors: Tensors, family: str, folder: Path) -> None:
     del tensors.shapes[_HEAD]
 
 
-def _check(tensors: Tensors, family: str, model: Transformer, folder: Path) -> None:
+def _check(tensors: Tensors, family: str, model: Transformer, what: str) -> None:
     expected = dict(to_stored(model.state_dict(), family, model.config))
     shapes = {name: tuple(tensor.shape) for name, tensor in expected.items()}
-    what = f"{folder} does not hold the model of {CONFIG}"
     check_names(tensors.shapes, shapes, what)
     check_shapes(tensors.shapes, shapes, what)
 

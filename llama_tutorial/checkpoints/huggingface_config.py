@@ -51,19 +51,26 @@ def family_of(contents: dict[str, Any], path: Path) -> str:
     """
     architectures = contents.get("architectures") or []
     family = contents.get("model_type")
+    names_classes = isinstance(architectures, list)
+    if not names_classes or not all(isinstance(name, str) for name in architectures):
+        raise ValueError(
+            f'{path} is damaged: "architectures" is {architectures!r:.50}, must be a list of names'
+        )
+    if not isinstance(family, str | None):
+        raise ValueError(f'{path} is damaged: "model_type" is {family!r:.50}, must be a name')
     if family is None:
         names = ARCHITECTURES.items()
         family = next((f for f, classes in names if set(architectures) & set(classes)), None)
     if family not in ARCHITECTURES:
         kind = architectures[0] if family is None and architectures else repr(family)
         raise ValueError(
-            f"{path} is of a {kind} model; of Hugging Face's models this package knows 'llama' "
-            "and 'gpt2'"
+            f"{path} is of a {kind:.100} model; of Hugging Face's models this package knows "
+            "'llama' and 'gpt2'"
         )
     others = [name for name in architectures if name not in ARCHITECTURES[family]]
     if others:
         raise ValueError(
-            f"{path} is of a {', '.join(others)}; this package reads "
+            f"{path} is of a {', '.join(others):.200}; this package reads "
             f"{' and '.join(ARCHITECTURES[family])}"
         )
     return family
@@ -79,7 +86,7 @@ def read_config(contents: dict[str, Any], path: Path) -> tuple[str, ModelConfig]
     family = family_of(contents, path)
     for knob, allowed in _FIXED[family].items():
         if contents.get(knob, allowed[0]) not in allowed:
-            _refuse(path, f"{knob}={contents[knob]!r} (must be {allowed[0]!r})")
+            _refuse(path, f"{knob}={contents[knob]!r:.50} (must be {allowed[0]!r})")
     if contents.get("quantization_config"):
         _refuse(path, "quantization_config: quantized weights")
     read = _read_llama if family == "llama" else _read_gpt2
@@ -87,7 +94,7 @@ def read_config(contents: dict[str, Any], path: Path) -> tuple[str, ModelConfig]
         return family, read(contents, path)
     except KeyError as error:
         raise ValueError(f"{path} is damaged; missing: {error.args[0]}") from None
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         text = str(error)
         raise ValueError(text if str(path) in text else f"{path} is damaged: {text}") from None
 
@@ -149,7 +156,7 @@ def _refuse(path: Path, what: str) -> None:
 
 def _read_llama(contents: dict[str, Any], path: Path) -> ModelConfig:
     attention_bias, mlp_bias = (
-        bool(contents.get(knob, False)) for knob in ("attention_bias", "mlp_bias")
+        _switch(contents, knob, False) for knob in ("attention_bias", "mlp_bias")
     )
     if attention_bias != mlp_bias:
         _refuse(
@@ -168,35 +175,51 @@ def _read_llama(contents: dict[str, Any], path: Path) -> ModelConfig:
         norm_eps=contents.get("rms_norm_eps", 1e-6),
         rope_theta=_theta(contents, path),
         bias=mlp_bias,
-        tie_embeddings=bool(contents.get("tie_word_embeddings", False)),
+        tie_embeddings=_switch(contents, "tie_word_embeddings", False),
     )
     if (head_dim := contents.get("head_dim")) not in (None, config.head_dim):
-        _refuse(path, f"head_dim={head_dim} (must be hidden_size / heads, {config.head_dim})")
+        _refuse(path, f"head_dim={head_dim!r:.50} (must be hidden_size / heads, {config.head_dim})")
     return config
 
 
 def _theta(contents: dict[str, Any], path: Path) -> float:
     """The base of the rotary angles, from wherever it stands."""
-    rope = contents.get("rope_parameters") or {}
     for knob in ("rope_scaling", "rope_parameters"):
         scaling = contents.get(knob) or {}
+        if not isinstance(scaling, dict):
+            raise ValueError(f"{knob} is {scaling!r:.50}, must be an object")
         kind = scaling.get("rope_type", scaling.get("type", "default"))
         if kind != "default" or scaling.get("partial_rotary_factor", 1.0) != 1.0:
-            _refuse(path, f"{knob}={scaling}: other rotary angles than Llama 2's")
-    return rope.get("rope_theta", contents.get("rope_theta", 10000.0))
+            _refuse(path, f"{knob}={scaling!r:.90}: other rotary angles than Llama 2's")
+    old = contents.get("rope_theta")
+    new = (contents.get("rope_parameters") or {}).get("rope_theta")
+    if None not in (old, new) and old != new:
+        raise ValueError(
+            f"it gives two bases of the rotary angles: rope_theta={old!r:.30} and "
+            f"rope_parameters.rope_theta={new!r:.30}; delete the wrong one"
+        )
+    return next((theta for theta in (new, old) if theta is not None), 10000.0)
+
+
+def _switch(contents: dict[str, Any], knob: str, default: bool) -> bool:
+    value = contents.get(knob, default)
+    if not isinstance(value, bool | None):
+        raise ValueError(f"{knob} is {value!r:.50}, must be true or false")
+    return default if value is None else value
 
 
 def _read_gpt2(contents: dict[str, Any], _: Path) -> ModelConfig:
     dim = contents["n_embd"]
+    inner: Any = contents.get("n_inner")
     return ModelConfig(
         dim=dim,
         n_layers=contents["n_layer"],
         n_heads=contents["n_head"],
-        hidden_dim=contents.get("n_inner") or 4 * dim,
+        hidden_dim=4 * dim if inner is None and isinstance(dim, int) else inner,
         vocab_size=contents["vocab_size"],
         max_seq_len=contents["n_positions"],
         norm_eps=contents.get("layer_norm_epsilon", 1e-5),
-        tie_embeddings=bool(contents.get("tie_word_embeddings", True)),
+        tie_embeddings=_switch(contents, "tie_word_embeddings", True),
         **_SWITCHES["gpt2"],
     )
 

@@ -47,13 +47,12 @@ from llama_tutorial.checkpoints.meta_params import (
 )
 from llama_tutorial.checkpoints.meta_shards import check_shards, merged, part
 from llama_tutorial.checkpoints.torch_file import write_torch_file
-from llama_tutorial.checkpoints.weight_files import Tensors, open_weights
+from llama_tutorial.checkpoints.weight_files import Tensors, open_weights, tidied
 from llama_tutorial.checkpoints.weights import Checkpoint, check_state, empty_model, shapes_of
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
 
 _SHARD = re.compile(r"consolidated\.(\d\d)\.pth")
-_IGNORED = "rope.freqs"
 _EMBEDDING, _HEAD = "tok_embeddings.weight", "output.weight"
 
 
@@ -72,11 +71,13 @@ def opened(folder: Path, params: dict[str, Any]) -> Iterator[Checkpoint]:
     """
     paths = _shard_paths(folder)
     with ExitStack() as stack:
-        shards = [stack.enter_context(open_weights(path)) for path in paths]
-        for shard in shards:
-            shard.shapes.pop(_IGNORED, None)
+        shards = [
+            tidied(stack.enter_context(open_weights(path)), _EMBEDDING, path) for path in paths
+        ]
         embedding = shards[0].shapes.get(_EMBEDDING) or (1,)
-        model = empty_model(read_params(params, folder, vocab_size=embedding[0]))
+        config = read_params(params, folder, vocab_size=embedding[0])
+        what = f"{paths[0]} does not hold the model of {PARAMS}"
+        model = empty_model(config, shards[0].shapes, what)
         # A tied head is there all the same, for Meta's code wants one.
         stored = shapes_of(model) | {_HEAD: tuple(model.tok_embeddings.weight.shape)}
         check_shards(shards, paths, stored)

@@ -28,8 +28,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llama_tutorial.checkpoints.folders import PARAMS, read_json, write_json
-from llama_tutorial.config import ModelConfig
+from llama_tutorial._util.tensor_check import listed
+from llama_tutorial.checkpoints.folders import PARAMS, read_object, write_json
+from llama_tutorial.config import LARGEST, ModelConfig
 from llama_tutorial.swiglu import hidden_dim
 
 EXTRA = "llama-tutorial.json"
@@ -48,6 +49,7 @@ _DEFAULTS = {
 }
 _EXTRAS = {"max_seq_len": 4096, "tie_embeddings": False}
 _HELD = {"norm": "rmsnorm", "feed_forward": "swiglu", "positions": "rope", "bias": False}
+_MULTIPLIER = ("ffn_dim_multiplier", (int, float, type(None)))
 _ROUND = [2**power for power in range(8, -1, -1)]
 
 
@@ -70,7 +72,7 @@ def read_params(params: dict[str, Any], folder: Path, vocab_size: int) -> ModelC
         raise ValueError(f"{path} is damaged; missing: {', '.join(missing)}")
     if unknown := sorted(set(params) - {*_NEEDED, *_DEFAULTS}):
         raise ValueError(
-            f"{path} says {', '.join(unknown)}, which no Llama 2 has: this package cannot compute "
+            f"{path} says {listed(unknown)}, which no Llama 2 has: this package cannot compute "
             "such a model"
         )
     if params.get("use_scaled_rope"):
@@ -78,7 +80,7 @@ def read_params(params: dict[str, Any], folder: Path, vocab_size: int) -> ModelC
     extra = _read_extra(folder)
     try:
         return _config(_DEFAULTS | params, extra, vocab_size)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
@@ -132,13 +134,18 @@ def feed_forward_params(dim: int, hidden: int) -> dict[str, Any]:
 
 
 def _read_extra(folder: Path) -> Mapping[str, Any]:
-    extra = read_json(folder / EXTRA)
+    extra = read_object(folder / EXTRA)
     if unknown := sorted(set(extra) - set(_EXTRAS)):
-        raise ValueError(f"{folder / EXTRA} says {', '.join(unknown)}, which it cannot")
+        raise ValueError(f"{folder / EXTRA} says {listed(unknown)}, which it cannot")
     return extra
 
 
 def _config(params: dict[str, Any], extra: Mapping[str, Any], vocab_size: int) -> ModelConfig:
+    # What the width is computed from; ModelConfig looks at all else.
+    for name, kinds in (("dim", (int,)), ("multiple_of", (int,)), _MULTIPLIER):
+        value = params[name]
+        if type(value) not in kinds or (value is not None and not 0 < value <= LARGEST):
+            raise ValueError(f"{name}={value!r:.50}: must be a number above 0, at most {LARGEST}")
     multiplier = params["ffn_dim_multiplier"]
     return ModelConfig(
         dim=params["dim"],

@@ -59,9 +59,11 @@ def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
         FileNotFoundError: The weights are not there.
         ValueError: It is of another version, or a file in it is damaged or does not fit the other.
     """
-    model, path = empty_model(_config(contents, folder / CONFIG)), folder / SAFETENSORS
+    config, path = _config(contents, folder / CONFIG), folder / SAFETENSORS
     with open_weights(path) as file:
-        check_tensors(model, file.shapes, f"{path} does not hold the model of {CONFIG}")
+        what = f"{path} does not hold the model of {CONFIG}"
+        model = empty_model(config, file.shapes, what)
+        check_tensors(model, file.shapes, what)
         yield Checkpoint(path, "native", file.dtypes(), model, file.items)
 
 

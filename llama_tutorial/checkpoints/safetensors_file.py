@@ -20,6 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llama_tutorial._util.given_file import check_file, foreign
+from llama_tutorial._util.json_file import LARGEST, parse_json
 from llama_tutorial._util.progress import progress
 
 _DTYPES = {
@@ -40,19 +42,33 @@ def open_safetensors(path: Path) -> Iterator[Any]:
         ImportError: safetensors is not installed.
     """
     library = _library("safetensors")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    check_file(path)
     try:
         with library.safe_open(path, framework="pt") as file:
+            _check_header(path)
             yield file
     except library.SafetensorError as error:
         size = path.stat().st_size
         with open(path, "rb") as file:
-            head = file.read(20)
+            head = file.read(256)
+        what = foreign(head, path.name) if head[8:9] != b"{" else None
         raise ValueError(
             f"{path} is truncated, damaged or no safetensors file: it has {size} bytes and begins "
-            f"with {head!r} ({error}); download or write it again"
+            f"with {head[:20]!r} ({what or str(error)[:200]}); download or write it again"
         ) from None
+
+
+def _check_header(path: Path) -> None:
+    """Raise a ValueError where the library is content with what the format forbids.
+
+    That is a name that stands there twice, of which one reader takes the first and another the
+    last.
+    """
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > LARGEST:
+            raise ValueError(f"{path} has a header of {length} bytes: no model needs so many")
+        parse_json(file.read(length).decode("utf-8"), f"{path}: its header")
 
 
 def save_safetensors(

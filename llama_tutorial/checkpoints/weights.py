@@ -7,7 +7,7 @@ the file until it is used, and a 13 GB checkpoint needs 13 GB and not 26.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,11 @@ from llama_tutorial._util.progress import progress
 from llama_tutorial._util.tensor_check import Shapes, check_names, check_shapes
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
+
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""What weights may be stored in, and a model may compute in."""
+_LAYERS = 256  # are built in a tenth of a second, and then the message can name what is missing
+SMALL = 2**24  # weights: to look at each takes some hundredths of a second
 
 
 class _NoDraws(TorchFunctionMode):
@@ -43,8 +48,21 @@ class _NoDraws(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def empty_model(config: ModelConfig) -> Transformer:
-    """A model without storage, for `fill`."""
+def empty_model(
+    config: ModelConfig, stored: Collection[str] | None = None, what: str = ""
+) -> Transformer:
+    """A model without storage, for `fill`.
+
+    Args:
+        config: Its configuration.
+        stored: The names that its file holds: a model that has more layers is not built.
+        what: The beginning of the message.
+
+    Raises:
+        ValueError: ``stored`` are fewer than the layers, and these are very many.
+    """
+    if stored is not None and config.n_layers > max(len(stored), _LAYERS):
+        raise ValueError(f"{what}; {config.n_layers} layers, and {len(stored)} tensors in all")
     with torch.device("meta"), _NoDraws():
         return Transformer(config)
 
@@ -97,12 +115,21 @@ def check_state(model: Transformer) -> dict[str, Tensor]:
     """The state dictionary, after a check that it is what ``model.config`` says.
 
     Raises:
-        ValueError: It is not: a layer was replaced, for instance.
+        ValueError: It is not: a layer was replaced, for instance; or `load_model` would refuse it,
+            for its weights are of several types, or not finite.
     """
     shapes, expected = shapes_of(model), _expected_shapes(model.config)
     check_names(shapes, expected, "the model is not as its config says")
     check_shapes(shapes, expected, "the model is not as its config says")
-    return model.state_dict()
+    state = model.state_dict()
+    if len(kinds := sorted({dtype_name(tensor) for tensor in state.values()})) > 1:
+        raise ValueError(f"the model's weights are {' and '.join(kinds)}: convert it to one type")
+    for name, tensor in state.items():
+        check_floating(name, tensor, "the model")
+        if tensor.device.type == "meta":
+            raise ValueError(f"the model's {name} is on the meta device: it has no numbers")
+        check_finite(name, tensor, "the model")
+    return state
 
 
 def fill(
@@ -116,26 +143,47 @@ def fill(
         device: Of the model.
 
     Returns:
-        A model that holds the tensors themselves, where they have dtype and device already.
+        A model in eval mode that holds the tensors themselves, where they have dtype and device
+        already.
 
     Raises:
-        ValueError: A tensor is not floating, or ``dtype`` is None and they are of several types.
+        ValueError: A tensor is not floating, or ``dtype`` is None and they are of several types; or
+            a model of at most `SMALL` weights holds one that is not finite. (To look at those of a
+            large one would read all of its file.)
     """
     model, source, weights = checkpoint.model, checkpoint.source, {}
+    is_small = checkpoint.config.n_params <= SMALL
     bar = {"total": len(model.state_dict()), "delay": 1, "leave": False}
     for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
         check_floating(name, tensor, source)
         weights[name] = checkpoint.finish(name, tensor.to(device, dtype or tensor.dtype))
+        if is_small and weights[name].device.type != "meta":
+            check_finite(name, weights[name], source)
     if len(found := sorted({dtype_name(tensor) for tensor in weights.values()})) > 1:
         raise ValueError(f"{source}: the weights are {' and '.join(found)}; choose one with dtype=")
     model.load_state_dict(weights, strict=True, assign=True)
-    return model
+    return model.eval()
 
 
-def check_floating(name: str, tensor: Tensor, source: Path) -> None:
-    """Raise a ValueError unless ``tensor`` can be a weight."""
-    if not tensor.is_floating_point():
-        raise ValueError(f"{source}: {name} is {dtype_name(tensor)}; weights are floating numbers")
+def check_floating(name: str, tensor: Tensor, source: Path | str) -> None:
+    """Raise a ValueError unless ``tensor`` can be a weight: of one of `FLOATS`."""
+    if tensor.dtype not in FLOATS:
+        raise ValueError(
+            f"{source}: {name} is {dtype_name(tensor)}; weights are floating numbers of 16 bits or "
+            "more"
+        )
+
+
+def check_finite(name: str, tensor: Tensor, source: Path | str) -> None:
+    """Raise a ValueError where a weight is NaN or infinite."""
+    # Of finite numbers the sum is finite too, but for a few very large ones; and it is fast.
+    if tensor.detach().sum(dtype=torch.promote_types(tensor.dtype, torch.float32)).isfinite():
+        return
+    if bad := int((~tensor.detach().isfinite()).sum()):
+        raise ValueError(
+            f"{source}: {name} holds {bad} numbers of {tensor.numel()} that are NaN or infinite "
+            f"in {dtype_name(tensor)}: the weights are damaged, or a training has diverged"
+        )
 
 
 def dtype_name(tensor: Tensor) -> str:

@@ -14,10 +14,11 @@ dialog cannot be learned, names the line's number.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.given_file import check_file, foreign, kind_of
+from llama_tutorial._util.json_file import parse_json
 from llama_tutorial.finetuning.examples import answered_turns
 
 Message = dict[str, str]
@@ -36,12 +37,16 @@ def read_dialogs(path: str | Path) -> list[list[Message]]:
             form, or is no dialog that ends with an answer. The error names the line and the rule.
     """
     path = Path(path)
-    if not path.is_file():
+    if not kind_of(path):
         raise FileNotFoundError(f"{path}: no such file; give a .jsonl file with one dialog a line")
+    check_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM first
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    what = foreign(text[:256].encode()) if text.strip() else None
+    if what and not what.startswith("text"):
+        raise ValueError(f"{path} is {what}; a line must be {_FORMS}")
     dialogs = []
     for number, line in enumerate(text.split("\n"), 1):  # JSON may hold other line separators
         if not line.strip():
@@ -61,12 +66,7 @@ def parse_dialog(line: str) -> list[Message]:
     Raises:
         ValueError: As :func:`read_dialogs`, without the line's number.
     """
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            f"not JSON ({error.msg} at character {error.pos + 1}): a line must hold one object"
-        ) from None
+    value = parse_json(line, "the text")
     if not isinstance(value, dict):
         raise ValueError(f"{_short(value)} is not a JSON object: a line must be {_FORMS}")
     if "messages" in value:

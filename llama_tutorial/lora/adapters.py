@@ -16,13 +16,13 @@ Source: Hu et al. (2021), "LoRA: Low-Rank Adaptation of Large Language Models".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from torch import Tensor, nn
 
+from llama_tutorial.config import LARGEST
 from llama_tutorial.lora.linear import LoRALinear, plain_linear
 
 Layer = TypeVar("Layer", bound=nn.Module)
@@ -51,14 +51,23 @@ class LoRAConfig:
     targets: tuple[str, ...] = TARGETS
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rank, int) or isinstance(self.rank, bool) or self.rank < 1:
-            raise ValueError(f"rank={self.rank!r}: must be a whole number of at least 1")
-        if not 0 < self.alpha < math.inf:
-            raise ValueError(f"alpha={self.alpha}: must be a finite number above 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout}: must be at least 0 and below 1")
-        if not self.targets:
-            raise ValueError(f"targets={self.targets!r}: name at least one layer, such as 'wq'")
+        if type(self.rank) is not int or not 1 <= self.rank <= LARGEST:
+            raise ValueError(
+                f"rank={self.rank!r:.50}: must be a whole number of at least 1 and "
+                f"at most {LARGEST}"
+            )
+        if not _is_number(self.alpha) or not 0 < self.alpha <= LARGEST:
+            raise ValueError(
+                f"alpha={self.alpha!r:.50}: must be a finite number above 0 and at most {LARGEST}"
+            )
+        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout!r:.50}: must be at least 0 and below 1")
+        if not self.targets or not all(isinstance(target, str) for target in self.targets):
+            raise ValueError(f"targets={self.targets!r:.50}: name at least one layer, such as 'wq'")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def add_lora(
@@ -94,8 +103,8 @@ def add_lora(
     known = sorted({_last(name) for name in layers})
     if unknown := [target for target in config.targets if target not in known]:
         raise ValueError(
-            f"targets: no linear layer is called {', '.join(map(repr, unknown))}; this model has "
-            f"{', '.join(map(repr, known))}"
+            f"targets: no linear layer is called {', '.join(map(repr, unknown)):.200}; this "
+            f"model has {', '.join(map(repr, known))}"
         )
     model.requires_grad_(False)
     for name, layer in layers.items():

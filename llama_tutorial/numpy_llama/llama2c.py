@@ -24,7 +24,6 @@ Source: ``export.py``, ``run.c`` and ``runq.c`` of llama2.c.
 
 from __future__ import annotations
 
-import codecs
 import math
 import os
 import struct
@@ -36,10 +35,11 @@ from typing import Any
 import numpy as np
 
 from llama_tutorial._util.files import replace_file
+from llama_tutorial._util.given_file import check_file, foreign, kind_of
 from llama_tutorial._util.progress import progress
 from llama_tutorial._util.shapes import Float
 from llama_tutorial._util.tensor_check import check_names, check_shapes
-from llama_tutorial.config import ModelConfig
+from llama_tutorial.config import LARGEST, ModelConfig
 from llama_tutorial.quantization import QuantizedTensor, check_group_size, quantize
 
 HEADER_BYTES = {0: 28, 1: 256, 2: 256}
@@ -47,8 +47,7 @@ ROPE_TABLES = ("rope.cos", "rope.sin")
 _LAYOUT = {0: struct.Struct("<7i"), 1: struct.Struct("<Ii7iB"), 2: struct.Struct("<Ii7iBi")}
 _MAGIC = 0x616B3432  # "ak42" as one number; in the file its bytes stand in reverse
 _SIZES = ("dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len")
-# Beyond every real model, and below every text: four letters make a number above 500 million.
-_LARGEST = 2**24
+SMALL = 2**24  # weights: to look at each takes some hundredths of a second
 _AGREED: dict[str, Any] = {
     "norm": "rmsnorm",
     "feed_forward": "swiglu",
@@ -85,7 +84,6 @@ class Header:
         if self.version not in HEADER_BYTES:
             raise ValueError(f"version={self.version}: llama2.c's files are of version 0, 1 or 2")
         _check_agreed(self.config)
-        _check_sizes([getattr(self.config, name) for name in _SIZES])
         if self.version == 2:
             check_group_size(self.group_size or 0, self.config.dim, self.config.hidden_dim)
 
@@ -162,7 +160,7 @@ def parse_header(head: bytes) -> Header:
     """
     if not head:
         raise ValueError("is empty (0 bytes)")
-    if found := _foreign(head):
+    if found := foreign(head):
         raise ForeignFileError(f"is no llama2.c checkpoint but {found}")
     version = _version(head)
     if len(head) < HEADER_BYTES[version]:
@@ -200,15 +198,12 @@ def _version(head: bytes) -> int:
 def _header(
     version: int, sizes: Sequence[int], tied: bool, group_size: int | None = None
 ) -> Header:
-    _check_sizes(sizes)
+    # The limit is below every text: four letters make a number above 500 million.
+    for name, size in zip(_SIZES, sizes, strict=True):
+        if not 1 <= size <= LARGEST:
+            raise ValueError(f"{name}={size}: must be between 1 and {LARGEST}")
     fields: dict[str, Any] = dict(zip(_SIZES, sizes, strict=True))
     return Header(version, ModelConfig(**fields, **_AGREED, tie_embeddings=tied), group_size)
-
-
-def _check_sizes(sizes: Sequence[int]) -> None:
-    for name, size in zip(_SIZES, sizes, strict=True):
-        if not 1 <= size <= _LARGEST:
-            raise ValueError(f"{name}={size}: must be between 1 and {_LARGEST}")
 
 
 def _check_agreed(config: ModelConfig) -> None:
@@ -222,22 +217,6 @@ def _check_agreed(config: ModelConfig) -> None:
             f"llama2.c's files cannot hold {', '.join(others)}: the header has sizes only, and the "
             "engine computes all else in one way; save with format='native'"
         )
-
-
-def _foreign(head: bytes) -> str | None:
-    """What a file that begins so is, if that is plain to see and it is not llama2.c's."""
-    if head.startswith(b"PK\3\4"):
-        return "a zip archive, as torch.save makes them"
-    if head.startswith(b"GGUF"):
-        return "a GGUF file"
-    if head[4:9] == b"\0\0\0\0{":  # a 64-bit length, then JSON
-        return "a safetensors file"
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return None
-    begin = " ".join(text.split())[:40]
-    return f"text that begins {begin!r}" if begin.isprintable() else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,13 +245,13 @@ def read(path: str | os.PathLike[str]) -> Llama2cFile:
         FileNotFoundError: There is no such file.
         ForeignFileError: It is something else; a ValueError, and the message says what it found.
         ValueError: It is empty, truncated or too long, of an unknown version, or its header makes
-            no sense.
+            no sense; or a model of at most `SMALL` weights holds one that is not finite. (To look
+            at those of a large one would read all of its file.)
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if path.is_dir():
+    if kind_of(path) == "folder":
         raise ForeignFileError(f"{path} is a folder; a llama2.c checkpoint is one file")
+    check_file(path)
     with open(path, "rb") as file:
         head = file.read(max(HEADER_BYTES.values()))
     try:
@@ -282,7 +261,11 @@ def read(path: str | os.PathLike[str]) -> Llama2cFile:
         raise type(error)(f"{path} {error}") from None
     # Mode "c", copy on write: the arrays can be trained, and the file stays as it is.
     data = np.asarray(np.memmap(path, np.uint8, mode="c"))
-    return Llama2cFile(header.version, header.config, _views(header, data), header.group_size)
+    tensors = _views(header, data)
+    if header.config.n_params <= SMALL:
+        for name, tensor in tensors.items():
+            _check_finite(name, tensor, str(path))
+    return Llama2cFile(header.version, header.config, tensors, header.group_size)
 
 
 def write(
@@ -359,6 +342,7 @@ def _view(header: Header, data: np.ndarray, shape: tuple[int, ...]) -> np.ndarra
 def _parts(header: Header, name: str, array: np.ndarray) -> list[np.ndarray]:
     """What is stored of one tensor: `_view` backwards."""
     if header.group_size is None or not header.is_quantized(array.shape):
+        _check_finite(name, array, "the model")
         return [array.astype("<f4", copy=False)]
     try:
         quantized = quantize(array, header.group_size)
@@ -375,6 +359,19 @@ def _checked(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
             "exactly; convert the model first, as model.float() does"
         )
     return array
+
+
+def _check_finite(name: str, tensor: np.ndarray | QuantizedTensor, what: str) -> None:
+    """Raise a ValueError where a weight, or the scale of a group of weights, is not finite."""
+    array = tensor.scales if isinstance(tensor, QuantizedTensor) else tensor
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum(dtype=np.float32)):  # much faster than a look at each
+            return
+    if bad := array.size - int(np.isfinite(array).sum()):
+        raise ValueError(
+            f"{what}: {name} holds {bad} numbers of {array.size} that are NaN or infinite: the "
+            "weights are damaged, or a training has diverged"
+        )
 
 
 def _rope_tables(config: ModelConfig) -> list[Float[np.ndarray, "S half"]]:

@@ -183,7 +183,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     if not (size := file.stat().st_size):
         raise ValueError(f"{file} is empty: expected a tokenizer.model or tokenizer.bin")
     if size > _LARGEST:
-        raise ValueError(f"{file} has {size:,} bytes, more than any tokenizer: is it a model?")
+        raise ValueError(f"{file} has {size} bytes: no tokenizer has so many; is it the model?")
     data = file.read_bytes()
     if what := foreign(data[:256]):
         raise ValueError(f"{file} is {what}: neither a SentencePiece .model nor a tokenizer.bin")

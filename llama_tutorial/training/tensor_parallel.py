@@ -65,7 +65,7 @@ def load_shard(path: str | os.PathLike[str], *, dtype: torch.dtype | None = None
         if len(found := sorted({dtype_name(shard) for shard in shards.values()})) > 1:
             raise ValueError(f"{path}: the weights are {' and '.join(found)}; choose one (--dtype)")
         model.load_state_dict(shards, assign=True)
-    return model
+    return model.eval()
 
 
 def check_divisible(config: ModelConfig, n: int) -> None:

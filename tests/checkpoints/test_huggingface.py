@@ -121,8 +121,16 @@ def test_what_old_configs_leave_out(folder):
 def test_theta_in_either_place(folder):
     change_config(folder, rope_parameters=..., rope_theta=500.0)
     assert load_model(folder).config.rope_theta == 500.0
-    change_config(folder, rope_parameters={"rope_theta": 700.0, "rope_type": "default"})
+    new = {"rope_theta": 700.0, "rope_type": "default"}
+    change_config(folder, rope_parameters=new, rope_theta=...)
     assert load_model(folder).config.rope_theta == 700.0
+    change_config(folder, rope_theta=700)
+    assert load_model(folder).config.rope_theta == 700.0
+    change_config(folder, rope_theta=500.0)
+    text = refused(folder)
+    assert (
+        "two bases of the rotary angles: rope_theta=500.0 and rope_parameters.rope_theta=" in text
+    )
 
 
 def test_a_config_without_a_model_type(folder, hf):
@@ -394,7 +402,10 @@ def test_a_tokenizer_that_is_larger_than_the_model(tmp_path):
         ({"quantization_config": {"bits": 4}}, "asks for quantization_config: quantized weights"),
         ({"hidden_size": ...}, "config.json is damaged; missing: hidden_size"),
         ({"num_attention_heads": 5}, "config.json is damaged: n_heads=5 does not divide dim=24"),
-        ({"rope_scaling": "linear"}, "config.json is damaged: 'str' object has no attribute"),
+        (
+            {"rope_scaling": "linear"},
+            "config.json is damaged: rope_scaling is 'linear', must be an object",
+        ),
     ],
 )
 def test_a_config_that_this_package_cannot_compute(folder, changes, reason):

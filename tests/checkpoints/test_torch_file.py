@@ -54,7 +54,9 @@ def test_a_whole_module(tmp_path):
     [
         ([1, 2], "holds one list, not a dictionary of named tensors"),
         (torch.ones(2), "holds one Tensor, not a dictionary of named tensors"),
-        ({"model": {"a": torch.ones(2)}, "step": 3}, "holds more than tensors: model, step"),
+        ({"a": torch.ones(2), "step": 3}, "holds more than tensors: step"),
+        ({"model": {}, "module": {}}, "holds more than tensors: model, module"),
+        ({"model": {"a": torch.ones(2), "b": [1]}, "step": 3}, "holds more than tensors: b"),
         ({"a": torch.ones(2).to_sparse()}, "holds more than tensors: a"),
     ],
 )

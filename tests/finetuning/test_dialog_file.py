@@ -68,7 +68,7 @@ def test_other_separators_stand_inside_a_string(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", r"not JSON \(.* at character 2\): a line must hold one object"),
+        ("{", "the text is not JSON: .* at character 2"),
         ("[1, 2]", r"\[1, 2\] is not a JSON object: a line must be {\"messages\": "),
         ('"' + "a" * 90 + '"', r"'a{56}\.\.\. is not a JSON object"),
         ({}, "the object has nothing: a line must be"),

@@ -438,9 +438,8 @@ def test_a_model_that_the_format_cannot_hold(tmp_path, changes, message):
 
 
 def test_a_size_that_would_not_be_read_back_is_not_written(tmp_path):
-    config = CONFIG.replace(max_seq_len=2**24 + 1)
-    with pytest.raises(ValueError, match="max_seq_len=16777217: must be between 1 and 16777216"):
-        llama2c.write(tmp_path / "a.bin", config, tensors_of(CONFIG))
+    with pytest.raises(ValueError, match=r"max_seq_len=16777217: must be .* at most 16777216"):
+        llama2c.write(tmp_path / "a.bin", CONFIG.replace(max_seq_len=2**24 + 1), tensors_of(CONFIG))
 
 
 def test_an_unknown_version_is_not_written(tmp_path):
