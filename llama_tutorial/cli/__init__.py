@@ -45,9 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return PIPE_CLOSED
-    except SystemExit:  # argparse's way out
-        raise
-    except BaseException as error:  # the panics of libraries in Rust are no Exception
+    except BaseException as error:
+        # The panics of libraries in Rust are no Exception, and neither is argparse's way out.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         return _report(error)
     return 0
 

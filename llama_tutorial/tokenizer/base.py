@@ -180,14 +180,13 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise ValueError(f"{file} is a folder: pass the file in it, such as tokenizer.model")
     if not kind:
         raise FileNotFoundError(f"{file} does not exist: pass a tokenizer.model or tokenizer.bin")
-    if (size := file.stat().st_size) > _LARGEST:
+    if not (size := file.stat().st_size):
+        raise ValueError(f"{file} is empty: expected a tokenizer.model or tokenizer.bin")
+    if size > _LARGEST:
         raise ValueError(f"{file} has {size} bytes: no tokenizer has so many; is it the model?")
     data = file.read_bytes()
-    if not data:
-        raise ValueError(f"{file} is empty: expected a tokenizer.model or tokenizer.bin")
-    what = foreign(data[:256])
-    if what and not what.startswith("text"):
-        raise ValueError(f"{file} is no tokenizer: it is {what}")
+    if what := foreign(data[:256]):
+        raise ValueError(f"{file} is {what}: neither a SentencePiece .model nor a tokenizer.bin")
     return data
 
 

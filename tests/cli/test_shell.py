@@ -152,7 +152,7 @@ def test_ctrl_c_at_any_moment():
 # Errors of all kinds
 
 
-class Panic(BaseException):
+class PanicException(BaseException):
     """As those of libraries in Rust: no Exception."""
 
 
@@ -191,7 +191,7 @@ UNFORESEEN = (
         (RecursionError("deep"), 1, f"unexpected RecursionError: deep; {UNFORESEEN}"),
         (TypeError("int"), 1, f"unexpected TypeError: int; {UNFORESEEN}"),
         (OverflowError("big"), 1, f"unexpected OverflowError: big; {UNFORESEEN}"),
-        (Panic("oh"), 1, f"unexpected Panic: oh; {UNFORESEEN}"),
+        (PanicException("oh"), 1, f"unexpected PanicException: oh; {UNFORESEEN}"),
     ],
 )
 def test_every_error_is_one_line(monkeypatch, capsys, error, code, message):

@@ -192,7 +192,7 @@ def test_missing_files(folder):
         ('{"a": 0, "a": 1}', "vocab.json says 'a' twice in one object"),
         ('{"a": 0.5}', "vocab.json is no tokenizer of GPT-2's: the id of 'a' is 0.5"),
         ('{"a": true}', "the id of 'a' is True"),
-        ("<!DOCTYPE html>", "vocab.json is not JSON but a web page that was saved in its place"),
+        ("<!DOCTYPE html>", "vocab.json is not JSON: it is a web page that was saved in its place"),
         ("[]", "is no tokenizer of GPT-2's: "),
         ('{"a": 0, "b": 2}', "its ids must be 0, 1, 2, ..."),
         ('{"a": 0, "b": 1}', "it has no <|endoftext|>"),
