@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _EXTRAS = {
     "torch": ("torch", "safetensors", "sentencepiece", "jaxtyping", "tqdm"),
-    "notebooks": ("matplotlib", "ipywidgets", "pygments", "tiktoken"),
+    "notebooks": ("matplotlib", "ipywidgets", "pygments", "tiktoken", "jupyterlab"),
     "hub": ("huggingface_hub",),
 }
 

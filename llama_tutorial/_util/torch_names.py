@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+"""What weights may be stored in, and a model may compute in."""
+
 
 def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """A floating type, given as such or by its name; None stays None.
@@ -15,7 +18,7 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
         return None
     name = str(dtype).removeprefix("torch.")
     found = getattr(torch, name, None) if isinstance(dtype, str) else dtype
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    if found not in FLOATS:
         raise ValueError(f"dtype={name}: must be a floating type, such as torch.bfloat16")
     return found
 

@@ -19,11 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 from llama_tutorial._util.progress import progress
 from llama_tutorial._util.tensor_check import Shapes, check_names, check_shapes
+from llama_tutorial._util.torch_names import FLOATS
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
 
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-"""What weights may be stored in, and a model may compute in."""
 _LAYERS = 256  # are built in a tenth of a second, and then the message can name what is missing
 SMALL = 2**24  # weights: to look at each takes some hundredths of a second
 

@@ -45,5 +45,5 @@ def run(arguments: argparse.Namespace) -> None:
     for file in files:
         print(f"{file.stat().st_size:>15,} bytes  {printable(str(file))}")
     if len(files) == 2 and arguments.format in _PROGRAMS:
-        model, pieces = (shlex.quote(printable(str(file))) for file in files)
-        print(f"For llama2.c: ./{_PROGRAMS[arguments.format]} {model} -z {pieces}")
+        names = [shlex.quote(printable(str(file))) for file in files]
+        print(f"For llama2.c: ./{_PROGRAMS[arguments.format]} {names[0]} -z {names[1]}")

@@ -20,7 +20,7 @@ KNOWN = (
     "load_model knows this package's own folders (config.json and model.safetensors), Meta's "
     "(params.json and consolidated.00.pth), Hugging Face's of a Llama or a GPT-2 (config.json and "
     "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), and adapters' "
-    "folders (adapter.json)"
+    "folders (adapter.json, or peft's adapter_config.json)"
 )
 
 
@@ -112,7 +112,7 @@ def test_a_tokenizer_in_the_models_place(assets):
 
 def test_a_dtype_that_no_weight_has(tmp_path):
     save_model(random_model(LLAMA), tmp_path / "model")
-    with pytest.raises(ValueError, match=r"dtype=torch.int8: must be a floating type"):
+    with pytest.raises(ValueError, match=r"dtype=int8: must be a floating type"):
         load_model(tmp_path / "model", dtype=torch.int8)
 
 
