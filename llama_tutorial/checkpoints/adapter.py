@@ -158,7 +158,7 @@ def check_target(
         ValueError: As `save_adapter`.
     """
     new_names = {*names, *(TOKENIZER_FILES if with_tokenizer else ())}
-    check_replaceable(Path(folder), "adapter", new_names, "an adapter")
+    check_replaceable(Path(folder), "adapter", new_names, "this package's adapters")
 
 
 def load_adapter(model: Transformer, path: str | os.PathLike[str]) -> None:

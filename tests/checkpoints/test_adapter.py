@@ -274,7 +274,7 @@ def test_save_adapter_says_what_is_wrong(tmp_path):
         save_adapter(plain, tmp_path / "new")
     with pytest.raises(FileNotFoundError, match=r"base='talse': no such .* \(tales, tales-small"):
         save_adapter(model, tmp_path / "new", base="talse")
-    with pytest.raises(ValueError, match="base is there already and no checkpoint of an adap"):
+    with pytest.raises(ValueError, match="base is there already and no checkpoint of this pack"):
         save_adapter(model, tmp_path / "base")
     with pytest.raises(FileNotFoundError, match="missing does not exist; make it first"):
         save_adapter(model, tmp_path / "missing" / "new")
