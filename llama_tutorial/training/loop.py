@@ -33,6 +33,7 @@ from llama_tutorial.training.processes import (
     world_size,
 )
 from llama_tutorial.training.run_folder import RunFolder
+from llama_tutorial.training.run_lock import run_lock
 from llama_tutorial.training.sharding import gather, shard
 from llama_tutorial.training.step import (
     Batch,
@@ -156,8 +157,26 @@ def train(
         Whether the run is finished; False after Ctrl-C.
 
     Raises:
+        BlockingIOError: Another process, or another thread, trains in ``out``.
         ValueError: ``out`` holds a run with other settings, or of another model.
     """
+    with run_lock(out):
+        return _train(
+            model, batch_at, config, out, validation, tokenizer, data, on_evaluation, write_model
+        )
+
+
+def _train(
+    model: Transformer,
+    batch_at: Callable[[int], Batch],
+    config: TrainConfig,
+    out: str | Path,
+    validation: Sequence[Batch],
+    tokenizer: AnyTokenizer | None,
+    data: dict[str, Any] | None,
+    on_evaluation: Callable[[int, Transformer], None] | None,
+    write_model: Callable[[Transformer, Path], None] | None,
+) -> bool:
     settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
     settings["data"] = data or {}
     with rank0_first():

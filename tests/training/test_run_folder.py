@@ -71,7 +71,7 @@ def test_a_damaged_checkpoint_is_named(saved):
     path, model, optimizer = saved
     (part,) = path.glob("checkpoints/step-00000007/*.distcp")
     part.unlink()
-    message = "step-00000007 is damaged or of another model: .*No such file"
+    message = "damaged, or of another model: step-00000007 .*No such file.*distcp"
     with pytest.raises(ValueError, match=message):
         RunFolder(path, SETTINGS).resume(model, optimizer)
 
@@ -84,7 +84,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(saved, monkey
 
     folder = RunFolder(path, SETTINGS)
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match=r"step-00000008.partial could not be written: .*No space"):
+    with pytest.raises(OSError, match=r"No space left on device: .*step-00000008.partial"):
         folder.save(8, model, optimizer)
     monkeypatch.undo()
     assert folder.resume(model, optimizer) == 7
