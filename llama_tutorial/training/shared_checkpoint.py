@@ -93,11 +93,10 @@ def read_metadata(folder: Path) -> dcp_metadata.Metadata:
     with open(folder / METADATA, "rb") as file:
         try:
             metadata = _Unpickler(file).load()
-            names, places = metadata.state_dict_metadata, metadata.storage_data
-            sound = isinstance(names, dict) and isinstance(places, dict)
         except Exception as error:  # a damaged pickle raises anything
             raise ValueError(f"{METADATA}: {_first_line(error)}") from None
-    if not (sound and isinstance(metadata, dcp_metadata.Metadata)):
+    parts = [getattr(metadata, name, None) for name in ("state_dict_metadata", "storage_data")]
+    if type(metadata) is not dcp_metadata.Metadata or not all(isinstance(p, dict) for p in parts):
         raise ValueError(f"{METADATA} does not describe a checkpoint")
     return metadata
 
@@ -128,8 +127,8 @@ class _Unpickler(pickle.Unpickler):
             return allowed
         if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
             return dtype
-        if module.partition(".")[0] == "pathlib":  # where it was written; on Windows, another class
-            return pathlib.PurePosixPath
+        if module.partition(".")[0] == "pathlib" and name in ("PosixPath", "WindowsPath"):
+            return pathlib.PurePosixPath  # where it was written; each system has only its own class
         if (module, name) == ("builtins", "getattr"):  # how Python 3.11 pickles an enumeration
             return lambda _kind, member: dcp_metadata._MEM_FORMAT_ENCODING[member]
         raise pickle.UnpicklingError(f"{module}.{name} is code, or may be")
