@@ -27,8 +27,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch comes: its threads do not survive a fork
 os.environ.setdefault("TQDM_DISABLE", "1")
+
+from llama_tutorial.training.run_folder import RunFolder
 
 SMALL = "--dim 16 --layers 1 --heads 2 --kv-heads 1 --hidden-dim 24 --context 64"
 TEXT = "Tom lost a small red ball in the garden. He was sad. Then he saw it under a tree. "
@@ -36,7 +38,7 @@ MARK = "<|endoftext|>"
 
 
 class Commands:
-    """The commands that are broken, by name, and their input in a folder."""
+    """The commands that are broken off, by name, and their input in a folder."""
 
     def __init__(self, folder: Path) -> None:
         import llama_tutorial.cli.finetune  # noqa: F401  # so that no child has to
@@ -48,10 +50,11 @@ class Commands:
         often = "--warmup 3 --checkpoint-every 4 --evaluate-every 8 --batch-size 4"
         pretrain = f"pretrain --data {text} --vocab-size 290 {SMALL} {often} --steps 24"
         self.commands = {"pretrain": pretrain}
-        if self.run("pretrain", self.base) != 0:
-            raise RuntimeError("the base could not be trained")
-        tune = f"finetune --model {self.base / 'model'} --data {dialogs} {often} --epochs 3"
-        tune += " --tokenizer " + str(self.base / "tokenizer.model")
+        code, errors = in_child(partial(self.run, "pretrain", self.base))
+        if code != 0:
+            raise RuntimeError(errors)
+        tune = f"finetune --model {self.base / 'model'} --data {dialogs} {often}"
+        tune += f" --epochs 3 --context 64 --tokenizer {self.base / 'tokenizer.model'}"
         self.commands["finetune"] = tune
         self.commands["finetune --lora"] = f"{tune} --lora --rank 2"
 
@@ -93,7 +96,7 @@ def in_child(work: Callable[[], int], kill_after: float | None = None) -> tuple[
 def goes_on(commands: Commands, name: str, out: Path, whole: tuple) -> str:
     """Run the same command again; what is wrong then, or nothing."""
     code, errors = in_child(lambda: commands.run(name, out))
-    if code != 0:
+    if code != 0 or errors:  # nothing is damaged, so there is nothing to say
         return f"exit code {code}: {errors[-300:]}"
     if results(out) != whole:
         return "other losses, or another model"
@@ -155,72 +158,89 @@ def fill(
 
 
 class Disk:
-    """What would be left of a folder after a power cut: what was synced, and perhaps more.
+    """What could be left of a folder after a power cut, at every moment of a run.
 
-    A file has the content that it had at its last fsync, or none; a folder the names that it had at
-    its own. That is the least that POSIX promises. Real disks keep more, in any order, so that
-    ``lost`` of each is also tried with the present names and the synced contents.
+    What was synced is there: the content of a file at its last fsync, the names in a folder at its
+    own. Of all that has changed since, each name and each content may be the old one or the new.
+    Three choices are made at each moment: all old, names new and contents old, and one at random.
+
+    Attributes:
+        promised: The last step whose checkpoint was complete, for the program that trained.
     """
 
-    def __init__(self, root: Path, keep: Path, limit: int) -> None:
-        self.root, self.keep, self.limit = root, keep, limit
-        self.contents: dict[int, bytes] = {}  # by inode
+    def __init__(self, root: Path, keep: Path) -> None:
+        self.root, self.keep = root, keep
+        self.contents: dict[int, bytes] = {}  # synced, by inode
         self.names: dict[int, dict[str, int]] = {}
         self.known: set[int] = set()
         self.seen: set[int] = set()
-        self.busy = False
+        self.busy, self.promised, self.random = False, 0, random.Random(0)
 
     def watch(self) -> None:
-        """Look at the folder before each change of it, and after each fsync."""
-        fsync = os.fsync
+        """Look at the folder before each change of it, and around each fsync."""
+        fsync, save = os.fsync, RunFolder.save
 
         def synced(descriptor: int) -> None:
-            self.look("fsync")
+            self.look()
             fsync(descriptor)
             self.sync(descriptor)
-            self.look("synced")
+            self.look()
 
-        os.fsync = synced
-        events = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
-        sys.addaudithook(lambda event, _: self.look(event) if event in events else None)
+        def saved(folder: RunFolder, step: int, *arguments: object) -> None:
+            save(folder, step, *arguments)
+            self.promised = step
+
+        os.fsync, RunFolder.save = synced, saved
+        events = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+
+        def hook(event: str, arguments: tuple) -> None:
+            if event in events and str(arguments[0]).startswith(str(self.root)):
+                self.look()
+
+        sys.addaudithook(hook)
 
     def sync(self, descriptor: int) -> None:
-        status = os.fstat(descriptor)
         self.busy = True
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        inode, path = os.fstat(descriptor).st_ino, Path(os.readlink(f"/proc/self/fd/{descriptor}"))
         if path.is_dir():
-            self.names[status.st_ino] = {p.name: p.stat().st_ino for p in path.iterdir()}
+            self.names[inode] = inodes_in(path)
         else:
-            self.contents[status.st_ino] = path.read_bytes()
+            self.contents[inode] = path.read_bytes()
         self.busy = False
 
-    def look(self, _event: str) -> None:
+    def look(self) -> None:
         if self.busy or not self.root.exists():
             return
         self.busy = True
-        files = [self.root, *self.root.rglob("*")]
-        inodes = {path.stat().st_ino: path for path in files}
-        for new in inodes.keys() - self.known:  # numbers of deleted files are given out again
+        paths = {path.stat().st_ino: path for path in (self.root, *self.root.rglob("*"))}
+        for new in paths.keys() - self.known:  # numbers of deleted files are given out again
             self.contents.pop(new, None)
             self.names.pop(new, None)
-        self.known = set(inodes)
-        self.present = {
-            path.stat().st_ino: {p.name: p.stat().st_ino for p in path.iterdir()}
-            for path in files
-            if path.is_dir()
-        }
-        for names in (self.names, self.present):
-            state = self.state(self.root.stat().st_ino, names)
-            if len(self.seen) < self.limit and (key := hash(repr(state))) not in self.seen:
+        self.known = set(paths)
+        self.new_names = {i: inodes_in(path) for i, path in paths.items() if path.is_dir()}
+        self.new_contents = {i: path.read_bytes() for i, path in paths.items() if path.is_file()}
+        for choose in (lambda old, _: old, None, lambda *both: self.random.choice(both)):
+            state = self.left(self.root.stat().st_ino, choose)
+            if (key := hash((self.promised, repr(state)))) not in self.seen:
                 self.seen.add(key)
-                write_state(state, self.keep / f"{len(self.seen):05d}")
+                write_state(state, self.keep / f"{len(self.seen):05d}-{self.promised}")
         self.busy = False
 
-    def state(self, inode: int, names: dict[int, dict[str, int]]) -> dict | bytes:
-        if inode not in self.present:  # a file, or what is there no more
-            return self.contents.get(inode, {} if inode in self.names else b"")
-        there = names.get(inode, {})
-        return {name: self.state(child, names) for name, child in sorted(there.items())}
+    def left(self, inode: int, choose: Callable | None) -> dict | bytes:
+        """A folder by names, or a file's content; without ``choose``, new names, old contents."""
+        if inode not in self.names and inode not in self.new_names:
+            old, new = self.contents.get(inode, b""), self.new_contents.get(inode, b"")
+            return choose(old, new) if choose else old
+        old, new = self.names.get(inode, {}), self.new_names.get(inode, {})
+        children = {
+            name: choose(old.get(name), new.get(name)) if choose else new.get(name)
+            for name in sorted({*old, *new})
+        }
+        return {name: self.left(i, choose) for name, i in children.items() if i is not None}
+
+
+def inodes_in(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
 def write_state(state: dict | bytes, path: Path) -> None:
@@ -240,7 +260,7 @@ def cut(
     kept.mkdir()
 
     def work() -> int:
-        Disk(out, kept, limit=100_000).watch()
+        Disk(out, kept).watch()
         return commands.run(name, out)
 
     code, errors = in_child(work)
@@ -250,8 +270,11 @@ def cut(
     chosen = states if n >= len(states) else random.Random(0).sample(states, n)
     for state in sorted(chosen):
         latest = state / "checkpoints" / "latest"
-        where = latest.read_text() if latest.exists() else "no checkpoint"
-        yield f"{state.name} of {len(states)} ({where})", goes_on(commands, name, state, whole)
+        step = int(latest.read_bytes()[5:] or 0) if latest.exists() else 0
+        wrong = goes_on(commands, name, state, whole)
+        if step < (promised := int(state.name.split("-")[1])):
+            wrong = f"step {promised} was saved, and {step} is left"
+        yield f"{state.name} of {len(states)} (step {step})", wrong
         shutil.rmtree(state)
 
 
@@ -273,8 +296,8 @@ def main() -> int:
                 raise RuntimeError(errors)
             whole = results(out / "whole")
             n_bytes = sum(path.stat().st_size for path in (out / "whole").rglob("*"))
-            step = max(n_bytes // 1024 // arguments.disks, 1) if arguments.disks else 1
-            sizes = [8 + step * i for i in range(arguments.disks)]
+            n_kb = n_bytes * 1.3 / 1024  # for the largest there is room
+            sizes = [round(8 + n_kb * i / arguments.disks) for i in range(arguments.disks)]
             for what, tried in [
                 ("killed", kill(commands, command, out, whole, arguments.kills)),
                 ("disk full", fill(commands, command, out, whole, sizes)),
