@@ -17,9 +17,10 @@ Source: the stream of tokens is GPT-2's and Llama's; masks between documents are
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -45,12 +46,15 @@ class Corpus:
     Attributes:
         training: Texts; they may be generated while they are read, so read them once.
         validation: Other texts.
-        source: A name for both; what was computed from them is found again by it.
+        source: A name for both, which changes with their content; what was computed from them is
+            found again by it.
+        former_source: The name that version 0.2 of this package gave them, for runs that it began.
     """
 
     training: Iterable[str]
     validation: list[str]
     source: str
+    former_source: str = ""
 
 
 # Public data sets: the repository on the hub, the file for training, the file for validation.
@@ -83,14 +87,16 @@ def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
         told = (tale.text for tale in tales(n_tales, "train", seed))
         return Corpus(told, validation, f"tales {n_tales} {seed}")
     if data in DATA_SETS:
-        training, validation = (read_documents(path) for path in _download(*DATA_SETS[data]))
-        return Corpus(training, validation, data)
+        parts = [_read_text(Path(path)) for path in _download(*DATA_SETS[data])]
+        training, validation = (documents for documents, _ in parts)
+        return Corpus(training, validation, " ".join(digest for _, digest in parts), data)
     if not Path(data).is_file():
         names = ", ".join(["tales", *DATA_SETS])
         raise FileNotFoundError(f"{data}: no such file, and none of the names {names}")
-    training, validation = split_documents(read_documents(data))
     status = Path(data).stat()
-    return Corpus(training, validation, f"{data} {status.st_size} {status.st_mtime_ns}")
+    documents, digest = _read_text(Path(data))
+    former = f"{data} {status.st_size} {status.st_mtime_ns}"
+    return Corpus(*split_documents(documents), digest, former)
 
 
 def read_documents(path: str | Path) -> list[str]:
@@ -100,16 +106,22 @@ def read_documents(path: str | Path) -> list[str]:
         FileNotFoundError: There is no such file.
         ValueError: The file is empty or not UTF-8.
     """
-    path = Path(path)
+    return _read_text(Path(path))[0]
+
+
+def _read_text(path: Path) -> tuple[list[str], str]:
+    """A file's documents, and a name for its content: the hash of the very bytes that were read."""
+    contents = path.read_bytes()
     try:
-        text = path.read_text(encoding="utf-8")
+        text = contents.decode().removeprefix("\ufeff")  # the mark that some editors begin with
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     documents = [part.strip("\n") for part in text.split(SEPARATOR)]
     documents = [document for document in documents if document]
     if not documents:
         raise ValueError(f"{path} is empty: there is nothing to learn from")
-    return documents
+    return documents, f"sha256 {hashlib.sha256(contents).hexdigest()}"
 
 
 def split_documents(
@@ -144,6 +156,7 @@ class StreamInfo:
         bos_id: The id that begins each document.
         dtype: ``"uint16"`` or ``"uint32"``.
         source: A name for text and tokenizer; when it changes, the file is written again.
+        sha256: The file's hash; empty in files of version 0.2.
     """
 
     n_tokens: int
@@ -152,6 +165,15 @@ class StreamInfo:
     bos_id: int
     dtype: str
     source: str
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            kind = int if field.type == "int" else str
+            if type(value := getattr(self, field.name)) is not kind:
+                raise ValueError(f"{field.name}={value!r}: must be of type {kind.__name__}")
+        if self.dtype not in ("uint16", "uint32"):
+            raise ValueError(f"dtype={self.dtype!r}: must be 'uint16' or 'uint32'")
 
 
 @runtime_checkable
@@ -180,19 +202,31 @@ def tokenize(
         ValueError: There is no document.
     """
     path = Path(path)
-    if _info_path(path).exists() and path.exists() and _read_info(path).source == source:
-        return path
+    if _info_path(path).exists() and path.exists():
+        info = _read_info(path)
+        if (info.source, info.vocab_size) == (source, tokenizer.vocab_size):
+            return path
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     n_tokens = n_documents = 0
+    digest = hashlib.sha256()
     _info_path(path).unlink(missing_ok=True)  # a half-made file must not look finished
     with replace_file(path) as file:
         for document in progress(documents, "tokenizing", unit="document"):
             ids = np.array(tokenizer.encode(document, bos=True, eos=True), dtype)
             file.write(ids.tobytes())
+            digest.update(ids.tobytes())
             n_tokens, n_documents = n_tokens + len(ids), n_documents + 1
         if n_documents == 0:
             raise ValueError(f"no document to write to {path}: the text is empty")
-    info = StreamInfo(n_tokens, n_documents, tokenizer.vocab_size, tokenizer.bos_id, dtype, source)
+    info = StreamInfo(
+        n_tokens,
+        n_documents,
+        tokenizer.vocab_size,
+        tokenizer.bos_id,
+        dtype,
+        source,
+        digest.hexdigest(),
+    )
     with replace_file(_info_path(path)) as file:
         file.write(json.dumps(asdict(info), indent=2).encode())
     return path
@@ -213,8 +247,8 @@ class TokenStream:
 
     Raises:
         FileNotFoundError: There is no such file, or no description beside it.
-        ValueError: The file is not as long as its description says, or too short for one batch;
-            or a number is out of range.
+        ValueError: The file is not what its description says, or too short for one batch; or a
+            number is out of range.
     """
 
     def __init__(
@@ -236,12 +270,7 @@ class TokenStream:
         self.info = _read_info(Path(path))
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.separate_documents = separate_documents
-        self.tokens = np.memmap(path, self.info.dtype, mode="r")  # (n_tokens,)
-        if len(self.tokens) != self.info.n_tokens:
-            raise ValueError(
-                f"{path} holds {len(self.tokens)} tokens, its description says "
-                f"{self.info.n_tokens}: it was cut or changed; delete both to make them anew"
-            )
+        self.tokens = _map_tokens(Path(path), self.info)  # (n_tokens,)
         # One window less, to leave room for the offset, which differs from epoch to epoch.
         self.windows_per_epoch = (len(self.tokens) - 1) // context - 1
         if self.windows_per_epoch < batch_size:
@@ -296,9 +325,37 @@ def _info_path(path: Path) -> Path:
 
 
 def _read_info(path: Path) -> StreamInfo:
+    file = _info_path(path)
     try:
-        return StreamInfo(**json.loads(_info_path(path).read_text(encoding="utf-8")))
+        return StreamInfo(**json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{path} has no description {_info_path(path).name} beside it: make it with tokenize()"
+            f"{path} has no description {file.name} beside it: make it with tokenize()"
         ) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = str(error).removeprefix("StreamInfo.__init__() ")
+        raise ValueError(
+            f"{file} is damaged: {reason}; delete it and {path.name} to make both anew"
+        ) from None
+
+
+def _map_tokens(path: Path, info: StreamInfo) -> np.ndarray:
+    """The file's tokens, mapped, after a look at all of them."""
+    n_bytes, expected = path.stat().st_size, info.n_tokens * np.dtype(info.dtype).itemsize
+    damage = ""
+    if n_bytes != expected:
+        damage = f"it has {n_bytes} bytes, not {expected}"
+    elif n_bytes == 0:
+        damage = "it is empty"
+    else:
+        tokens = np.memmap(path, info.dtype, mode="r")
+        if info.sha256 and hashlib.sha256(tokens.data).hexdigest() != info.sha256:
+            damage = "its sha256 is another"
+        elif (largest := int(tokens.max())) >= info.vocab_size:
+            damage = f"it holds the id {largest}, and the vocabulary has {info.vocab_size}"
+        else:
+            return tokens
+    raise ValueError(
+        f"{path} was cut or changed: {damage}; delete it and {_info_path(path).name} to make both "
+        "anew"
+    )

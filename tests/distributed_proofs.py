@@ -30,6 +30,7 @@ from llama_tutorial.training.processes import (
     rank0_first,
     world_size,
 )
+from llama_tutorial.training.run_lock import run_lock
 from llama_tutorial.training.tensor_parallel import load_shard
 
 # Nothing divides evenly: neither the rows by the processes nor the matrices.
@@ -164,7 +165,7 @@ def shared(out: Path, name: str, dtype: torch.dtype) -> dict:
 def error_of(function, *arguments) -> str:
     try:
         function(*arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return str(error)
     return "no error"
 
@@ -177,6 +178,18 @@ def order_of_arrival(file: Path) -> list[str]:
     return file.read_text().split()
 
 
+def first_fails() -> None:
+    with rank0_first():
+        if is_rank0():
+            raise ValueError("of the first process")
+
+
+def locked(out: Path) -> None:
+    """Ask for a folder that another process trains in."""
+    with run_lock(out):
+        pass
+
+
 def main(out: Path, before: Path) -> None:
     with process_group("cpu"):
         last = rank() == world_size() - 1
@@ -186,6 +199,8 @@ def main(out: Path, before: Path) -> None:
             "broadcast": broadcast(f"of process {rank()}"),
             "any": [any_rank(False), any_rank(last)],
             "order": order_of_arrival(out / "order"),
+            "first fails": error_of(first_fails),
+            "locked": error_of(locked, out / "locked"),
             "resumed": trained(before, "llama") if before.exists() else None,
             "stopped": trained(out / "stopped", "llama", stop=True),
             "lora": trained(out / "lora", "llama", lora=True),
@@ -202,6 +217,9 @@ def main(out: Path, before: Path) -> None:
         }
         save_model(random_model(LLAMA.replace(n_heads=3, n_kv_heads=3)), out / f"odd-{rank()}")
         results["odd"] = error_of(load_shard, out / f"odd-{rank()}")
+        others = [None] * world_size()
+        torch.distributed.all_gather_object(others, [results["first fails"], results["locked"]])
+        results["in all"] = others
         if is_rank0():
             (out / "results.json").write_text(json.dumps(results))
         print("the first process speaks")

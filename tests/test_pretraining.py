@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -39,9 +42,26 @@ def test_a_file_gives_its_last_tenth_for_validation(tmp_path):
     corpus = load_corpus(str(file))
     assert corpus.training == [f"document {i}" for i in range(18)]
     assert corpus.validation == ["document 18", "document 19"]
-    before = corpus.source
-    file.write_text("another text")
-    assert load_corpus(str(file)).source != before
+
+
+def test_a_corpus_is_known_by_its_content(tmp_path, monkeypatch):
+    file = tmp_path / "text.txt"
+    file.write_text("a text")
+    before = load_corpus(str(file))
+    os.utime(file, (1, 1))
+    shutil.copy(file, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path)
+    for name in (str(file), "text.txt", "./text.txt", "copy"):
+        assert load_corpus(name).source == before.source
+    file.write_text("a test")  # as long as before
+    os.utime(file, (1, 1))
+    assert load_corpus(str(file)).source != before.source
+
+
+def test_a_mark_at_the_beginning_and_the_kind_of_line_end_are_no_text(tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_bytes("\ufeffone\r\ntwo\rthree \ufeff".encode())
+    assert read_documents(file) == ["one\ntwo\nthree \ufeff"]
 
 
 def test_a_data_set_comes_through_the_hub(tmp_path, monkeypatch):
@@ -278,10 +298,65 @@ def test_errors(path, tmp_path):
     with pytest.raises(ValueError, match="too short for a batch of 100 rows of 8"):
         TokenStream(path, 100, 8)
     path.write_bytes(path.read_bytes()[:-2])
-    with pytest.raises(ValueError, match="it was cut or changed"):
+    with pytest.raises(ValueError, match="was cut or changed: it has 766 bytes, not 768"):
         TokenStream(path, 2, 8)
     with pytest.raises(ValueError, match="the text is empty"):
         tokenize([], Letters(), tmp_path / "none")
+
+
+def test_tokens_that_were_changed_are_refused(path):
+    """In place, in length as before; in time as well, where a clock stood still."""
+    status, ids = path.stat(), np.fromfile(path, "uint16")
+    ids[5] = 7
+    ids.tofile(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(
+        ValueError, match="tokens was cut or changed: its sha256 is another; delete"
+    ):
+        TokenStream(path, 2, 8)
+
+
+def test_ids_beyond_the_vocabulary_are_refused(path):
+    """Also in files of version 0.2, whose description has no hash."""
+    info, ids = path.with_name("tokens.json"), np.fromfile(path, "uint16")
+    description = json.loads(info.read_text())
+    del description["sha256"]
+    info.write_text(json.dumps(description))
+    assert len(TokenStream(path, 2, 8).tokens) == len(ids)
+    ids[5] = 29
+    ids.tofile(path)
+    with pytest.raises(
+        ValueError, match="it holds the id 29, and the vocabulary has 29; delete it"
+    ):
+        TokenStream(path, 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ("", "is damaged: Expecting value"),
+        ("[1]", "is damaged"),
+        ("null", "is damaged"),
+        ("[" * 100_000, "is damaged: maximum recursion"),
+        ("{}", "is damaged: .*missing"),
+        ({"more": 1}, "is damaged: got an unexpected keyword argument 'more'"),
+        ({"dtype": "object"}, "is damaged: dtype='object': must be 'uint16' or 'uint32'"),
+        ({"n_tokens": "9"}, "is damaged: .*n_tokens"),
+        ({"n_tokens": 2**70}, "was cut or changed: it has 768 bytes, not 2361183241434822606848"),
+    ],
+)
+def test_a_damaged_description_is_named(path, contents, message):
+    file = path.with_name("tokens.json")
+    if isinstance(contents, dict):
+        contents = json.dumps(json.loads(file.read_text()) | contents)
+    file.write_text(contents)
+    with pytest.raises(ValueError, match=message):
+        TokenStream(path, 2, 8)
+    if "damaged" in message:
+        with pytest.raises(
+            ValueError, match=r"tokens\.json is damaged: .*; delete it and tokens to"
+        ):
+            tokenize(DOCUMENTS, Letters(), path, source="test")
 
 
 def test_cross_entropy_of_a_uniform_model_is_ln_v(path):

@@ -32,6 +32,7 @@ from llama_tutorial.cli.training import (
     options_named,
     report_end,
     train_config,
+    weights_name,
 )
 from llama_tutorial.finetuning.dialog_file import read_dialogs
 from llama_tutorial.finetuning.examples import encode_example, with_context
@@ -42,6 +43,7 @@ from llama_tutorial.model import Transformer
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
 from llama_tutorial.training.loop import TrainConfig, train
 from llama_tutorial.training.processes import loading_device, process_group
+from llama_tutorial.training.run_lock import run_lock
 
 SAMPLES, SAMPLE_TOKENS = 3, 80
 VALIDATION_BATCHES = 20
@@ -53,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, pack, train, and print what the run is and what the model answers."""
     _check(arguments)
     given = None if arguments.data == "tales" else _read(arguments)
-    with process_group(parse_device(arguments.device)) as device:
+    with process_group(parse_device(arguments.device)) as device, run_lock(arguments.out):
         torch.manual_seed(arguments.seed)
         model, tokenizer = hub.load(
             arguments.model,
@@ -62,6 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
             dtype=None if arguments.lora else torch.float32,  # frozen weights keep their dtype
             device=loading_device(device),
         )
+        base = weights_name(model)
         defaults = SMALL if model.config.n_params < SMALL_MODEL else PAPER
         batch_size = arguments.batch_size or defaults.batch_size
         check_batch_size(batch_size, arguments.micro_batches)
@@ -87,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
             out,
             validation=list(validation.every_row())[:VALIDATION_BATCHES],
             tokenizer=tokenizer,
-            data=_data(arguments, training),
+            data=_data(arguments, training, base),
             on_evaluation=partial(_samples, tokenizer=tokenizer, dialogs=held_out[:SAMPLES]),
             write_model=write_adapter if arguments.lora else None,
         )
@@ -185,9 +188,9 @@ def _train_config(
         )
 
 
-def _data(arguments: argparse.Namespace, training: PackedExamples) -> dict[str, Any]:
+def _data(arguments: argparse.Namespace, training: PackedExamples, base: str) -> dict[str, Any]:
     """What a run can only go on with: the base, the rows, and the adapters' settings."""
-    names = ["model", "data", "seed", "packing", "lora"]
+    names = ["seed", "packing", "lora"]
     names += ["rank", "alpha", "dropout", "targets"] if arguments.lora else []
     names += ["dialogs"] if arguments.data == "tales" else []
     return {
@@ -196,6 +199,8 @@ def _data(arguments: argparse.Namespace, training: PackedExamples) -> dict[str, 
         "learned": training.n_targets,
         **{name: getattr(arguments, name) for name in names},
         "batch_size": training.batch_size,
+        "base": base,
+        "content": training.content,
     }
 
 

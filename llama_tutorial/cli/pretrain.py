@@ -39,6 +39,8 @@ from llama_tutorial.tokenizer.sentencepiece import Tokenizer, load_tokenizer
 from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary
 from llama_tutorial.training.loop import train
 from llama_tutorial.training.processes import loading_device, process_group, rank0_first
+from llama_tutorial.training.run_folder import check_settings
+from llama_tutorial.training.run_lock import run_lock
 
 SAMPLE_TOKENS = 80
 VALIDATION_BATCHES = 20
@@ -49,17 +51,16 @@ SMALLEST_VOCABULARY = 3 + 256 + 1  # special pieces, bytes, and one to learn
 def run(arguments: argparse.Namespace) -> None:
     """Prepare tokens, train, and print what the run is and what the model writes."""
     _check(arguments)
-    with process_group(parse_device(arguments.device)) as device:
+    with process_group(parse_device(arguments.device)) as device, run_lock(arguments.out):
         config, out = train_config(arguments), Path(arguments.out)
         check_batch_size(arguments.batch_size, arguments.micro_batches)
         with rank0_first():  # rank 0 tokenizes; the others find its files
-            out.mkdir(parents=True, exist_ok=True)
             corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
             tokenizer = _tokenizer(arguments, corpus, out)
-            pieces = hashlib.sha256("\n".join(tokenizer.vocabulary.pieces).encode()).hexdigest()
+            source = _source(corpus, tokenizer, out)
             training, validation = (
                 TokenStream(
-                    tokenize(texts, tokenizer, out / f"{name}.tokens", f"{corpus.source} {pieces}"),
+                    tokenize(texts, tokenizer, out / f"{name}.tokens", source),
                     arguments.batch_size,
                     arguments.max_seq_len,
                     seed=arguments.seed,
@@ -153,6 +154,16 @@ def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> Base
         else:
             Tokenizer.train(texts, arguments.vocab_size).save(path)
     return load_tokenizer(path)
+
+
+def _source(corpus: Corpus, tokenizer: BaseTokenizer, out: Path) -> str:
+    """The name of text and tokenizer; checked before their tokens replace those of another run."""
+    pieces = hashlib.sha256("\n".join(tokenizer.vocabulary.pieces).encode()).hexdigest()
+    former, source = (f"{name} {pieces}" for name in (corpus.former_source, corpus.source))
+    if check_settings(out, {}).get("data", {}).get("source") == former:
+        return former
+    check_settings(out, {"data": {"source": source}})
+    return source
 
 
 def _model_config(arguments: argparse.Namespace, vocab_size: int) -> ModelConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.cli.parser import make_parser
+from llama_tutorial.model import Transformer
 from llama_tutorial.training.loop import TrainConfig
 from llama_tutorial.training.processes import world_size
 from llama_tutorial.training.run_folder import check_settings
@@ -104,6 +106,15 @@ def check_batch_size(batch_size: int, micro_batches: int) -> None:
             f"--batch-size {batch_size}: {world_size()} processes divide the rows of a batch, so "
             "there must be at least one for each"
         )
+
+
+def weights_name(model: Transformer) -> str:
+    """A name for a model's weights, wherever they lie: a hash of some of each tensor's numbers."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        numbers = tensor.flatten()[:1024].double().cpu().numpy()
+        digest.update(f"{name} {tuple(tensor.shape)}".encode() + numbers.tobytes())
+    return f"sha256 {digest.hexdigest()}"
 
 
 def report_end(finished: bool, out: Path) -> None:

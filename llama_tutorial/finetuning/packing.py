@@ -10,6 +10,7 @@ Source: Touvron et al. (2023), "Llama 2", section 3.1, for the first way; the ma
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -115,6 +116,14 @@ class PackedExamples:
         if not 0 < epochs < math.inf:
             raise ValueError(f"epochs={epochs}: must be a finite number above 0")
         return math.ceil(epochs * self.n_rows / self.batch_size)
+
+    @property
+    def content(self) -> str:
+        """A name for what is learned, which changes with any of the rows."""
+        digest = hashlib.sha256()
+        for part in self._rows:
+            digest.update(np.ascontiguousarray(part).data)
+        return f"sha256 {digest.hexdigest()}"
 
     def _row(self, position: int) -> int:
         epoch, position = divmod(position, self.n_rows)

@@ -37,6 +37,7 @@ from llama_tutorial.training.processes import (
     world_size,
 )
 from llama_tutorial.training.run_folder import RunFolder
+from llama_tutorial.training.run_lock import run_lock
 from llama_tutorial.training.sharding import gather, shard
 from llama_tutorial.training.step import (
     IGNORE,
@@ -190,6 +191,7 @@ def train(
         Whether the run is finished; False after Ctrl-C.
 
     Raises:
+        BlockingIOError: Another process, or another thread, trains in ``out``.
         DivergenceError: A loss, a gradient or a weight is no longer finite. Nothing of that step
             is written; the message names the last good checkpoint.
         ValueError: ``out`` holds a run with other settings or of another model, or a ``model``
@@ -201,99 +203,100 @@ def train(
         check_tokenizer(tokenizer, model.config)
     if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
         raise ValueError("validation: no token of it has a target, so there is nothing to measure")
-    settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
-    settings["data"] = data or {}
-    with rank0_first():
-        folder = RunFolder(out, settings)
-    if config.gradient_checkpointing:
-        checkpoint_layers(model)
-    whole = model  # what the finished weights are gathered into
-    if world_size() > 1:
-        whole = shard(model, config.autocast_dtype, config.compile)
-    elif config.compile:
-        model.compile()
-    optimizer = make_optimizer(
-        model,
-        lr=config.peak_lr,
-        weight_decay=config.weight_decay,
-        betas=(config.beta1, config.beta2),
-        eps=config.eps,
-    )
-    saved = step = folder.resume(model, optimizer)
-    if not _is_finite(model, optimizer):
-        what = f"the checkpoint of step {step} in {folder.path}" if step else "the model"
-        raise DivergenceError(
-            f"{what} holds weights that are NaN or infinite, and no training mends them: begin "
-            "with other weights, in another folder"
+    with run_lock(out):
+        settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
+        settings["data"] = data or {}
+        with rank0_first():
+            folder = RunFolder(out, settings)
+        if config.gradient_checkpointing:
+            checkpoint_layers(model)
+        whole = model  # what the finished weights are gathered into
+        if world_size() > 1:
+            whole = shard(model, config.autocast_dtype, config.compile)
+        elif config.compile:
+            model.compile()
+        optimizer = make_optimizer(
+            model,
+            lr=config.peak_lr,
+            weight_decay=config.weight_decay,
+            betas=(config.beta1, config.beta2),
+            eps=config.eps,
         )
-    steps = progress(
-        range(step + 1, config.total_steps + 1),
-        "training",
-        initial=step,
-        total=config.total_steps,
-        unit="step",
-    )
-    try:
-        with interruptible() as signals:
-            for step in steps:
-                batch = batch_at(step)
-                began = time.perf_counter()
-                loss = _step(model, optimizer, batch, config, config.lr(step))
-                n_tokens = batch.inputs.numel()
-                metrics = {
-                    "step": step,
-                    "loss": loss,
-                    "lr": config.lr(step),
-                    "tokens": n_tokens,
-                    "tokens_per_s": round(n_tokens / (time.perf_counter() - began)),
-                }
-                last = step == config.total_steps
-                if validation and (last or _is_due(step, config.evaluate_every)):
-                    validation_loss = evaluate(
-                        model, validation, config.autocast_dtype, config.micro_batches
-                    )
-                    if not math.isfinite(validation_loss):
-                        raise DivergenceError(
-                            f"the validation loss is {validation_loss:g} after it"
+        saved = step = folder.resume(model, optimizer)
+        if not _is_finite(model, optimizer):
+            what = f"the checkpoint of step {step} in {folder.path}" if step else "the model"
+            raise DivergenceError(
+                f"{what} holds weights that are NaN or infinite, and no training mends them: begin "
+                "with other weights, in another folder"
+            )
+        steps = progress(
+            range(step + 1, config.total_steps + 1),
+            "training",
+            initial=step,
+            total=config.total_steps,
+            unit="step",
+        )
+        try:
+            with interruptible() as signals:
+                for step in steps:
+                    batch = batch_at(step)
+                    began = time.perf_counter()
+                    loss = _step(model, optimizer, batch, config, config.lr(step))
+                    n_tokens = batch.inputs.numel()
+                    metrics = {
+                        "step": step,
+                        "loss": loss,
+                        "lr": config.lr(step),
+                        "tokens": n_tokens,
+                        "tokens_per_s": round(n_tokens / (time.perf_counter() - began)),
+                    }
+                    last = step == config.total_steps
+                    if validation and (last or _is_due(step, config.evaluate_every)):
+                        validation_loss = evaluate(
+                            model, validation, config.autocast_dtype, config.micro_batches
                         )
-                    metrics["validation_loss"] = validation_loss
-                    if on_evaluation is not None:
-                        with measuring(model), autocast_to(model.device, config.autocast_dtype):
-                            on_evaluation(step, model)
-                interrupted = any_rank(bool(signals))  # no process may leave alone
-                save = last or interrupted or _is_due(step, config.checkpoint_every)
-                if save:
-                    _check_before_saving(model, optimizer, batch, config)
-                folder.log(metrics)
-                steps.set_postfix(loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"])
-                if save:
-                    folder.save(step, model, optimizer)
-                    saved = step
-                if interrupted:
-                    break
-    except DivergenceError as error:
-        name = folder.checkpoints / f"step-{saved:08d}"
-        good = f"the last good checkpoint is that of step {saved}, {name}"
-        raise DivergenceError(
-            f"the training has diverged at step {step}, with a learning rate of "
-            f"{config.lr(step):g}: {error}; nothing of this step was written, and "
-            f"{good if saved else 'there is no checkpoint yet'}; begin again in another folder "
-            "with a lower learning rate, a longer warm-up or a smaller clip"
-        ) from None
-    finally:
-        steps.close()
-        model.eval()
-    if step < config.total_steps:
-        return False
-    if whole is not model:
-        gather(model, whole)
-    if is_rank0():
-        if write_model is None:
-            save_model(whole, folder.path / "model", tokenizer=tokenizer)
-        else:
-            write_model(whole, folder.path / "model")
-    barrier()
-    return True
+                        if not math.isfinite(validation_loss):
+                            raise DivergenceError(
+                                f"the validation loss is {validation_loss:g} after it"
+                            )
+                        metrics["validation_loss"] = validation_loss
+                        if on_evaluation is not None:
+                            with measuring(model), autocast_to(model.device, config.autocast_dtype):
+                                on_evaluation(step, model)
+                    interrupted = any_rank(bool(signals))  # no process may leave alone
+                    save = last or interrupted or _is_due(step, config.checkpoint_every)
+                    if save:
+                        _check_before_saving(model, optimizer, batch, config)
+                    folder.log(metrics)
+                    steps.set_postfix(loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"])
+                    if save:
+                        folder.save(step, model, optimizer)
+                        saved = step
+                    if interrupted:
+                        break
+        except DivergenceError as error:
+            name = folder.checkpoints / f"step-{saved:08d}"
+            good = f"the last good checkpoint is that of step {saved}, {name}"
+            raise DivergenceError(
+                f"the training has diverged at step {step}, with a learning rate of "
+                f"{config.lr(step):g}: {error}; nothing of this step was written, and "
+                f"{good if saved else 'there is no checkpoint yet'}; begin again in another folder "
+                "with a lower learning rate, a longer warm-up or a smaller clip"
+            ) from None
+        finally:
+            steps.close()
+            model.eval()
+        if step < config.total_steps:
+            return False
+        if whole is not model:
+            gather(model, whole)
+        if is_rank0():
+            if write_model is None:
+                save_model(whole, folder.path / "model", tokenizer=tokenizer)
+            else:
+                write_model(whole, folder.path / "model")
+        barrier()
+        return True
 
 
 def _is_due(step: int, every: int) -> bool:

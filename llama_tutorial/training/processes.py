@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import pickle
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -29,6 +30,8 @@ import torch.distributed as dist
 # One process may tokenize a corpus while the others wait. A process that dies is not found by this
 # timeout: torchrun notices at once, and ends them all.
 TIMEOUT = timedelta(days=1)
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -125,12 +128,41 @@ def barrier() -> None:
 
 @contextmanager
 def rank0_first() -> Iterator[None]:
-    """Let rank 0 run the block first; the others run it afterwards and find what it has made."""
+    """Let rank 0 run the block first; the others run it afterwards and find what it has made.
+
+    If it raises there, every process gets the error, and the others do not run it.
+    """
     if not is_rank0():
-        barrier()
-    yield
-    if is_rank0():
-        barrier()
+        if (error := broadcast(None)) is not None:
+            raise error
+        yield
+        return
+    error = None
+    try:
+        yield
+    except BaseException as raised:
+        error = _sendable(raised)
+        raise
+    finally:
+        broadcast(error)
+
+
+def of_rank0(function: Callable[[], T]) -> T:
+    """What ``function`` returns in rank 0, the only one that calls it; or its error, in all."""
+    value = None
+    with rank0_first():
+        if is_rank0():
+            value = function()
+    return broadcast(value)
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """The error, or the same words where it cannot be pickled."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _has_group() -> bool:

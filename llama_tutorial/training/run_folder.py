@@ -5,48 +5,64 @@
     settings.json        what the run was started with
     metrics.jsonl        one line a step: loss, learning rate, tokens, sometimes validation loss
     checkpoints/latest   the name of the newest complete checkpoint
-    checkpoints/step-…   trainable weights, optimizer, random state
+    checkpoints/step-…   trainable weights, optimizer, random state; the two newest
     model/               the finished model
+    .lock                held by the process that trains here (:mod:`.run_lock`)
 
 A checkpoint is written under another name and renamed when it is complete; only then does
 ``latest`` name it. So whenever the process is killed, the newest complete checkpoint is found, and
-the metrics are cut back to its step.
+the metrics are cut back to its step. Each of these steps is on the disk before the next one begins,
+so the same is true after a power cut. Where a checkpoint is damaged all the same, the run goes on
+from the one before, and says so.
 
-Checkpoints have the format of PyTorch's distributed ones (DCP): each process writes its part of the
-weights and of the optimizer's state, and any other number of processes, even one, can read them.
-Frozen weights are left out: a run that trains adapters on a 13 GB model would write those 13 GB
-each time, and they have not changed since it began. Part of such a checkpoint is a pickle, which
-can run code when it is opened: resume only your own runs.
+Checkpoints have the format of PyTorch's distributed ones, read without running what is in them
+(:mod:`.shared_checkpoint`). Frozen weights are left out: a run that trains adapters on a 13 GB
+model would write those 13 GB each time, and they have not changed since it began.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
-from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_state_dict,
     set_state_dict,
 )
 
-from llama_tutorial._util.files import replace_file
+from llama_tutorial._util.files import (
+    disk_errors,
+    make_folder,
+    remove_leftovers,
+    replace_file,
+    sync_file,
+    sync_folder,
+)
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.processes import barrier, is_rank0
+from llama_tutorial.training.processes import is_rank0, of_rank0
+from llama_tutorial.training.shared_checkpoint import (
+    check_archive,
+    load_state,
+    read_metadata,
+    save_state,
+)
 
 _TRAINABLE = StateDictOptions(ignore_frozen_params=True, strict=False)
+_STEP_NAME = re.compile(r"step-(\d{8,})")
+_KEPT = 2
+_LARGEST = 2**20  # bytes of training.pt, which holds two random states
 
 
 class RunFolder:
-    """One run's folder.
+    """One run's folder. Only the process group that holds its lock may use it.
 
     Args:
         path: The folder; it need not exist.
@@ -54,52 +70,61 @@ class RunFolder:
             A run goes on only with the settings that it began with.
 
     Raises:
-        ValueError: The folder holds a run with other settings.
+        ValueError: The folder holds a run with other settings, or its files are damaged.
     """
 
     def __init__(self, path: str | Path, settings: dict[str, dict[str, Any]]) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not check_settings(self.path, settings):
-            _replace(self.path / "settings.json", json.dumps(settings, indent=2) + "\n")
+        make_folder(self.path)
+        before = check_settings(self.path, settings)
+        merged = before | {part: before.get(part, {}) | settings[part] for part in settings}
+        if merged != before:
+            text = json.dumps(merged, indent=2, allow_nan=False) + "\n"
+            _replace(self.path / "settings.json", text)
 
     def log(self, metrics: dict[str, Any]) -> None:
-        """Append one line to the metrics (in rank 0 only)."""
+        """Append one line to the metrics (in rank 0 only).
+
+        Raises:
+            OSError: The disk is full; what is there of the line is cut when the run goes on.
+            ValueError: A number is not finite, which JSON cannot say.
+        """
         if is_rank0():
-            with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics, allow_nan=False) + "\n")
+            try:
+                line = json.dumps(metrics, allow_nan=False) + "\n"
+            except ValueError:
+                raise ValueError(f"metrics that are not finite: {metrics}") from None
+            with disk_errors(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
+                file.write(line)
 
     def save(self, step: int, model: Transformer, optimizer: torch.optim.Optimizer) -> None:
-        """Write a complete checkpoint, then point to it, then remove the previous one.
+        """Write a complete checkpoint, then point to it, then remove all but the two newest.
 
         Every process must call it.
 
         Raises:
-            OSError: The checkpoint could not be written; the previous one is still there.
+            OSError: The checkpoint could not be written; those before are still there.
         """
-        name = f"step-{step:08d}"
-        partial = self.checkpoints / f"{name}.partial"
-        if is_rank0():
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        barrier()
-        with _dcp_errors_as(OSError, f"{partial} could not be written"):
-            dcp.save(_state(model, optimizer), checkpoint_id=partial)
-        if is_rank0():
-            state = {"step": step, "random": _random_state(model.device)}
-            torch.save(state, partial / "training.pt")
-            shutil.rmtree(self.checkpoints / name, ignore_errors=True)  # complete, but not latest
-            partial.rename(self.checkpoints / name)
-            _replace(self.checkpoints / "latest", name)
-            for old in self.checkpoints.glob("step-*"):
-                if old.name != name:
-                    shutil.rmtree(old)
-        barrier()
+        new = self.checkpoints / f"step-{step:08d}.partial"
+
+        def begin() -> None:
+            make_folder(self.checkpoints)
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+
+        of_rank0(begin)
+        try:
+            save_state(_state(model, optimizer), new)
+            of_rank0(lambda: self._complete(new, step, _random_state(model.device)))
+        except BaseException:
+            if is_rank0():  # where a disk is full, it must not hold the space
+                shutil.rmtree(new, ignore_errors=True)
+            raise
 
     def resume(self, model: Transformer, optimizer: torch.optim.Optimizer) -> int:
-        """Restore model, optimizer and random state from the newest checkpoint.
+        """Restore model, optimizer and random state from the newest checkpoint that is whole.
 
         Every process must call it; all get rank 0's random state.
 
@@ -107,14 +132,18 @@ class RunFolder:
             The number of steps already done; 0 where there is no checkpoint.
 
         Raises:
-            ValueError: The checkpoint is damaged.
+            ValueError: All checkpoints are damaged.
         """
-        step, latest = 0, self.checkpoints / "latest"
-        if latest.exists():
-            folder = self.checkpoints / latest.read_text(encoding="utf-8")
+        names, damage = of_rank0(self._find)
+        step = 0
+        for name in names:
             state = _state(model, optimizer)
-            with _dcp_errors_as(ValueError, f"{folder} is damaged or of another model"):
-                dcp.load(state, checkpoint_id=folder)
+            try:
+                metadata, rest = of_rank0(partial(_read, self.checkpoints / name))
+                load_state(state, self.checkpoints / name, metadata)
+            except (ValueError, OSError) as error:
+                damage.append(f"{name} ({error})")
+                continue
             set_state_dict(
                 model,
                 optimizer,
@@ -122,25 +151,77 @@ class RunFolder:
                 optim_state_dict=state["optimizer"],
                 options=_TRAINABLE,
             )
-            rest = torch.load(folder / "training.pt", weights_only=True, map_location="cpu")
             _set_random_state(rest["random"], model.device)
             step = rest["step"]
-        if is_rank0():
-            self._cut_metrics(step)
+            break
+        what = f"{self.checkpoints}: damaged, or of another model: {', '.join(damage)}"
+        what = "".join(letter if letter.isprintable() else "?" for letter in what)
+        if damage and step == 0:
+            raise ValueError(f"{what}; to begin anew, choose another folder")
+        if is_rank0() and damage:
+            print(f"{what}; the run goes on from step {step}", file=sys.stderr)
+        of_rank0(lambda: self._clean(step))
         return step
 
+    def _complete(self, new: Path, step: int, random_state: dict[str, Any]) -> None:
+        """Make a checkpoint of what is in ``new``; on the disk each time before the next."""
+        contents = io.BytesIO()  # torch.save says of a file only that it could not be written
+        torch.save({"step": step, "random": random_state}, contents)
+        _replace(new / "training.pt", contents.getvalue())
+        sync_folder(new)
+        if self.metrics.exists():
+            sync_file(self.metrics)
+            sync_folder(self.path)
+        folder = new.with_suffix("")
+        shutil.rmtree(folder, ignore_errors=True)  # complete, but not the latest
+        new.rename(folder)
+        sync_folder(self.checkpoints)
+        _replace(self.checkpoints / "latest", folder.name)
+        before = [name for name in self._steps() if _number(name) < step]
+        for name in set(self._steps()) - {folder.name, *before[: _KEPT - 1]}:
+            shutil.rmtree(self.checkpoints / name)
+
+    def _steps(self) -> list[str]:
+        """The names of the checkpoints, the newest first."""
+        if not self.checkpoints.is_dir():
+            return []
+        names = [path.name for path in self.checkpoints.iterdir() if path.is_dir()]
+        return sorted(filter(_STEP_NAME.fullmatch, names), key=_number, reverse=True)
+
+    def _find(self) -> tuple[list[str], list[str]]:
+        """The checkpoints in the order in which to try them, and what is wrong already."""
+        names, latest = self._steps(), self.checkpoints / "latest"
+        if not latest.exists():
+            return names, []
+        first = latest.read_bytes()[:100].decode(errors="replace").strip()
+        if first not in names:
+            return names, [f"latest (it says {first!r}, and there is no such checkpoint)"]
+        return [first, *(name for name in names if name != first)], []
+
+    def _clean(self, step: int) -> None:
+        """Remove what killed processes have left, and the metrics of steps that come again."""
+        remove_leftovers(self.path)
+        if self.checkpoints.is_dir():
+            remove_leftovers(self.checkpoints)
+            for unfinished in self.checkpoints.glob("step-*.partial"):
+                shutil.rmtree(unfinished)
+        self._cut_metrics(step)
+
     def _cut_metrics(self, step: int) -> None:
+        """Leave one whole line of each step up to ``step``."""
         if not self.metrics.exists():
             return
-        kept = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                metrics = json.loads(line)
-            except json.JSONDecodeError:  # the line that was being written
-                break
-            if metrics["step"] <= step:
-                kept.append(line + "\n")
-        _replace(self.metrics, "".join(kept))
+        text = self.metrics.read_bytes().decode(errors="replace")
+        whole, _, torn = text.rpartition("\n")  # the last line was being written, or is empty
+        lines = {_step_of(line): line for line in (text if _step_of(torn) else whole).splitlines()}
+        damaged = lines.pop(0, None)
+        if damaged is not None and not lines:
+            raise ValueError(f"{self.metrics} does not hold the metrics of a run: move it away")
+        if damaged is not None:
+            print(f"{self.metrics}: damaged lines are removed", file=sys.stderr)
+        kept = "".join(f"{lines[number]}\n" for number in sorted(lines) if number <= step)
+        if kept != text:
+            _replace(self.metrics, kept)
 
 
 def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -148,18 +229,30 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
 
     Args:
         path: The run's folder.
-        settings: As `RunFolder` takes them; those that are not given are not compared.
+        settings: As `RunFolder` takes them; those that are not given are not compared, and those
+            that the run, of an older version of this package, does not have are taken as given.
 
     Returns:
         The run's settings; an empty dictionary where there is no run.
 
     Raises:
-        ValueError: They differ.
+        ValueError: They differ, or what the folder holds about them is damaged or missing.
     """
     file = path / "settings.json"
     if not file.exists():
+        left = [name for name in ("checkpoints", "metrics.jsonl") if (path / name).exists()]
+        if left:
+            raise ValueError(
+                f"{path} holds {' and '.join(left)} but no settings.json: put it back, or choose "
+                "another folder"
+            )
         return {}
-    before = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is not JSON: {error}") from None
+    if not (isinstance(before, dict) and all(isinstance(part, dict) for part in before.values())):
+        raise ValueError(f"{file} does not hold the settings of a run")
     for part, values in settings.items():
         for name, value in values.items():
             if (was := before.get(part, {}).get(name, value)) != value:
@@ -170,22 +263,47 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
     return before
 
 
+def _read(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """A checkpoint's metadata, and what it holds beside the tensors; all of it checked."""
+    metadata = read_metadata(folder)
+    with open(folder / "training.pt", "rb") as file:
+        contents = io.BytesIO(file.read(_LARGEST + 1))
+    try:
+        if contents.getbuffer().nbytes > _LARGEST:
+            raise ValueError("too large")
+        check_archive(contents)
+        rest = torch.load(contents, weights_only=True, map_location="cpu")
+        step, random_state = rest["step"], rest["random"]
+        torch.Generator().set_state(random_state["cpu"])
+    except Exception as error:  # a damaged file makes torch raise anything
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise ValueError(f"training.pt: {type(error).__name__} {reason}") from None
+    if step != _number(folder.name):
+        raise ValueError(f"training.pt is of step {step!r}")
+    return metadata, rest
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("step-"))
+
+
+def _step_of(line: str) -> int:
+    """The step of a line of the metrics; 0 if it is damaged."""
+    try:
+        step = json.loads(line, parse_constant=_refuse)["step"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return 0
+    return max(step, 0) if type(step) is int else 0
+
+
+def _refuse(number: str) -> None:
+    raise ValueError(f"{number} is no JSON")
+
+
 def _state(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Trainable weights and optimizer state, both by the parameters' names."""
     weights, moments = get_state_dict(model, optimizer, options=_TRAINABLE)
     return {"model": weights, "optimizer": moments}
-
-
-@contextmanager
-def _dcp_errors_as(error_class: type[Exception], what: str) -> Iterator[None]:
-    """Re-raise DCP's failures as one line; hide its warning about a single process."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-            yield
-    except CheckpointException as error:
-        reason = next(iter(error.failures.values()))[0]
-        raise error_class(f"{what}: {reason}") from error
 
 
 def _random_state(device: torch.device) -> dict[str, Any]:
@@ -201,6 +319,6 @@ def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"], device)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, contents: str | bytes) -> None:
     with replace_file(path) as file:
-        file.write(text.encode())
+        file.write(contents.encode() if isinstance(contents, str) else contents)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
-from llama_tutorial._util.files import left_aside, replace_file, replace_folder
+from llama_tutorial._util.files import (
+    disk_errors,
+    left_aside,
+    make_folder,
+    remove_leftovers,
+    replace_file,
+    replace_folder,
+)
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
 class Halfway(Exception):  # noqa: N818
@@ -141,7 +152,7 @@ def test_a_folder_that_cannot_be_put_in_place_gives_the_old_one_its_name_back(
     assert names(tmp_path) == ["model"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@needs_fork
 @pytest.mark.parametrize("crash", [1, 2])
 def test_a_crash_between_two_renames_loses_nothing(tmp_path, monkeypatch, crash):
     """The process ends after the first rename, or after the second: the next one goes on."""
@@ -197,3 +208,136 @@ def test_a_file_is_not_replaced_by_a_folder(tmp_path):
     ):
         pass
     assert target.read_bytes() == b"mine"
+
+
+# What a power cut, a kill, a full disk and a stranger find
+
+
+@needs_fork
+def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(tmp_path):
+    (tmp_path / ".a.bin.0123abcd.tmp").write_bytes(b"of an older version")
+    (tmp_path / ".a.bin.0123abce.tmp").mkdir()
+    kept = [".a.bin.old.tmp", ".a.bin.0123abcx.tmp", ".b.bin.0123abcd.tmp", "a.bin.0123abcd.tmp"]
+    for name in kept:
+        (tmp_path / name).write_bytes(b"")
+    if os.fork() == 0:
+        with replace_file(tmp_path / "a.bin") as file, replace_folder(tmp_path / "a"):
+            file.write(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.wait()
+    assert len(names(tmp_path)) == len(kept) + 2  # the older ones went when these began
+    with replace_file(tmp_path / "a.bin") as first:
+        first.write(b"first")
+        with replace_file(tmp_path / "a.bin") as second:  # finds the first, and lets it be
+            second.write(b"second")
+    assert (tmp_path / "a.bin").read_bytes() == b"first"
+    with replace_folder(tmp_path / "a") as new:
+        remove_leftovers(tmp_path)
+        (new / "part").write_bytes(b"")
+    assert names(tmp_path) == sorted({*kept, "a", "a.bin"} - {".b.bin.0123abcd.tmp"})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_permissions_are_those_of_what_is_replaced(tmp_path, mode):
+    file, folder = tmp_path / "a.bin", tmp_path / "model"
+    file.write_bytes(b"old")
+    folder.mkdir()
+    (folder / "a.txt").write_text("old")
+    for path in (file, folder / "a.txt"):
+        path.chmod(mode)
+    folder.chmod(0o700)
+    with replace_file(file) as new:
+        (begun,) = tmp_path.glob(".a.bin.*.tmp")
+        assert stat.S_IMODE(begun.stat().st_mode) == mode
+        new.write(b"new")
+    with replace_folder(folder) as new:
+        assert stat.S_IMODE(new.stat().st_mode) == 0o700
+        (new / "a.txt").write_text("new")
+        (new / "b.txt").write_text("new")
+    assert file.read_bytes() == b"new"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (file, folder, folder / "a.txt")] == [
+        mode,
+        0o700,
+        mode,
+    ]
+    (tmp_path / "plain").write_bytes(b"")
+    modes = {path.stat().st_mode for path in (tmp_path / "plain", folder / "b.txt")}
+    assert len(modes) == 1  # new files are as open as any
+
+
+def test_contents_are_on_the_disk_before_names_are(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    events = []
+
+    def noted(function, what):
+        def call(*arguments):
+            events.append(what(*arguments))
+            return function(*arguments)
+
+        return call
+
+    def of(descriptor: int) -> str:
+        return Path(os.readlink(f"/proc/self/fd/{descriptor}")).name[:7]
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(os, "fsync", noted(os.fsync, lambda fd: f"sync {of(fd)}"))
+    for name in ("rename", "replace"):
+        function = getattr(os, name)
+        monkeypatch.setattr(os, name, noted(function, lambda _, goal: f"name {Path(goal).name}"))
+    with replace_file(tmp_path / "a.bin") as file:
+        file.write(b"new")
+    here = tmp_path.name[:7]
+    assert events == ["sync .a.bin.", "name a.bin", f"sync {here}"]
+    events.clear()
+    with replace_folder(tmp_path / "model") as new:
+        (new / "part").write_bytes(b"new")
+    assert events == [
+        "sync part",
+        "sync .model.",
+        "name .model.old.tmp",
+        "name model",
+        f"sync {here}",
+    ]
+
+
+@needs_fork
+@pytest.mark.parametrize("replace", [replace_file, replace_folder])
+def test_a_full_disk_is_named_with_the_path_also_by_torch_save(tmp_path, replace):
+    torch = pytest.importorskip("torch")
+    resource = pytest.importorskip("resource")
+    target = tmp_path / "weights"
+
+    def write() -> None:
+        with replace(target) as new:
+            if isinstance(new, Path):
+                with open(new / "part", "wb") as file:
+                    torch.save(torch.zeros(9999), file)
+            else:
+                torch.save(torch.zeros(9999), new)
+
+    read, written = os.pipe()
+    if os.fork() == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+        try:
+            write()
+        except BaseException as error:
+            os.write(written, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.wait()
+    assert os.read(read, 1000).decode() == f"OSError: [Errno 27] File too large: '{target}'"
+    assert names(tmp_path) == []
+
+
+def test_other_errors_stay_what_they_are(tmp_path):
+    for error in (OSError("no number"), FileNotFoundError(2, "no", "x"), RuntimeError("no")):
+        with pytest.raises(type(error)) as caught, disk_errors(tmp_path):
+            raise error
+        assert caught.value is error
+
+
+def test_new_folders_are_made_with_those_above_them(tmp_path):
+    make_folder(tmp_path / "a" / "b" / "c")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b" / "c").is_dir()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 
 import pytest
 from cli_options import OUT_OF_RANGE
@@ -13,8 +15,10 @@ pytest.importorskip("sentencepiece")
 from llama_tutorial import load_model, load_tokenizer
 from llama_tutorial.cli import main, pretrain
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.training.run_lock import run_lock
 
 SMALL = "--dim 16 --layers 1 --heads 2 --kv-heads 1 --hidden-dim 24 --context 32 --batch-size 4"
+TEXT = "To be, or not to be: that is the question.\n" * 60
 QUICK = "--steps 6 --warmup 2 --evaluate-every 3 --checkpoint-every 2"
 
 
@@ -58,11 +62,65 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys, monkeypatch):
 
 def test_a_text_file_in_characters(tmp_path, capsys):
     text = tmp_path / "text.txt"
-    text.write_text("To be, or not to be: that is the question.\n" * 60)
+    text.write_text(TEXT)
     assert run("--out", tmp_path / "run", "--data", text, "--characters", SMALL, QUICK) == 0
     tokenizer = load_tokenizer(tmp_path / "run" / "tokenizer.model")
     assert tokenizer.vocab_size == 3 + len(set(text.read_text()))
     assert "finished" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_the_same_text_wherever_it_lies(tmp_path, capsys, monkeypatch):
+    text, out = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text(TEXT)
+    options = ("--out", out, "--characters", SMALL, QUICK)
+    assert run(*options, "--data", text) == 0
+    os.utime(text, (1, 1))
+    assert run(*options, "--data", text) == 0
+    monkeypatch.chdir(tmp_path)
+    assert run(*options, "--data ./text.txt") == 0
+    tokens = (out / "training.tokens").read_bytes()
+    text.write_text(TEXT.replace("not", "now"))
+    assert run(*options, "--data", text) == 2
+    assert "holds a run with data setting source='sha256" in capsys.readouterr().err
+    assert (out / "training.tokens").read_bytes() == tokens  # refused before they are made anew
+
+
+def test_a_run_of_version_0_2_goes_on(tmp_path, capsys):
+    text, out = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text(TEXT)
+    options = ("--out", out, "--characters", SMALL, QUICK, "--data", text)
+    assert run(*options) == 0
+    status = text.stat()
+    for file, part in [("settings.json", "data"), ("training.tokens.json", None)]:
+        contents = json.loads((out / file).read_text())
+        named = contents[part] if part else contents
+        pieces = named["source"].split()[-1]
+        named["source"] = f"{text} {status.st_size} {status.st_mtime_ns} {pieces}"
+        named.pop("sha256", None)
+        (out / file).write_text(json.dumps(contents))
+    assert run(*options) == 0
+    os.utime(text, (1, 1))
+    assert run(*options) == 2
+    assert f"holds a run with data setting source='{text} " in capsys.readouterr().err
+
+
+def test_a_second_process_is_refused_at_once(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    errors = []
+
+    def train():
+        errors.append(run("--out", tmp_path / "run", "--characters", SMALL, QUICK, "--data", text))
+
+    with run_lock(tmp_path / "run"):
+        thread = threading.Thread(target=train)
+        thread.start()
+        thread.join()
+    assert errors == [2]
+    err = capsys.readouterr().err
+    assert f"run: another process (pid {os.getpid()} on " in err
+    assert err.count("\n") == 1
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
 
 
 def test_a_batch_has_a_row_for_every_process(tmp_path, capsys, monkeypatch):

@@ -29,6 +29,7 @@ from llama_tutorial.training.processes import (
     rank0_first,
     world_size,
 )
+from llama_tutorial.training.run_lock import run_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +55,8 @@ def reason(done: subprocess.CompletedProcess) -> str:
 
 
 def launch(n: int, out: Path, before: Path) -> dict:
-    done = torchrun(n, ROOT / "tests" / "distributed_proofs.py", out, before)
+    with run_lock(out / "locked"):
+        done = torchrun(n, ROOT / "tests" / "distributed_proofs.py", out, before)
     assert done.returncode == 0, reason(done)
     assert done.stdout.count("the first process speaks") == 1
     return json.loads((out / "results.json").read_text())
@@ -182,6 +184,14 @@ def test_processes_communicate(several):
     assert several["any"] == [False, True]
     assert several["broadcast"] == "of process 0"
     assert several["order"] == ["first"] + ["other"] * (n - 1)
+
+
+def test_an_error_of_the_first_process_reaches_all(several):
+    """Nobody waits for it, also where it is the lock on a folder that could not be had."""
+    assert len(several["in all"]) == several["n"]
+    for first_fails, locked in several["in all"]:
+        assert first_fails == "of the first process"
+        assert f"another process (pid {os.getpid()} on " in locked
 
 
 def test_one_process_has_nobody_to_communicate_with():
