@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from llama_tutorial._util.files import replace_file
+from llama_tutorial._util.json_file import read_json
 from llama_tutorial._util.progress import progress
 from llama_tutorial.chat.dialog import Encoder
 from llama_tutorial.tales import tales
@@ -171,9 +172,9 @@ class StreamInfo:
         for field in fields(self):
             kind = int if field.type == "int" else str
             if type(value := getattr(self, field.name)) is not kind:
-                raise ValueError(f"{field.name}={value!r}: must be of type {kind.__name__}")
+                raise ValueError(f"{field.name}={value!r:.50}: must be of type {kind.__name__}")
         if self.dtype not in ("uint16", "uint32"):
-            raise ValueError(f"dtype={self.dtype!r}: must be 'uint16' or 'uint32'")
+            raise ValueError(f"dtype={self.dtype!r:.50}: must be 'uint16' or 'uint32'")
 
 
 @runtime_checkable
@@ -327,12 +328,17 @@ def _info_path(path: Path) -> Path:
 def _read_info(path: Path) -> StreamInfo:
     file = _info_path(path)
     try:
-        return StreamInfo(**json.loads(file.read_text(encoding="utf-8")))
+        contents = read_json(file)
+        if not isinstance(contents, dict):
+            raise ValueError("it holds no object")
+        if unknown := contents.keys() - {field.name for field in fields(StreamInfo)}:
+            raise ValueError(f"unexpected field {min(unknown)!r:.50}")
+        return StreamInfo(**contents)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} has no description {file.name} beside it: make it with tokenize()"
         ) from None
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         reason = str(error).removeprefix("StreamInfo.__init__() ")
         raise ValueError(
             f"{file} is damaged: {reason}; delete it and {path.name} to make both anew"

@@ -334,14 +334,14 @@ def test_ids_beyond_the_vocabulary_are_refused(path):
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ("", "is damaged: Expecting value"),
+        ("", "is damaged: .*an empty file"),
         ("[1]", "is damaged"),
         ("null", "is damaged"),
-        ("[" * 100_000, "is damaged: maximum recursion"),
+        ("[" * 100_000, "is damaged: .*nested more than 64 deep"),
         ("{}", "is damaged: .*missing"),
-        ({"more": 1}, "is damaged: got an unexpected keyword argument 'more'"),
+        ({"more": 1}, "is damaged: unexpected field 'more'"),
         ({"dtype": "object"}, "is damaged: dtype='object': must be 'uint16' or 'uint32'"),
-        ({"n_tokens": "9"}, "is damaged: .*n_tokens"),
+        ({"n_tokens": "9"}, "(?s)is damaged: .*n_tokens"),
         ({"n_tokens": 2**70}, "was cut or changed: it has 768 bytes, not 2361183241434822606848"),
     ],
 )
@@ -354,7 +354,7 @@ def test_a_damaged_description_is_named(path, contents, message):
         TokenStream(path, 2, 8)
     if "damaged" in message:
         with pytest.raises(
-            ValueError, match=r"tokens\.json is damaged: .*; delete it and tokens to"
+            ValueError, match=r"(?s)tokens\.json is damaged: .*; delete it and tokens to"
         ):
             tokenize(DOCUMENTS, Letters(), path, source="test")
 

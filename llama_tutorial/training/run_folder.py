@@ -46,6 +46,7 @@ from llama_tutorial._util.files import (
     sync_file,
     sync_folder,
 )
+from llama_tutorial._util.json_file import read_json
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.processes import is_rank0, of_rank0
 from llama_tutorial.training.shared_checkpoint import (
@@ -247,10 +248,7 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
                 "another folder"
             )
         return {}
-    try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not JSON: {error}") from None
+    before = read_json(file)
     if not (isinstance(before, dict) and all(isinstance(part, dict) for part in before.values())):
         raise ValueError(f"{file} does not hold the settings of a run")
     for part, values in settings.items():
