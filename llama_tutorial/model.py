@@ -185,10 +185,9 @@ class Transformer(nn.Module):
             rule = "must be a tensor of (B, T); one row of ids is torch.tensor([ids])"
             raise ValueError(f"tokens has shape {shape}: {rule}")
         B, T = shape
-        inputs = (("tokens", tokens, (B, T)), ("documents", documents, (B, T)))
-        for name, x, wanted in (*inputs, ("logits_at", logits_at, (B,))):
-            found = wanted if x is None else tuple(getattr(x, "shape", ()))
-            if found != wanted:
+        inputs = (("tokens", tokens, shape), ("documents", documents, shape))
+        for name, x, wanted in (*inputs, ("logits_at", logits_at, shape[:1])):
+            if x is not None and (found := tuple(getattr(x, "shape", ()))) != wanted:
                 raise ValueError(f"{name} has shape {found}: must be {wanted}")
             if x is not None and x.dtype not in _WHOLE:
                 raise ValueError(f"{name} is {x.dtype}: must be torch.int64")

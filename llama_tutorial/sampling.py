@@ -45,7 +45,8 @@ def top_p_filter(logits: Float[Tensor, "*B V"], p: float | int) -> Float[Tensor,
     Raises:
         ValueError: ``p`` is not above 0 and at most 1.
     """
-    p = check_sampling(top_p=p).top_p
+    if not 0 < p <= 1:
+        check_sampling(top_p=p)  # says what it must be
     if p == 1:  # rounding can bring the sum above 1, and would cut the tail
         return logits
     if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
@@ -87,7 +88,8 @@ def next_probabilities(
         ValueError: The largest logit of a row is not finite, or one of the row is NaN; or there is
             no such setting.
     """
-    temperature, top_k, top_p, *_ = check_sampling(temperature, top_k, top_p)
+    if not 0 <= temperature < math.inf:
+        check_sampling(temperature)  # says what it must be
     best = logits.amax(-1, keepdim=True)  # NaN where one is
     if not all(map(math.isfinite, largest := best.flatten().tolist())):
         raise not_finite(largest)

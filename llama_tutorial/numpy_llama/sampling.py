@@ -38,7 +38,8 @@ def next_probabilities(
     Raises:
         ValueError: The largest logit is not finite, or one is NaN; or there is no such setting.
     """
-    temperature, top_k, top_p, *_ = check_sampling(temperature, top_k, top_p)
+    if not 0 <= temperature < math.inf or not 0 < top_p <= 1 or top_k is not None:
+        temperature, top_k, top_p, *_ = check_sampling(temperature, top_k, top_p)
     best = logits.max()  # NaN where one is
     if not math.isfinite(best):
         raise not_finite([float(best)])
