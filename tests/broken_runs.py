@@ -102,7 +102,11 @@ def goes_on(commands: Commands, name: str, out: Path, whole: tuple) -> str:
         return f"exit code {code}: {errors[-300:]}"
     if results(out) != whole:
         return "other losses, or another model"
-    left = [path.name for path in out.rglob("*") if path.name.endswith((".tmp", ".partial"))]
+    left = [
+        str(path.relative_to(out))
+        for path in out.rglob("*")
+        if path.name.endswith((".tmp", ".partial"))
+    ]
     return f"left behind: {left}" if left else ""
 
 
@@ -193,10 +197,11 @@ class Disk:
             self.promised = step
 
         os.fsync, RunFolder.save = synced, saved
-        events = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"}
+        events = {"os.rename", "os.remove", "os.rmdir", "os.mkdir"}  # some with relative names
 
         def hook(event: str, arguments: tuple) -> None:
-            if event in events and str(arguments[0]).startswith(str(self.root)):
+            opens = event == "open" and str(arguments[0]).startswith(str(self.root))
+            if opens or event in events:
                 self.look()
 
         sys.addaudithook(hook)

@@ -173,6 +173,24 @@ def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys, monkeypatc
         assert message in capsys.readouterr().err
 
 
+def test_a_run_is_tied_to_what_base_and_dialogs_hold_not_to_their_names(
+    base, file, tmp_path, capsys
+):
+    options = ("--out", tmp_path / "run", f"--context 64 --epochs 1 {QUICK}")
+    assert run(*options, "--model", base, "--data", file) == 0
+    shutil.copytree(base, tmp_path / "copy")
+    (tmp_path / "other.jsonl").write_text(file.read_text())
+    assert run(*options, "--model", tmp_path / "copy", "--data", tmp_path / "other.jsonl") == 0
+    (tmp_path / "other.jsonl").write_text(file.read_text().replace("Say 7", "Say 8"))
+    assert run(*options, "--model", base, "--data", tmp_path / "other.jsonl") == 2
+    assert "data setting content='sha256" in capsys.readouterr().err
+    model = load_model(tmp_path / "copy")
+    model.layers[0].attention.wq.weight.data[0, 0] += 1
+    save_model(model, tmp_path / "new", tokenizer=load_tokenizer(SHIPPED["tales"].tokenizer))
+    assert run(*options, "--model", tmp_path / "new", "--data", file) == 2
+    assert "data setting base='sha256" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lora", ["", "--lora --rank 2"])
 def test_two_processes_have_the_losses_of_one(base, file, tmp_path, lora):
