@@ -277,3 +277,30 @@ def test_what_is_no_model_and_no_tokenizer_is_named_without_waiting(tmp_path, mo
         load(tmp_path / "model", tokenizer=tmp_path / "lfs")
     with pytest.raises(ValueError, match="268435456 bytes: no tokenizer has so many"):
         load(tmp_path / "model", tokenizer=tmp_path / "large")
+
+
+def test_the_folder_of_a_run_is_its_model(tmp_path):
+    tokenizer = Tokenizer.train(["the cat sat on the mat", "a dog ran to the park"] * 50, 290)
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "settings.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="a training run that is not finished: it has no"):
+        load(run)
+    save_model(random_model(LLAMA.replace(vocab_size=290)), run / "model", tokenizer=tokenizer)
+    model, found = load(run)
+    assert (model.config.vocab_size, found.vocab_size) == (290, 290)
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("stories15M", "karpathy/tinyllamas with --filename stories15M.bin"),
+        ("llama-2-7b", "meta-llama/Llama-2-7b on the Hugging Face hub"),
+        ("llama-2-34b", "Meta has never published them"),
+    ],
+)
+def test_a_preset_is_no_model(name, where):
+    with pytest.raises(FileNotFoundError, match=f"{name} is a preset: .* without its weights; .*"):
+        load(name)
+    with pytest.raises(FileNotFoundError, match=re.escape(where)):
+        load(name)

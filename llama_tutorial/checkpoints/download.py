@@ -25,6 +25,7 @@ from types import ModuleType
 
 from llama_tutorial._util.given_file import foreign, kind_of
 from llama_tutorial._util.terminal import one_line, printable
+from llama_tutorial.config import PRESETS
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer.gpt2_files import SETTINGS
 
@@ -53,12 +54,26 @@ def is_hub_id(name: str) -> bool:
     return bool(_ID.fullmatch(name)) and ".." not in name and not name.endswith((".", "-"))
 
 
+# Where the weights of a preset are to be had.
+_META = "Meta gives them at llama.com, and as meta-llama/{} on the Hugging Face hub"
+_WEIGHTS = {
+    **{f"llama-2-{size}": _META.format(f"Llama-2-{size}") for size in ("7b", "13b", "70b")},
+    "llama-2-34b": "Meta has never published them",
+    "stories260K": "karpathy/tinyllamas with --filename stories260K/stories260K.bin",
+    **{
+        f"stories{size}": f"karpathy/tinyllamas with --filename stories{size}.bin"
+        for size in ("15M", "42M", "110M")
+    },
+    "tinyllama-1.1b": "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T on the hub",
+}
+
+
 def locate(source: str) -> Path:
     """The file or folder of a model.
 
     Args:
-        source: The name of a model that comes with the package; a path; or a repository of the
-            hub, which is downloaded.
+        source: The name of a model that comes with the package; a path, also of the folder of a
+            finished training run; or a repository of the hub, which is downloaded.
 
     Raises:
         FileNotFoundError: There is no such model. For repositories as in `download_model`, and its
@@ -67,13 +82,30 @@ def locate(source: str) -> Path:
     if source in SHIPPED:
         return SHIPPED[source].model
     if kind_of(source):
-        return Path(source)
+        return _model_of_run(Path(source))
     if is_hub_id(repository := SHORT_NAMES.get(source, source)):
         return download_model(repository)
+    if source in PRESETS:
+        raise FileNotFoundError(
+            f"{source} is a preset: the sizes of a model, without its weights; "
+            f"{_WEIGHTS.get(source, 'pretrain makes some')}"
+        )
     raise FileNotFoundError(
         f"{source}: no such file or folder, and no model of this package; those are "
         f"{', '.join(map(repr, SHIPPED))}"
     )
+
+
+def _model_of_run(path: Path) -> Path:
+    """The finished model in the folder of a training run; other paths as they are."""
+    if not ((path / "settings.json").is_file() and (path / "checkpoints").is_dir()):
+        return path
+    if not (path / "model").is_dir():
+        raise FileNotFoundError(
+            f"{path} holds a training run that is not finished: it has no model yet; the command "
+            "that began it goes on with it"
+        )
+    return path / "model"
 
 
 def download_model(repository: str) -> Path:

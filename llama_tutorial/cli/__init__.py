@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             parser = import_module("llama_tutorial.cli.parser").make_parser()
             arguments = parser.parse_args(argv)
+            if arguments.command is None:
+                parser.print_help()
+                return 0
             import_module(f"llama_tutorial.cli.{arguments.command}").run(arguments)
         finally:
             sys.stdout.flush()

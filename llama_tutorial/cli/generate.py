@@ -3,30 +3,77 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
+from llama_tutorial._util.given_file import check_file, kind_of
 from llama_tutorial._util.terminal import shown
 from llama_tutorial.cli.engines import engine_processes, load_engine, sampling
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the prompt and the model's continuation, piece by piece."""
+    """Print each text and its continuations, piece by piece; several are a blank line apart."""
+    if arguments.num_samples < 1:
+        raise ValueError(f"--num-samples {arguments.num_samples}: must be at least 1")
+    texts = _texts(arguments)
     with engine_processes(arguments):
         settings = sampling(arguments)
-        model, tokenizer = load_engine(arguments.checkpoint, arguments)
-        prompt = tokenizer.encode(arguments.prompt, bos=True)
+        model, tokenizer = load_engine(arguments.model, arguments)
         # llama2.c's models were trained on stories that begin with BOS and have no EOS.
         settings["stop_ids"] = {tokenizer.eos_id, tokenizer.bos_id}
-        room = max(model.config.max_seq_len - len(prompt), 0)
-        new_tokens = room if arguments.max_new_tokens is None else arguments.max_new_tokens
-        if arguments.engine == "numpy":
-            ids = model.stream(prompt, new_tokens, **settings)
-        else:
-            from llama_tutorial.generation import stream
+        first = True
+        for text in texts:
+            for sample in range(arguments.num_samples):
+                if not first:
+                    print()
+                first = False
+                seed = None if arguments.seed is None else arguments.seed + sample
+                _continue(text, model, tokenizer, arguments, {**settings, "seed": seed})
 
-            ids = stream(model, prompt, new_tokens, **settings)
-        decoder = tokenizer.stream_decoder()
-        for token in prompt:
-            print(shown(decoder.feed(token)), end="")
-        for token in ids:
-            print(shown(decoder.feed(token)), end="", flush=True)
-        print(shown(decoder.flush()))
+
+def _texts(arguments: argparse.Namespace) -> list[str]:
+    texts = [sys.stdin.read() if text == "-" else text for text in arguments.text]
+    if arguments.prompt is not None:
+        texts.append(arguments.prompt)
+    if arguments.prompt_file is not None:
+        path = Path(arguments.prompt_file)
+        if not kind_of(path):
+            raise FileNotFoundError(f"--prompt-file {path}: no such file")
+        check_file(path)
+        try:
+            texts.append(path.read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not UTF-8: {error.reason} at {error.start}") from None
+    return texts or [""]
+
+
+def _continue(
+    text: str, model: Any, tokenizer: Any, arguments: argparse.Namespace, settings: dict[str, Any]
+) -> None:
+    prompt = tokenizer.encode(text, bos=True)
+    room = max(model.config.max_seq_len - len(prompt), 0)
+    most = room if arguments.max_new_tokens is None else arguments.max_new_tokens
+    if arguments.engine == "numpy":
+        ids = model.stream(prompt, most, **settings)
+    else:
+        from llama_tutorial.generation import stream
+
+        ids = stream(model, prompt, most, **settings)
+    decoder = tokenizer.stream_decoder()
+    began, waited, n = time.perf_counter(), 0.0, 0
+    for token in prompt:
+        print(shown(decoder.feed(token)), end="")
+    for token in ids:
+        n += 1
+        waited = waited or time.perf_counter() - began
+        print(shown(decoder.feed(token)), end="", flush=True)
+    print(shown(decoder.flush()))
+    if n and (arguments.stats or sys.stderr.isatty()):
+        rest = max(time.perf_counter() - began - waited, 1e-9)
+        speed = f", then {(n - 1) / rest:.0f} tokens/s" if n > 1 else ""
+        why = "the context is full" if most == room else "--max-new-tokens is reached"
+        why = "the text has ended" if n < most else why
+        tokens = f"{len(prompt)} tokens read, {n} written"
+        print(f"[{tokens}; the first after {waited:.2f} s{speed}; {why}]", file=sys.stderr)

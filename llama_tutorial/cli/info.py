@@ -14,7 +14,9 @@ from llama_tutorial.shipped import SHIPPED
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the configuration and its arithmetic."""
-    name, filename = arguments.checkpoint, arguments.filename
+    name, filename = arguments.model or arguments.checkpoint, arguments.filename
+    if name is None:
+        raise ValueError("info needs a model: llama-tutorial info tales")
     if name in PRESETS and filename is None:
         _print_info(f"preset {name}", PRESETS[name])
         return

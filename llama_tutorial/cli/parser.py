@@ -10,10 +10,20 @@ import argparse
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import llama_tutorial
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints import FORMATS
+from llama_tutorial.shipped import SHIPPED
 
 CHAT_MODEL = "tales-chat"
+_WHERE = "a model that comes with the package, a file or folder, or a hub repository"
+MODELS = f"Models that come with the package: {', '.join(SHIPPED)}."
+DIALOGS = (
+    "A file of dialogs is .jsonl, one JSON object a line, or one JSON array of them, in one of the "
+    'forms {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": '
+    '"Hello!"}]}, {"instruction": "Name a color.", "output": "Red."}, {"prompt": ..., '
+    '"completion": ...}, or ShareGPT\'s {"conversations": [{"from": "human", "value": ...}, ...]}.'
+)
 CHAT_HELP = (
     "/reset forgets the dialog, /system TEXT also sets how to behave, /exit or Ctrl-D ends the chat"
 )
@@ -57,7 +67,10 @@ class _Parser(argparse.ArgumentParser):
 def make_parser() -> argparse.ArgumentParser:
     """The parser of ``llama-tutorial``; it stores the command's name as ``command``."""
     parser = _Parser(prog="llama-tutorial", description="Llama 2 from scratch, from a shell.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser.add_argument(
+        "--version", action="version", version=f"llama-tutorial {llama_tutorial.__version__}"
+    )
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     for add in (_add_generate, _add_chat, _add_convert, _add_info, _add_pretrain, _add_finetune):
         add(commands)
     return parser
@@ -67,13 +80,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_generate(commands: Any) -> None:
-    command = commands.add_parser("generate", help="continue a text")
-    command.add_argument(
-        "--checkpoint",
-        default="tales",
-        help="a model that comes with the package, a file or folder, or a hub repository",
+    command = commands.add_parser(
+        "generate",
+        help="continue a text",
+        description='Continue a text: generate "Once upon a time". On standard error, where that '
+        "is a terminal, stands how fast it was and why it stopped.",
+        epilog=MODELS,
     )
-    command.add_argument("--prompt", default="", help="the text to continue; empty: begin anew")
+    command.add_argument(
+        "text", nargs="*", help="texts to continue, each by itself; - for standard input"
+    )
+    command.add_argument("--prompt", help="the same for one text; by default the model begins anew")
+    command.add_argument("--prompt-file", help="a file whose text is continued")
+    _add_model(command, "tales")
+    command.add_argument(
+        "--num-samples", type=int, default=1, help="continuations of each text, by --seed and on"
+    )
+    command.add_argument("--stats", action="store_true", help="say how fast it was in any case")
     _add_sampling(command)
     _add_engine(command)
 
@@ -85,13 +108,9 @@ def _add_chat(commands: Any) -> None:
         description="Talk with a model that was trained on Llama 2's dialog format. Each line is a "
         f"question. {CHAT_HELP}; Ctrl-C ends an answer. Where standard input is a file or a pipe, "
         "each line is answered, and nothing else is written to standard output.",
+        epilog=MODELS,
     )
-    command.add_argument(
-        "--model",
-        "--checkpoint",
-        default=CHAT_MODEL,
-        help="a model that comes with the package, a file or folder, or a hub repository",
-    )
+    _add_model(command, CHAT_MODEL)
     command.add_argument("--system", help="how the model should behave")
     _add_sampling(command)
     _add_engine(command)
@@ -104,10 +123,9 @@ def _add_convert(commands: Any) -> None:
         description="Formats: native (holds every model), huggingface (a folder that transformers "
         "opens), meta (params.json and consolidated.*.pth), llama2c (float32, for llama2.c's run), "
         "llama2c-v1, llama2c-int8 (for its runq).",
+        epilog=MODELS,
     )
-    command.add_argument(
-        "input", help="a model that comes with the package, a file or folder, or a hub repository"
-    )
+    command.add_argument("input", help=f"the model: {_WHERE}")
     command.add_argument("output", help="the folder to write; for llama2.c's formats the file")
     command.add_argument("--format", choices=FORMATS, default="native", help="of the output")
     _add_filename(command)
@@ -133,11 +151,11 @@ def _add_convert(commands: Any) -> None:
 
 
 def _add_info(commands: Any) -> None:
-    command = commands.add_parser("info", help="what a checkpoint holds, and what it costs")
-    command.add_argument(
-        "checkpoint",
-        help="a model that comes with the package, a file or folder, a preset, or a hub repository",
+    command = commands.add_parser(
+        "info", help="what a checkpoint holds, and what it costs", epilog=MODELS
     )
+    command.add_argument("checkpoint", nargs="?", help=f"{_WHERE}, or a preset's sizes")
+    command.add_argument("--model", dest="model", help="the same")
     _add_filename(command)
 
 
@@ -199,14 +217,15 @@ def _add_finetune(commands: Any) -> None:
         "the settings of Llama 2's paper (two epochs, batches of 64 rows of 4,096 tokens, a "
         "learning rate of 2e-5), so: finetune --model path/to/Llama-2-7b --data dialogs.jsonl "
         "--lora --device cuda --autocast bfloat16",
+        epilog=f"{DIALOGS} {MODELS}",
     )
     command.add_argument("--out", required=True, help="the folder for everything that is written")
-    command.add_argument("--model", default="tales", help="a model's name, path or hub id")
+    _add_model(command, "tales")
     _add_filename(command)
     command.add_argument("--tokenizer", help="its tokenizer; by default the one that comes with it")
 
     group = command.add_argument_group("data")
-    group.add_argument("--data", default="tales", help="tales, or a .jsonl file of dialogs")
+    group.add_argument("--data", default="tales", help="tales, or a file of dialogs (see below)")
     group.add_argument("--validation", help="another file; by default the last tenth of --data")
     group.add_argument("--dialogs", type=int, default=15_000, help="number of dialogs about tales")
     group.add_argument(
@@ -303,6 +322,10 @@ def _add_engine(command: Any) -> None:
         choices=["float32", "bfloat16", "float16"],
         help="of the model; by default the file's",
     )
+
+
+def _add_model(command: Any, default: str) -> None:
+    command.add_argument("--model", "--checkpoint", default=default, help=_WHERE)
 
 
 def _add_filename(command: Any) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
 
@@ -13,6 +15,7 @@ from run_cli import run
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
+import llama_tutorial
 from llama_tutorial import ModelConfig, Tokenizer, Transformer, load_model, save_model
 from llama_tutorial.shipped import SHIPPED
 
@@ -122,7 +125,7 @@ def test_it_runs_as_a_module(folder):
         (["--device", "warp"], "--device warp: cannot be used here"),
         (["--device", "meta"], "--device meta: it holds shapes and no numbers; take cpu or cuda"),
         (["--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
-        (["--chekpoint", "x"], "unrecognized arguments: --chekpoint x"),
+        (["--chekpoint", "x"], "unrecognized arguments: --chekpoint"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, capsys, options, message):
@@ -153,10 +156,54 @@ def test_bad_files_are_one_line_and_exit_code_2(folder, capsys, tmp_path):
         assert message in err
 
 
-def test_a_missing_command_is_an_error(capsys):
-    code, _, err = run(capsys)
-    assert code == 2
-    assert "the following arguments are required: command" in err
+def test_no_command_at_all_shows_the_help(capsys):
+    code, out, err = run(capsys)
+    assert (code, err) == (0, "")
+    assert "usage: llama-tutorial" in out
+    assert "continue a text" in out
+
+
+def test_the_version(capsys):
+    code, out, _ = run(capsys, "--version")
+    assert (code, out) == (0, f"llama-tutorial {llama_tutorial.__version__}\n")
+
+
+def test_texts_to_continue_are_given_in_many_ways(folder, capsys, monkeypatch, tmp_path):
+    options = ("--model", folder, "--temperature", 0, "--max-new-tokens", 3)
+    _, cat, err = run(capsys, "generate", "the cat", *options)
+    assert cat.startswith("the cat")
+    assert err == ""
+    assert run(capsys, "generate", "--prompt", "the cat", *options)[1] == cat
+    (tmp_path / "a.txt").write_text("the cat")
+    assert run(capsys, "generate", "--prompt-file", tmp_path / "a.txt", *options)[1] == cat
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat"))
+    assert run(capsys, "generate", "-", *options)[1] == cat
+    dog = run(capsys, "generate", "a dog", *options)[1]
+    assert run(capsys, "generate", "the cat", "a dog", *options)[1] == f"{cat}\n{dog}"
+    for wrong in ("none.txt", tmp_path):
+        code, _, err = run(capsys, "generate", "--prompt-file", wrong, *options)
+        assert (code, err.count("\n")) == (2, 1)
+
+
+def test_several_samples_are_those_of_the_seeds_from_there_on(folder, capsys):
+    options = ("generate", "the cat", "--model", folder, "--max-new-tokens", 5)
+    each = [run(capsys, *options, "--seed", seed)[1] for seed in (3, 4)]
+    both = run(capsys, *options, "--seed", 3, "--num-samples", 2)[1]
+    assert both == "\n".join(each)
+    assert run(capsys, *options, "--num-samples", 0)[0] == 2
+
+
+@pytest.mark.parametrize("engine", ["torch", "numpy"])
+def test_how_fast_it_was_and_why_it_stopped(capsys, engine):
+    options = ("generate", "Once", "--engine", engine, "--seed", 0, "--stats")
+    code, _, err = run(capsys, *options, "--max-new-tokens", 3)
+    assert code == 0
+    assert re.fullmatch(
+        r"\[\d tokens read, 3 written; the first after [\d.]+ s, then \d+ tokens/s; "
+        r"--max-new-tokens is reached\]\n",
+        err,
+    )
+    assert "the text has ended]" in run(capsys, *options)[2]
 
 
 HELP = """

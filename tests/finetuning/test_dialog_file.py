@@ -50,6 +50,38 @@ def test_alpacas_form(tmp_path):
     ]
 
 
+def test_the_other_forms(tmp_path):
+    path = write(
+        tmp_path / "a.jsonl",
+        {"prompt": "Name the color.", "completion": "Red."},
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]},
+        {
+            "conversations": [
+                {"from": "system", "value": "Be brief."},
+                {"from": "user", "value": "Hi", "weight": 1},
+                {"from": "assistant", "value": "Ho"},
+            ]
+        },
+    )
+    hi = [user("Hi"), assistant("Ho")]
+    brief = [{"role": "system", "content": "Be brief."}, *hi]
+    assert read_dialogs(path) == [[user("Name the color."), assistant("Red.")], hi, brief]
+
+
+def test_one_array(tmp_path):
+    good, hi = {"instruction": "Hi", "output": "Ho"}, [user("Hi"), assistant("Ho")]
+    path = write(tmp_path / "a.json", json.dumps([good, good], indent=2))
+    assert read_dialogs(path) == [hi, hi]
+    with pytest.raises(ValueError, match=r"a\.json, dialog 2: 'output' is missing"):
+        read_dialogs(write(path, [good, {"instruction": "Hi"}]))
+    with pytest.raises(ValueError, match=r"a\.json, dialog 1: 1 is not a JSON object: a line must"):
+        read_dialogs(write(path, "[1, 2]"))
+    with pytest.raises(ValueError, match=r"a\.json is not JSON: "):
+        read_dialogs(write(path, [good], [good]))
+    with pytest.raises(ValueError, match=r"a\.json holds no dialog: its array is empty"):
+        read_dialogs(write(path, "[]"))
+
+
 def test_empty_lines_other_line_ends_and_a_mark_at_the_beginning(tmp_path):
     one = {"instruction": "Hi", "output": "Ho"}
     expected = [[user("Hi"), assistant("Ho")]] * 2
@@ -72,7 +104,7 @@ def test_other_separators_stand_inside_a_string(tmp_path):
         ("[1, 2]", r"\[1, 2\] is not a JSON object: a line must be {\"messages\": "),
         ('"' + "a" * 90 + '"', r"'a{56}\.\.\. is not a JSON object"),
         ({}, "the object has nothing: a line must be"),
-        ({"text": "a"}, r"the object has 'text': a line must be {\"messages\": \[...\]} or {"),
+        ({"text": "a"}, r"the object has 'text': a line must be {\"messages\": \[...\]}, {"),
         ({"messages": "Hi"}, "'messages' is 'Hi': it must be a list of messages"),
         ({"messages": []}, "the dialog is empty: it needs at least one message by 'user'"),
         ({"messages": ["Hi"]}, "message 0 is 'Hi': it must be an object with 'role' and 'content'"),
@@ -85,10 +117,16 @@ def test_other_separators_stand_inside_a_string(tmp_path):
         ({"messages": [user(3), assistant("Hi")]}, "message 0 has content 3: it must be a str"),
         ({"messages": [user("Hi"), assistant(" ")]}, "message 1, by 'assistant', is empty: quest"),
         ({"messages": [user("[INST]"), assistant("a")]}, r"message 0 holds '\[INST\]', one of"),
-        ({"instruction": "Hi"}, "'output' is missing: it is the answer to learn"),
+        ({"instruction": "Hi"}, "'output' is missing: it is a text to learn from"),
         ({"instruction": "Hi", "output": None}, "'output' is None: it must be a string"),
         ({"instruction": "Hi", "output": ""}, "message 1, by 'assistant', is empty"),
         ({"instruction": " ", "output": "Ho"}, "message 0, by 'user', is empty"),
+        ({"prompt": "Hi"}, "'completion' is missing: it is a text to learn from"),
+        ({"prompt": ["Hi"], "completion": "Ho"}, r"'prompt' is \['Hi'\]: it must be a string"),
+        ({"conversations": "Hi"}, "'conversations' is 'Hi': it must be a list of messages"),
+        ({"conversations": [{"from": "human"}]}, "'value' is missing: it is a text to learn from"),
+        ({"conversations": [{"from": "cat", "value": "a"}]}, "message 0 is by 'cat', but must be"),
+        ({"conversations": [{"from": [], "value": "a"}]}, "message 0 is .*: it must be an obj"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, message):
