@@ -138,12 +138,13 @@ def _sharegpt(value: Any) -> list[Message]:
         raise ValueError(f"'conversations' is {_short(value)}: it must be a list of messages")
     dialog: list[Message] = []
     for number, message in enumerate(value):
-        if not isinstance(message, dict) or not isinstance(message.get("from"), str):
+        speaker = message.get("from") if isinstance(message, dict) else None
+        if not isinstance(speaker, str):
             raise ValueError(
                 f"message {number} is {_short(message)}: it must be an object with 'from' and "
                 "'value'"
             )
-        role: str = _SHAREGPT.get(message["from"], message["from"])
+        role = _SHAREGPT.get(speaker, speaker)
         dialog.append({"role": role, "content": _text(message, "value")})
     return dialog
 
