@@ -3,7 +3,7 @@
 ::
 
     torchrun --nproc-per-node 8 -m llama_tutorial pretrain --device cuda --out runs/mine
-    torchrun --nproc-per-node 2 -m llama_tutorial generate --device cuda --checkpoint path
+    torchrun --nproc-per-node 2 -m llama_tutorial generate --device cuda --model path
 
 Every process runs the same program from beginning to end; they meet where one needs what the others
 have. `process_group` connects them and gives each its GPU. Everything else here also works without
