@@ -236,8 +236,8 @@ class Disk:
     def left(self, inode: int, choose: Callable | None) -> dict | bytes:
         """A folder by names, or a file's content; without ``choose``, new names, old contents."""
         if inode not in self.names and inode not in self.new_names:
-            old, new = self.contents.get(inode, b""), self.new_contents.get(inode, b"")
-            return choose(old, new) if choose else old
+            old = self.contents.get(inode, b"")  # what is deleted was not emptied before
+            return choose(old, self.new_contents.get(inode, old)) if choose else old
         old, new = self.names.get(inode, {}), self.new_names.get(inode, {})
         children = {
             name: choose(old.get(name), new.get(name)) if choose else new.get(name)

@@ -345,7 +345,7 @@ def test_ids_beyond_the_vocabulary_are_refused(path):
         ({"n_tokens": 2**70}, "was cut or changed: it has 768 bytes, not 2361183241434822606848"),
     ],
 )
-def test_a_damaged_description_is_named(path, contents, message):
+def test_a_damaged_description_is_named(path, contents, message, unchecked):
     file = path.with_name("tokens.json")
     if isinstance(contents, dict):
         contents = json.dumps(json.loads(file.read_text()) | contents)
