@@ -238,6 +238,32 @@ def test_damaged_weights_are_named(value, name, settings):
             call()
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["wq.bias", "wk.bias", "wq.lora_a", "wk.lora_b", "wk.weight"])
+def test_so_are_damaged_biases_and_adapters_of_queries_and_keys(name, value):
+    """The fused attention of CPUs hides them: it takes NaN for masked."""
+    config = CONFIG if "lora" in name else CONFIG.replace(bias=True)
+    model = small_models.random_model(config, dtype=torch.float32)
+    if "lora" in name:
+        small_models.with_lora(model)
+    with torch.no_grad():
+        model.get_parameter(f"layers.1.attention.{name}").fill_(value)
+    with pytest.raises(ValueError, match=rf"the weights are damaged, layers\.1\.attention\.{name}"):
+        generate(model, [[1, 5, 6, 7]], 2, temperature=0)
+
+
+def test_large_weights_in_float16_are_no_damage():
+    model = small_models.random_model(CONFIG, dtype=torch.float16)
+    with torch.no_grad():
+        model.layers[0].attention.wq.weight.fill_(2e4)  # their sum is more than float16 holds
+        model.layers[0].attention.wk.weight.zero_()
+    assert len(generate(model, [[1, 5]], 2, temperature=0)[0]) == 2
+
+
+def test_a_temperature_may_be_any_whole_number(model):
+    assert len(generate(model, [[1, 5]], 2, temperature=10**30, seed=0)[0]) == 2
+
+
 def test_the_row_is_named_whose_logits_they_are():
     """An embedding that only one of the prompts needs."""
     model = damaged(math.nan, "tok_embeddings.weight")  # of token 0

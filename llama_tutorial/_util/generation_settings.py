@@ -21,9 +21,9 @@ from llama_tutorial.config import ModelConfig
 class Sampling(NamedTuple):
     """How tokens are drawn, and when they end."""
 
-    temperature: float | int
+    temperature: float
     top_k: int | None
-    top_p: float | int
+    top_p: float
     max_new_tokens: int
     stop_ids: frozenset[int]
 
@@ -58,7 +58,7 @@ def check_sampling(
     stops = list(map(plain, stops)) if isinstance(stops, Iterable) else [None]
     if any(type(token) is not int for token in stops):
         raise ValueError(f"stop_ids={stop_ids!r}: must be a set of ids; put a single one in a set")
-    return Sampling(t, k, p, n, frozenset(stops))
+    return Sampling(float(t), k, float(p), n, frozenset(stops))
 
 
 def read_rows(
