@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llama_tutorial._util.generation_settings import check_sampling
+from llama_tutorial.cli.options import options_named
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 
@@ -90,5 +91,6 @@ def engine_processes(arguments: argparse.Namespace) -> Iterator[None]:
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
     """The sampling options as keyword arguments of both engines, checked."""
     chosen = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p")}
-    check_sampling(**chosen)
+    with options_named(arguments):
+        check_sampling(**chosen, max_new_tokens=arguments.max_new_tokens or 0)
     return {**chosen, "seed": arguments.seed}

@@ -16,11 +16,13 @@ from typing import Any
 import torch
 
 from llama_tutorial import hub
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import adapter, native, save_adapter
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.cli.engines import parse_device
+from llama_tutorial.cli.options import options_named
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
 from llama_tutorial.cli.training import (
     MANY,
@@ -29,7 +31,6 @@ from llama_tutorial.cli.training import (
     check_same_run,
     check_unused,
     check_whole,
-    options_named,
     report_end,
     train_config,
     weights_name,
@@ -41,7 +42,7 @@ from llama_tutorial.generation import generate
 from llama_tutorial.lora.adapters import TARGETS, LoRAConfig, add_lora
 from llama_tutorial.model import Transformer
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
-from llama_tutorial.training.loop import TrainConfig, train
+from llama_tutorial.training.loop import TrainConfig, check_own_model, train
 from llama_tutorial.training.processes import loading_device, process_group
 from llama_tutorial.training.run_lock import run_lock
 
@@ -117,6 +118,13 @@ def _check(arguments: argparse.Namespace) -> None:
     check_same_run(arguments, "seed", "batch_size", "packing", "lora")
     check_target = adapter.check_target if arguments.lora else native.check_target
     check_target(Path(arguments.out) / "model", with_tokenizer=True)
+    check_own_model(arguments.out)
+    out, base = Path(arguments.out).resolve(), Path(arguments.model).resolve()
+    if kind_of(arguments.model) and (base in (out, out / "model") or out.is_relative_to(base)):
+        raise ValueError(
+            f"--out {arguments.out}: the model that is read, {arguments.model}, lies there; choose "
+            "another folder"
+        )
 
 
 def _targets(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -18,13 +18,13 @@ import torch
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.cli.engines import parse_device
+from llama_tutorial.cli.options import options_named
 from llama_tutorial.cli.training import (
     check_batch_size,
     check_common,
     check_same_run,
     check_unused,
     check_whole,
-    options_named,
     report_end,
     train_config,
 )
@@ -37,8 +37,13 @@ from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.bpe import BPETokenizer
 from llama_tutorial.tokenizer.sentencepiece import Tokenizer, load_tokenizer
 from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary
-from llama_tutorial.training.loop import train
-from llama_tutorial.training.processes import loading_device, process_group, rank0_first
+from llama_tutorial.training.loop import check_own_model, train
+from llama_tutorial.training.processes import (
+    is_rank0,
+    loading_device,
+    process_group,
+    rank0_first,
+)
 from llama_tutorial.training.run_folder import check_settings
 from llama_tutorial.training.run_lock import run_lock
 
@@ -119,10 +124,11 @@ def _check(arguments: argparse.Namespace) -> None:
         load_tokenizer(arguments.tokenizer)
         why = f"--tokenizer {arguments.tokenizer} is taken as it is"
         check_unused(arguments, why, "characters", "vocab_size")
-    elif left.exists():
+    elif left.exists() and _has_begun(Path(arguments.out)):
         _check_same_tokenizer(arguments, load_tokenizer(left).vocabulary, left)
     check_same_run(arguments, "seed", "batch_size", "cross_documents")
     check_target(Path(arguments.out) / "model", with_tokenizer=True)
+    check_own_model(arguments.out)
 
 
 def _check_same_tokenizer(arguments: argparse.Namespace, found: Vocabulary, path: Path) -> None:
@@ -143,7 +149,8 @@ def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> Base
     path = out / "tokenizer.model"
     if arguments.tokenizer is not None:
         return load_tokenizer(arguments.tokenizer)
-    if not path.exists():
+    # What a start without a first step has left may be of other data.
+    if is_rank0() and not (path.exists() and _has_begun(out)):
         if arguments.data == "tales":  # the corpus tells its tales only once, so tell some more
             n = min(TOKENIZER_TALES, arguments.tales)
             texts = [tale.text for tale in tales(n, seed=arguments.seed)]
@@ -154,6 +161,11 @@ def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> Base
         else:
             Tokenizer.train(texts, arguments.vocab_size).save(path)
     return load_tokenizer(path)
+
+
+def _has_begun(out: Path) -> bool:
+    """Whether a run has begun in a folder, with settings that are known."""
+    return (out / "settings.json").exists()
 
 
 def _source(corpus: Corpus, tokenizer: BaseTokenizer, out: Path) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from llama_tutorial._util.terminal import printable
+from llama_tutorial.cli.options import option
 from llama_tutorial.cli.parser import make_parser
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.loop import TrainConfig
@@ -19,28 +17,6 @@ from llama_tutorial.training.processes import world_size
 from llama_tutorial.training.run_folder import check_settings
 
 MANY = 10**8  # nothing that is counted here comes in larger numbers
-_OPTIONS = {  # where it is not the name of the field
-    "total_steps": "steps",
-    "peak_lr": "lr",
-    "warmup_steps": "warmup",
-    "max_seq_len": "context",
-    "n_layers": "layers",
-    "n_heads": "heads",
-    "n_kv_heads": "kv-heads",
-}
-
-
-@contextmanager
-def options_named(arguments: argparse.Namespace) -> Iterator[None]:
-    """Let a ValueError about a field, ``total_steps=0``, name the option: ``--steps 0``."""
-
-    def named(match: re.Match[str]) -> str:
-        return f"{_option(match[1])} " if match[1] in vars(arguments) else match[0]
-
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(re.sub(r"\b([a-z]\w*)=", named, str(error))) from None
 
 
 def check_whole(arguments: argparse.Namespace, name: str, least: int, most: int = MANY) -> None:
@@ -48,11 +24,13 @@ def check_whole(arguments: argparse.Namespace, name: str, least: int, most: int 
     value = getattr(arguments, name)
     if value is not None and not least <= value <= most:
         bound = f"at least {least}" if value < least else f"at most {most}"
-        raise ValueError(f"{_option(name)} {value}: must be {bound}")
+        raise ValueError(f"{option(name)} {value}: must be {bound}")
 
 
 def check_common(arguments: argparse.Namespace) -> None:
     """Raise a ValueError where an option that both commands have is out of range."""
+    if not arguments.out:
+        raise ValueError("--out is empty: name the folder for everything that is written")
     check_whole(arguments, "seed", 0, 2**63 - 1)
     check_whole(arguments, "batch_size", 1)
     check_whole(arguments, "micro_batches", 1)
@@ -75,12 +53,8 @@ def check_unused(arguments: argparse.Namespace, why: str, *names: str) -> None:
     defaults = make_parser().parse_args([arguments.command, "--out", ""])
     for name in names:
         if (value := getattr(arguments, name)) != getattr(defaults, name):
-            given = _option(name) if value is True else f"{_option(name)} {_shown(value)}"
+            given = option(name) if value is True else f"{option(name)} {_shown(value)}"
             raise ValueError(f"{given}: {why}; leave it out")
-
-
-def _option(name: str) -> str:
-    return "--" + _OPTIONS.get(name, name).replace("_", "-")
 
 
 def _shown(value: Any) -> str:

@@ -201,6 +201,7 @@ def train(
     if write_model is None:
         check_target(Path(out) / "model", with_tokenizer=tokenizer is not None)
         check_tokenizer(tokenizer, model.config)
+    check_own_model(out)
     if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
         raise ValueError("validation: no token of it has a target, so there is nothing to measure")
     with run_lock(out):
@@ -297,6 +298,20 @@ def train(
                 write_model(whole, folder.path / "model")
         barrier()
         return True
+
+
+def check_own_model(out: str | Path) -> None:
+    """Refuse a folder that holds a model, but no run that could have made it.
+
+    Raises:
+        ValueError: The folder is such.
+    """
+    model = Path(out) / "model"
+    if model.exists() and not (Path(out) / "settings.json").exists():
+        raise ValueError(
+            f"{model} is there already, and {out} holds no run that has made it: it would be "
+            "replaced; choose another folder"
+        )
 
 
 def _is_due(step: int, every: int) -> bool:

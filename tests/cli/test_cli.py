@@ -16,7 +16,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
 import llama_tutorial
-from llama_tutorial import ModelConfig, Tokenizer, Transformer, load_model, save_model
+from llama_tutorial import ModelConfig, Tokenizer, Transformer, hub, load_model, save_model
 from llama_tutorial.shipped import SHIPPED
 
 TALES = ["--checkpoint", "tales", "--tokenizer", SHIPPED["tales"].tokenizer]
@@ -105,21 +105,21 @@ def test_it_runs_as_a_module(folder):
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr == (
-        "llama-tutorial: temperature=-1.0: must be 0 (the likeliest token) or above\n"
+        "llama-tutorial: --temperature -1.0: must be 0 (the likeliest token) or above\n"
     )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--temperature", "-0.5"], "temperature=-0.5: must be 0 (the likeliest token) or above"),
-        (["--temperature", "nan"], "temperature=nan: must be 0"),
+        (["--temperature", "-0.5"], "--temperature -0.5: must be 0 (the likeliest token) or above"),
+        (["--temperature", "nan"], "--temperature nan: must be 0"),
         (["--temperature", "hot"], "argument --temperature: invalid float value: 'hot'"),
-        (["--top-p", "0"], "top_p=0.0: must be above 0 and at most 1"),
-        (["--top-p", "1.01"], "top_p=1.01: must be above 0 and at most 1"),
-        (["--top-k", "0"], "top_k=0: must be a whole number of at least 1"),
+        (["--top-p", "0"], "--top-p 0.0: must be above 0 and at most 1"),
+        (["--top-p", "1.01"], "--top-p 1.01: must be above 0 and at most 1"),
+        (["--top-k", "0"], "--top-k 0: must be a whole number of at least 1"),
         (["--max-new-tokens", "48"], "max_new_tokens=48 that is more than the context of 48"),
-        (["--max-new-tokens", "-1"], "max_new_tokens=-1: must be 0 or above"),
+        (["--max-new-tokens", "-1"], "--max-new-tokens -1: must be 0 or above"),
         (["--prompt", "cat " * 60], "more than the context of 48; shorten one of the two"),
         (["--tokenizer", "missing.model"], "missing.model"),
         (["--device", "warp"], "--device warp: cannot be used here"),
@@ -134,6 +134,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, capsys, options, message)
     assert message in err
     assert err.startswith("llama-tutorial")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "option", ["--temperature nan", "--top-k 0", "--top-p 2.0", "--max-new-tokens -1"]
+)
+def test_a_mistake_names_the_option_before_any_work(capsys, monkeypatch, option):
+    monkeypatch.setattr(hub, "load", lambda *_, **__: pytest.fail("that is work"))
+    assert run(capsys, "generate", *option.split())[0] == 2
+    code, _, err = run(capsys, "chat", *option.split())
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"{option}: must be" in err
 
 
 def test_bad_files_are_one_line_and_exit_code_2(folder, capsys, tmp_path):

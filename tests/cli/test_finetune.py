@@ -310,6 +310,17 @@ def test_a_model_that_cannot_be_replaced_is_seen_before_any_work(
     assert (tmp_path / "model" / "notes.txt").read_text() == "important"
 
 
+@pytest.mark.parametrize("out", [".", "model", "model/inside"])
+def test_the_model_that_is_read_is_not_written_over(file, tmp_path, capsys, out):
+    assert main(["convert", "tales-small", str(tmp_path / "model")]) == 0
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    options = ("--model", tmp_path / "model", "--data", file, QUICK)
+    assert run("--out", tmp_path / out, *options) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+    assert not (tmp_path / "model" / "inside").exists()
+
+
 @pytest.mark.parametrize("lora", ["", "--lora"])
 def test_a_run_that_diverges_says_so(base, file, tmp_path, capsys, lora):
     options = ("--model", base, "--data", file, "--context 64 --epochs 3 --lr 1e36", QUICK, lora)

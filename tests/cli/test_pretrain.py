@@ -227,6 +227,34 @@ def test_a_model_that_cannot_be_replaced_is_seen_before_any_work(
     assert (tmp_path / place).read_text() == "important"
 
 
+def test_a_model_that_no_run_has_made_is_not_replaced(tmp_path, capsys):
+    assert main(["convert", "tales-small", str(tmp_path / "model")]) == 0
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    assert run("--out", tmp_path, "--tales", 40, "--vocab-size", 400, SMALL, QUICK) == 2
+    assert "holds no run that has made it: it would be replaced" in capsys.readouterr().err
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_a_start_without_a_step_leaves_no_tokenizer_to_others(tmp_path, capsys):
+    short, long = tmp_path / "short.txt", tmp_path / "long.txt"
+    short.write_text("zzz yyy xxx www")
+    long.write_text(TEXT)
+    options = ("--characters", SMALL, QUICK)
+    assert run("--out", tmp_path / "run", "--data", short, *options) == 2
+    assert run("--out", tmp_path / "run", "--data", long, *options) == 0
+    assert run("--out", tmp_path / "fresh", "--data", long, *options) == 0
+    tokenizers = [(tmp_path / name / "tokenizer.model").read_bytes() for name in ("run", "fresh")]
+    assert tokenizers[0] == tokenizers[1]
+
+
+def test_an_empty_name_for_the_folder(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["pretrain", "--out", ""]) == 2
+    assert "--out is empty" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_diverges_says_so(tmp_path, capsys):
     text = tmp_path / "text.txt"
     text.write_text("To be, or not to be: that is the question.\n" * 60)
