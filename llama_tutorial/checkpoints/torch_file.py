@@ -13,11 +13,13 @@ write none, and the other formats have none either.
 
 from __future__ import annotations
 
+import errno
 import io
 import pickle
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -172,7 +174,14 @@ def _check_pickles(path: Path, is_zip: bool) -> None:
 def _contents(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     if entry.CRC == 0:  # not computed, when it was written
         entry.CRC = None  # type: ignore[assignment]
-    return archive.read(entry)
+    try:
+        return archive.read(entry)
+    except zlib.error as error:
+        raise ValueError(f"{entry.filename}: {error}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{entry.filename} would begin before the file does") from None
 
 
 class _Anything(dict):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import time
 import zipfile
 from collections import OrderedDict
 
 import pytest
 import torch
 
+from llama_tutorial._util import pickle_check
 from llama_tutorial._util.pickle_check import check_pickle
 from llama_tutorial.checkpoints.torch_file import read_torch_file
 
@@ -24,7 +24,7 @@ def test_plain_pickles_pass(protocol):
     data = pickle.dumps(value, protocol)
     check_pickle(data)
     check_pickle(data + data, count=2)
-    with pytest.raises(ValueError, match="pickle|newline|expected"):
+    with pytest.raises(ValueError, match=r"pickle|newline|expected"):
         check_pickle(data[:-5])
 
 
@@ -35,7 +35,6 @@ def test_plain_pickles_pass(protocol):
         (b"\x80\x02)" + b"q\x00h\x00\x85" * 100 + b".", "nested more than 64 deep"),
         (b"\x80\x02)" + b"(t" * 10 + b"2\x86" * 100 + b".", "nested more than 64 deep"),
         (b"\x80\x02]" + b"]" * 100 + b"a" * 100 + b".", "nested more than 64 deep"),
-        (b"\x80\x02" + b"N0" * 2**20 + b"N.", "opcodes"),
         (b"\x80\x02Nr\xff\xff\xff\xff.", "number 4294967295"),
         (b"\x80\x02\x82\x01.", "EXT1"),
         (b"\x80\x02\x85.", "damaged"),
@@ -45,10 +44,15 @@ def test_plain_pickles_pass(protocol):
     ],
 )
 def test_dangerous_pickles_are_refused(data, message):
-    began = time.perf_counter()
     with pytest.raises(ValueError, match=message):
         check_pickle(data)
-    assert time.perf_counter() - began < 10  # on a busy machine
+
+
+def test_long_pickles_are_refused(monkeypatch):
+    monkeypatch.setattr(pickle_check, "_LONGEST", 1000)
+    check_pickle(b"\x80\x02" + b"N0" * 400 + b"N.")
+    with pytest.raises(ValueError, match="more than 1000 opcodes"):
+        check_pickle(b"\x80\x02" + b"N0" * 600 + b"N.")
 
 
 def test_nested_pickles_in_a_file_of_pytorch_are_refused(tmp_path):
