@@ -61,6 +61,23 @@ def check_file(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path} is a folder: it must be a file")
 
 
+def read_bytes(path: str | os.PathLike[str], largest: int) -> bytes:
+    """What a file holds.
+
+    Raises:
+        FileNotFoundError: There is nothing.
+        ValueError: It is no file, or has more than ``largest`` bytes.
+    """
+    check_file(path)
+    with open(path, "rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) <= largest:
+            data = file.read(largest + 1)
+            size = len(data)
+    if size > largest:
+        raise ValueError(f"{path} is too large: it has more than {largest} bytes")
+    return data
+
+
 def is_unfinished(name: str) -> bool:
     """Whether a file's name says that it is half of a download."""
     return name.endswith(_UNFINISHED)

@@ -9,6 +9,7 @@ that a sequence in pieces is harmless too.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 # The control characters but for newline and tab; those that turn the direction of writing around;
 # and halves of surrogate pairs, which no encoding can print (in them Python keeps the bytes of a
@@ -39,3 +40,10 @@ def shown(text: str) -> str:
 def one_line(text: object) -> str:
     """A message as one line that is safe to print."""
     return printable(" ".join(str(text).split()))
+
+
+def notice(text: object) -> None:
+    """Print one line on standard error; where nobody can read it, the work goes on all the same."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):  # full, or closed
+            print(one_line(text), file=sys.stderr, flush=True)

@@ -13,10 +13,13 @@ write none, and the other formats have none either.
 
 from __future__ import annotations
 
+import errno
+import io
 import pickle
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +28,7 @@ import torch
 from torch import Tensor
 
 from llama_tutorial._util.given_file import check_file, foreign
+from llama_tutorial._util.pickle_check import LARGEST, check_pickle
 from llama_tutorial._util.progress import progress
 from llama_tutorial._util.tensor_check import listed
 
@@ -50,7 +54,8 @@ _ITEM_BYTES = {
 }  # fmt: skip
 # What an archive may unpack to: so many times its size, and a little more for a small one.
 _UNPACKED, _SLACK = 20, 2**24
-_PICKLE = 2**25
+# An older file: PyTorch's number, the format's, the system's, the tensors, the storages' names.
+_OLD_PICKLES = 5
 _MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # the number that older files begin with, in a pickle
 
 
@@ -110,6 +115,7 @@ def write_torch_file(tensors: Mapping[str, Tensor], path: Path) -> None:
 def _load(path: Path, is_zip: bool) -> Any:
     try:
         mapped = is_zip and _is_plain_zip(path)
+        _check_pickles(path, is_zip)
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         if is_zip:
             _check_records(path)
@@ -142,13 +148,40 @@ def _is_plain_zip(path: Path) -> bool:
         entries = archive.infolist()
     if len({entry.filename for entry in entries}) < len(entries):
         raise ValueError("two of its records have the same name")
-    # It holds names and shapes: those of 70B take 100 kB.
-    if any(entry.filename.endswith("data.pkl") and entry.file_size > _PICKLE for entry in entries):
-        raise ValueError(f"its pickle has more than {_PICKLE} bytes")
+    if any(_is_pickle(entry) and entry.file_size > LARGEST for entry in entries):
+        raise ValueError(f"its pickle has more than {LARGEST} bytes")
     total, size = sum(entry.file_size for entry in entries), path.stat().st_size
     if total > _UNPACKED * size + _SLACK:
         raise ValueError(f"its {size} bytes would unpack to {total}")
     return all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+
+
+def _is_pickle(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith("data.pkl")
+
+
+def _check_pickles(path: Path, is_zip: bool) -> None:
+    """Raise a ValueError where a pickle could end the process."""
+    if not is_zip:
+        with open(path, "rb") as file:
+            check_pickle(file.read(LARGEST), _OLD_PICKLES)
+        return
+    with zipfile.ZipFile(path) as archive:
+        for entry in filter(_is_pickle, archive.infolist()):
+            check_pickle(_contents(archive, entry))
+
+
+def _contents(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    if entry.CRC == 0:  # not computed, when it was written
+        entry.CRC = None  # type: ignore[assignment]
+    try:
+        return archive.read(entry)
+    except zlib.error as error:
+        raise ValueError(f"{entry.filename}: {error}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{entry.filename} would begin before the file does") from None
 
 
 class _Anything(dict):
@@ -179,13 +212,10 @@ def _check_records(path: Path) -> None:
     """Raise a ValueError unless every record is as long as the pickle says."""
     with zipfile.ZipFile(path) as archive:
         prefix = archive.namelist()[0].partition("/")[0]
-        pickled = archive.getinfo(f"{prefix}/data.pkl")
-        if pickled.CRC == 0:  # not computed, when it was written
-            pickled.CRC = None  # type: ignore[assignment]
-        with archive.open(pickled) as file:
-            reader = _Records(file)
-            reader.sizes = {}
-            reader.load()
+        pickled = _contents(archive, archive.getinfo(f"{prefix}/data.pkl"))
+        reader = _Records(io.BytesIO(pickled))
+        reader.sizes = {}
+        reader.load()
         for key, size in reader.sizes.items():
             found = archive.getinfo(f"{prefix}/data/{key}").file_size
             if found != size:

@@ -22,11 +22,11 @@ model would write those 13 GB each time, and they have not changed since it bega
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
 import shutil
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,15 @@ from llama_tutorial._util.files import (
     sync_file,
     sync_folder,
 )
+from llama_tutorial._util.given_file import kind_of, read_bytes
 from llama_tutorial._util.json_file import read_json
+from llama_tutorial._util.pickle_check import LARGEST
+from llama_tutorial._util.terminal import notice
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.processes import is_rank0, of_rank0
+from llama_tutorial.training.run_lock import RunLock
 from llama_tutorial.training.shared_checkpoint import (
+    METADATA,
     check_archive,
     load_state,
     read_metadata,
@@ -60,6 +65,14 @@ _TRAINABLE = StateDictOptions(ignore_frozen_params=True, strict=False)
 _STEP_NAME = re.compile(r"step-(\d{8,})")
 _KEPT = 2
 _LARGEST = 2**20  # bytes of training.pt, which holds two random states
+_LONGEST = 2**30  # bytes of the metrics: those of some millions of steps
+_KINDS = {
+    "settings.json": "file",
+    "metrics.jsonl": "file",
+    "checkpoints": "folder",
+    "checkpoints/latest": "file",
+    "model": "folder",
+}
 
 
 class RunFolder:
@@ -79,9 +92,17 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         make_folder(self.path)
+        self._lock = RunLock(self.path)
         before = check_settings(self.path, settings)
         merged = before | {part: before.get(part, {}) | settings[part] for part in settings}
         if merged != before:
+            new = [
+                f"{part}.{name}" for part in settings for name in settings[part]
+                if name not in before.get(part, {})
+            ]  # fmt: skip
+            if is_rank0() and new and _has_checkpoints(self.path):
+                said = "does not say with which settings its checkpoints were made"
+                notice(f"{self.path / 'settings.json'} {said}; taken as now: {', '.join(new)}")
             text = json.dumps(merged, indent=2, allow_nan=False) + "\n"
             _replace(self.path / "settings.json", text)
 
@@ -89,7 +110,8 @@ class RunFolder:
         """Append one line to the metrics (in rank 0 only).
 
         Raises:
-            OSError: The disk is full; what is there of the line is cut when the run goes on.
+            OSError: The disk is full; what is there of the line is cut when the run goes on. Or
+                the folder is no longer the one that this process has locked.
             ValueError: A number is not finite, which JSON cannot say.
         """
         if is_rank0():
@@ -97,6 +119,7 @@ class RunFolder:
                 line = json.dumps(metrics, allow_nan=False) + "\n"
             except ValueError:
                 raise ValueError(f"metrics that are not finite: {metrics}") from None
+            self._lock.check()
             with disk_errors(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
                 file.write(line)
 
@@ -106,13 +129,15 @@ class RunFolder:
         Every process must call it.
 
         Raises:
-            OSError: The checkpoint could not be written; those before are still there.
+            OSError: The checkpoint could not be written; those before are still there. Or the
+                folder is no longer the one that this process has locked.
         """
         new = self.checkpoints / f"step-{step:08d}.partial"
 
         def begin() -> None:
+            self._lock.check()
             make_folder(self.checkpoints)
-            shutil.rmtree(new, ignore_errors=True)
+            _remove(new)
             new.mkdir()
 
         of_rank0(begin)
@@ -120,7 +145,7 @@ class RunFolder:
             save_state(_state(model, optimizer), new)
             of_rank0(lambda: self._complete(new, step, _random_state(model.device)))
         except BaseException:
-            if is_rank0():  # where a disk is full, it must not hold the space
+            if is_rank0() and self._lock.holds():  # a full disk: it must not hold the space
                 shutil.rmtree(new, ignore_errors=True)
             raise
 
@@ -156,45 +181,50 @@ class RunFolder:
             step = rest["step"]
             break
         what = f"{self.checkpoints}: damaged, or of another model: {', '.join(damage)}"
-        what = "".join(letter if letter.isprintable() else "?" for letter in what)
         if damage and step == 0:
             raise ValueError(f"{what}; to begin anew, choose another folder")
         if is_rank0() and damage:
-            print(f"{what}; the run goes on from step {step}", file=sys.stderr)
+            notice(f"{what}; the run goes on from step {step}")
         of_rank0(lambda: self._clean(step))
         return step
 
     def _complete(self, new: Path, step: int, random_state: dict[str, Any]) -> None:
         """Make a checkpoint of what is in ``new``; on the disk each time before the next."""
+        self._lock.check()
+        sha256 = hashlib.sha256((new / METADATA).read_bytes()).hexdigest()
+        rest = {"step": step, "random": random_state, "metadata_sha256": sha256}
         contents = io.BytesIO()  # torch.save says of a file only that it could not be written
-        torch.save({"step": step, "random": random_state}, contents)
+        torch.save(rest, contents)
         _replace(new / "training.pt", contents.getvalue())
         sync_folder(new)
         if self.metrics.exists():
             sync_file(self.metrics)
             sync_folder(self.path)
         folder = new.with_suffix("")
-        shutil.rmtree(folder, ignore_errors=True)  # complete, but not the latest
+        _remove(folder)  # complete, but not the latest
         new.rename(folder)
         sync_folder(self.checkpoints)
         _replace(self.checkpoints / "latest", folder.name)
         before = [name for name in self._steps() if _number(name) < step]
         for name in set(self._steps()) - {folder.name, *before[: _KEPT - 1]}:
-            shutil.rmtree(self.checkpoints / name)
+            _remove(self.checkpoints / name)
 
     def _steps(self) -> list[str]:
         """The names of the checkpoints, the newest first."""
         if not self.checkpoints.is_dir():
             return []
-        names = [path.name for path in self.checkpoints.iterdir() if path.is_dir()]
-        return sorted(filter(_STEP_NAME.fullmatch, names), key=_number, reverse=True)
+        found = [path for path in self.checkpoints.iterdir() if _STEP_NAME.fullmatch(path.name)]
+        for path in found:
+            if not path.is_dir():
+                raise ValueError(f"{path} is no folder, as a checkpoint must be: move it away")
+        return sorted((path.name for path in found), key=_number, reverse=True)
 
     def _find(self) -> tuple[list[str], list[str]]:
         """The checkpoints in the order in which to try them, and what is wrong already."""
         names, latest = self._steps(), self.checkpoints / "latest"
         if not latest.exists():
             return names, []
-        first = latest.read_bytes()[:100].decode(errors="replace").strip()
+        first = read_bytes(latest, _LARGEST)[:100].decode(errors="replace").strip()
         if first not in names:
             return names, [f"latest (it says {first!r}, and there is no such checkpoint)"]
         return [first, *(name for name in names if name != first)], []
@@ -205,21 +235,21 @@ class RunFolder:
         if self.checkpoints.is_dir():
             remove_leftovers(self.checkpoints)
             for unfinished in self.checkpoints.glob("step-*.partial"):
-                shutil.rmtree(unfinished)
+                _remove(unfinished)
         self._cut_metrics(step)
 
     def _cut_metrics(self, step: int) -> None:
         """Leave one whole line of each step up to ``step``."""
         if not self.metrics.exists():
             return
-        text = self.metrics.read_bytes().decode(errors="replace")
+        text = read_bytes(self.metrics, _LONGEST).decode(errors="replace")
         whole, _, torn = text.rpartition("\n")  # the last line was being written, or is empty
         lines = {_step_of(line): line for line in (text if _step_of(torn) else whole).splitlines()}
         damaged = lines.pop(0, None)
-        if damaged is not None and not lines:
+        if damaged is not None and not lines and "\n" in whole:  # one line may be damage
             raise ValueError(f"{self.metrics} does not hold the metrics of a run: move it away")
         if damaged is not None:
-            print(f"{self.metrics}: damaged lines are removed", file=sys.stderr)
+            notice(f"{self.metrics}: damaged lines are removed")
         kept = "".join(f"{lines[number]}\n" for number in sorted(lines) if number <= step)
         if kept != text:
             _replace(self.metrics, kept)
@@ -231,7 +261,8 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
     Args:
         path: The run's folder.
         settings: As `RunFolder` takes them; those that are not given are not compared, and those
-            that the run, of an older version of this package, does not have are taken as given.
+            that the run, of an older version of this package, does not have are taken as given,
+            unless a whole part of them is missing where there are checkpoints.
 
     Returns:
         The run's settings; an empty dictionary where there is no run.
@@ -239,6 +270,9 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
     Raises:
         ValueError: They differ, or what the folder holds about them is damaged or missing.
     """
+    for name, kind in _KINDS.items():  # a named pipe is refused here already
+        if kind_of(path / name) not in ("", kind):
+            raise ValueError(f"{path / name}: a run needs a {kind} by this name; move it away")
     file = path / "settings.json"
     if not file.exists():
         left = [name for name in ("checkpoints", "metrics.jsonl") if (path / name).exists()]
@@ -252,6 +286,11 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
     if not (isinstance(before, dict) and all(isinstance(part, dict) for part in before.values())):
         raise ValueError(f"{file} does not hold the settings of a run")
     for part, values in settings.items():
+        if values and part not in before and _has_checkpoints(path):
+            raise ValueError(
+                f"{file} does not hold the {part} settings of this run's checkpoints: put them "
+                "back, or choose another folder"
+            )
         for name, value in values.items():
             if (was := before.get(part, {}).get(name, value)) != value:
                 raise ValueError(
@@ -263,12 +302,10 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
 
 def _read(folder: Path) -> tuple[Any, dict[str, Any]]:
     """A checkpoint's metadata, and what it holds beside the tensors; all of it checked."""
-    metadata = read_metadata(folder)
-    with open(folder / "training.pt", "rb") as file:
-        contents = io.BytesIO(file.read(_LARGEST + 1))
+    described = read_bytes(folder / METADATA, LARGEST)
+    metadata = read_metadata(described)
+    contents = io.BytesIO(read_bytes(folder / "training.pt", _LARGEST))
     try:
-        if contents.getbuffer().nbytes > _LARGEST:
-            raise ValueError("too large")
         check_archive(contents)
         rest = torch.load(contents, weights_only=True, map_location="cpu")
         step, random_state = rest["step"], rest["random"]
@@ -276,9 +313,24 @@ def _read(folder: Path) -> tuple[Any, dict[str, Any]]:
     except Exception as error:  # a damaged file makes torch raise anything
         reason = str(error).strip().partition("\n")[0][:200]
         raise ValueError(f"training.pt: {type(error).__name__} {reason}") from None
-    if step != _number(folder.name):
-        raise ValueError(f"training.pt is of step {step!r}")
+    if type(step) is not int or step != _number(folder.name):
+        raise ValueError(f"training.pt is of step {step!r:.40}")
+    sha256 = rest.get("metadata_sha256")  # older checkpoints have none
+    if sha256 is not None and sha256 != hashlib.sha256(described).hexdigest():
+        raise ValueError(f"{METADATA} is not the one that was written: its checksum is wrong")
     return metadata, rest
+
+
+def _has_checkpoints(path: Path) -> bool:
+    return any(_STEP_NAME.fullmatch(found.name) for found in path.glob("checkpoints/step-*"))
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder of a checkpoint, or what is there in its place; of a link, the link alone."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _number(name: str) -> int:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from llama_tutorial._util.file_lock import try_lock
 from llama_tutorial._util.files import make_folder
+from llama_tutorial._util.given_file import kind_of
+from llama_tutorial._util.terminal import printable
 from llama_tutorial.training.processes import of_rank0
 
 _HOLDER = re.compile(r"pid \d+ on [\w.-]+")
@@ -34,6 +36,7 @@ def run_lock(out: str | os.PathLike[str]) -> Iterator[None]:
 
     Raises:
         BlockingIOError: Another process, or another thread, trains in the folder.
+        ValueError: Its ``.lock`` is no file.
     """
     folder = Path(os.path.realpath(out))
     if _is_mine(folder):
@@ -47,12 +50,47 @@ def run_lock(out: str | os.PathLike[str]) -> Iterator[None]:
             os.close(held[0])
 
 
+class RunLock:
+    """Whether a folder is still the one whose lock this process took.
+
+    The lock is the file's, and the name is not: a folder may be renamed, or the lock's file
+    deleted, and then another process may train under the old name.
+
+    Args:
+        out: The folder. Where this process holds no lock on it, nothing is checked.
+    """
+
+    def __init__(self, out: str | os.PathLike[str]) -> None:
+        self.path = Path(out)
+        self._descriptor = _held.get(Path(os.path.realpath(out)), (None, 0))[0]
+
+    def holds(self) -> bool:
+        """Whether the lock's file is still there by its name."""
+        if self._descriptor is None:
+            return True
+        try:
+            return os.path.samestat(os.stat(self.path / ".lock"), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def check(self) -> None:
+        """Raise an OSError unless the lock holds."""
+        if not self.holds():
+            raise OSError(
+                f"{self.path}: while this run trained in it, the folder was moved or removed, or "
+                "its file .lock was; nothing more is written there, as another process may train "
+                "in a folder of this name"
+            )
+
+
 def _is_mine(folder: Path) -> bool:
     return of_rank0(lambda: folder in _held and _held[folder][1] == threading.get_ident())
 
 
 def _acquire(folder: Path, out: Path) -> None:
     make_folder(folder)
+    if kind_of(folder / ".lock") == "folder":
+        raise ValueError(f"{folder / '.lock'} is a folder: move it away")
     # No link: the file is written to, and in a folder from elsewhere it might be one to anything.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(folder / ".lock", flags, 0o666)
@@ -66,7 +104,8 @@ def _acquire(folder: Path, out: Path) -> None:
         )
     if locked is None:
         warnings.warn(
-            f"{out} lies on a file system without locks: see that one process trains in it",
+            f"{printable(str(out))} lies on a file system without locks: see that one process "
+            "trains in it",
             stacklevel=4,
         )
     _held[folder] = descriptor, threading.get_ident()

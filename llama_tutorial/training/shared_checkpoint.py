@@ -3,16 +3,16 @@
 Each process writes its part of them, and any other number of processes, even one, can read them.
 Which part lies where is in the file ``.metadata``, a pickle, and so is everything that is no
 tensor. DCP opens these pickles without restrictions, so that a folder from elsewhere could run any
-program. Here the metadata is built from DCP's own classes alone, the other pickles are not opened,
-and what the metadata claims is compared with the files and with the tensors that are to be filled
-before anything is read.
+program. Here the metadata's pickle makes nothing but records of what it says, from which DCP's own
+objects are built; the other pickles are not opened; and what the metadata claims is compared with
+the files and with the tensors that are to be filled before anything is read.
 """
 
 from __future__ import annotations
 
 import io
+import itertools
 import math
-import pathlib
 import pickle
 import re
 import warnings
@@ -29,24 +29,23 @@ from torch.distributed.checkpoint import metadata as dcp_metadata
 from torch.distributed.checkpoint.api import CheckpointException
 
 from llama_tutorial._util.files import disk_errors
+from llama_tutorial._util.given_file import check_file
+from llama_tutorial._util.pickle_check import check_pickle
 
 METADATA = ".metadata"
 _PARTS = re.compile(r"__\d+_\d+\.distcp")
-_ALLOWED = {
-    (kind.__module__, kind.__name__): kind
-    for kind in (
-        dcp_metadata.Metadata,
-        dcp_metadata.TensorStorageMetadata,
-        dcp_metadata.BytesStorageMetadata,
-        dcp_metadata.TensorProperties,
-        dcp_metadata.ChunkStorageMetadata,
-        dcp_metadata.MetadataIndex,
-        dcp_metadata.StorageMeta,
-        dcp_metadata._MEM_FORMAT_ENCODING,
-        filesystem._StorageInfo,
-        torch.Size,
-        torch.serialization._get_layout,
-    )
+# What a metadata's pickle may name beside torch.float32 and the like.
+_DCP = ("torch.distributed.checkpoint.metadata", "torch.distributed.checkpoint.filesystem")
+_NAMES = {
+    *(f"{_DCP[0]}.{name}" for name in ("Metadata", "TensorStorageMetadata", "MetadataIndex")),
+    *(f"{_DCP[0]}.{name}" for name in ("BytesStorageMetadata", "ChunkStorageMetadata")),
+    *(f"{_DCP[0]}.{name}" for name in ("TensorProperties", "StorageMeta")),
+    f"{_DCP[0]}._MEM_FORMAT_ENCODING",
+    f"{_DCP[1]}._StorageInfo",
+    "torch.Size",
+    "torch.serialization._get_layout",
+    "builtins.getattr",  # how Python 3.11 pickles an enumeration
+    *(f"pathlib{module}.{kind}Path" for module in ("", "._local") for kind in ("Posix", "Windows")),
 }
 
 
@@ -83,22 +82,20 @@ def load_state(state: dict[str, Any], folder: Path, metadata: dcp_metadata.Metad
         dcp.load(state, storage_reader=_Reader(folder, metadata), planner=_Planner(folder))
 
 
-def read_metadata(folder: Path) -> dcp_metadata.Metadata:
-    """What `save_state` has written about the parts, built from DCP's own classes alone.
+def read_metadata(data: bytes) -> dcp_metadata.Metadata:
+    """What `save_state` has written about the parts, in the file `METADATA`.
 
     Raises:
         ValueError: It is damaged, or holds anything else.
-        FileNotFoundError: There is none.
     """
-    with open(folder / METADATA, "rb") as file:
-        try:
-            metadata = _Unpickler(file).load()
-        except Exception as error:  # a damaged pickle raises anything
-            raise ValueError(f"{METADATA}: {_first_line(error)}") from None
-    parts = [getattr(metadata, name, None) for name in ("state_dict_metadata", "storage_data")]
-    if type(metadata) is not dcp_metadata.Metadata or not all(isinstance(p, dict) for p in parts):
-        raise ValueError(f"{METADATA} does not describe a checkpoint")
-    return metadata
+    try:
+        check_pickle(data)
+        said = _Unpickler(io.BytesIO(data)).load()
+        if not isinstance(said, _Record):
+            raise ValueError("it does not describe a checkpoint")
+        return _metadata(said)
+    except Exception as error:  # a damaged pickle raises anything
+        raise ValueError(f"{METADATA}: {_first_line(error)}") from None
 
 
 def check_archive(file: io.BytesIO) -> None:
@@ -116,22 +113,126 @@ def check_archive(file: io.BytesIO) -> None:
                 raise ValueError("an entry is compressed")
             if (name := archive.testzip()) is not None:
                 raise ValueError(f"the checksum of {name} is wrong")
+            for entry in archive.infolist():
+                if entry.filename.endswith("data.pkl"):
+                    check_pickle(archive.read(entry))
     except zipfile.BadZipFile as error:
         raise ValueError(_first_line(error)) from None
     file.seek(0)
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (allowed := _ALLOWED.get((module, name))) is not None:
-            return allowed
-        if module == "torch" and isinstance(dtype := getattr(torch, name, None), torch.dtype):
-            return dtype
-        if module.partition(".")[0] == "pathlib" and name in ("PosixPath", "WindowsPath"):
-            return pathlib.PurePosixPath  # where it was written; each system has only its own class
-        if (module, name) == ("builtins", "getattr"):  # how Python 3.11 pickles an enumeration
-            return lambda _kind, member: dcp_metadata._MEM_FORMAT_ENCODING[member]
-        raise pickle.UnpicklingError(f"{module}.{name} is code, or may be")
+class _Record:
+    """What a pickle says of one object: what it is called with, and its state.
+
+    It does nothing. Each pickle gets classes of its own, so that nothing it says of them outlives
+    it.
+    """
+
+    name = ""
+    arguments: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *arguments: Any) -> _Record:
+        self = super().__new__(cls)
+        self.arguments, self.state = arguments, None
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Unpickler(pickle._Unpickler):  # not C's, which trusts a pickle's sizes
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.classes: dict[str, type[_Record]] = {}
+
+    def find_class(self, module: str, name: str) -> type[_Record]:
+        full = f"{module}.{name}"
+        if full not in _NAMES and not (module == "torch" and _is_dtype(name)):
+            raise pickle.UnpicklingError(f"{full} is code, or may be")
+        return self.classes.setdefault(full, type("_Said", (_Record,), {"name": full}))
+
+
+def _is_dtype(name: str) -> bool:
+    return isinstance(vars(torch).get(name), torch.dtype)
+
+
+def _metadata(said: Any) -> dcp_metadata.Metadata:
+    """DCP's own objects; what loading does not need is left out."""
+    fields = _fields(said, f"{_DCP[0]}.Metadata")
+    tensors = _plain(fields.get("state_dict_metadata"), dict)
+    places = _plain(fields.get("storage_data"), dict)
+    return dcp_metadata.Metadata(
+        state_dict_metadata={_plain(name, str): _entry(entry) for name, entry in tensors.items()},
+        storage_data={_index(index): _place(place) for index, place in places.items()},
+    )
+
+
+def _entry(said: Any) -> dcp_metadata.STORAGE_TYPES:
+    if isinstance(said, _Record) and said.name == f"{_DCP[0]}.BytesStorageMetadata":
+        return dcp_metadata.BytesStorageMetadata()
+    fields = _fields(said, f"{_DCP[0]}.TensorStorageMetadata")
+    properties = fields.get("properties")
+    if not (isinstance(properties, _Record) and properties.name == f"{_DCP[0]}.TensorProperties"):
+        raise ValueError("a tensor without properties")
+    dtype = _plain(properties.state, tuple)[0]
+    if not (isinstance(dtype, type) and issubclass(dtype, _Record)):
+        raise ValueError("a tensor without a dtype")
+    chunks = [
+        _fields(chunk, f"{_DCP[0]}.ChunkStorageMetadata")
+        for chunk in _plain(fields.get("chunks"), list)
+    ]
+    return dcp_metadata.TensorStorageMetadata(
+        dcp_metadata.TensorProperties(dtype=vars(torch)[dtype.name.removeprefix("torch.")]),
+        _size(fields.get("size")),
+        [
+            dcp_metadata.ChunkStorageMetadata(_size(chunk["offsets"]), _size(chunk["sizes"]))
+            for chunk in chunks
+        ],
+    )
+
+
+def _index(said: Any) -> dcp_metadata.MetadataIndex:
+    fields = _fields(said, f"{_DCP[0]}.MetadataIndex")
+    offset = fields.get("offset")
+    return dcp_metadata.MetadataIndex(
+        _plain(fields.get("fqn"), str),
+        None if offset is None else _size(offset),
+        None if (index := fields.get("index")) is None else _plain(index, int),
+    )
+
+
+def _place(said: Any) -> filesystem._StorageInfo:
+    fields = _fields(said, f"{_DCP[1]}._StorageInfo")
+    name = _plain(fields.get("relative_path"), str)
+    if not _PARTS.fullmatch(name):
+        raise ValueError(f"it names a file {name!r}, not one like __0_0.distcp")
+    if fields.get("transform_descriptors"):
+        raise ValueError(f"it says that {name} is compressed")
+    return filesystem._StorageInfo(
+        name, _plain(fields.get("offset"), int), _plain(fields.get("length"), int)
+    )
+
+
+def _fields(said: Any, name: str) -> dict[str, Any]:
+    if not isinstance(said, _Record) or said.name != name:
+        raise ValueError(f"no {name.rpartition('.')[2]} where one must be")
+    return _plain(said.state, dict)
+
+
+def _size(said: Any) -> torch.Size:
+    if not isinstance(said, _Record) or said.name != "torch.Size":
+        raise ValueError("no size where one must be")
+    sizes = [_plain(size, int) for size in _plain(said.arguments[0], tuple)]
+    if any(not 0 <= size < 2**63 for size in sizes):
+        raise ValueError(f"the size {sizes}")
+    return torch.Size(sizes)
+
+
+def _plain(value: Any, kind: type) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"{type(value).__name__} where {kind.__name__} must be")
+    return value
 
 
 class _Writer(dcp.FileSystemWriter):
@@ -180,17 +281,19 @@ class _Planner(dcp.DefaultLoadPlanner):
 
 
 def _check_parts(metadata: dcp_metadata.Metadata, folder: Path) -> None:
-    """Every part must lie within a file of the folder."""
+    """Every part must lie within a file of the folder, and none within another."""
+    ends: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    for place in metadata.storage_data.values():
-        name, begin, length = place.relative_path, place.offset, place.length
-        if not (isinstance(name, str) and _PARTS.fullmatch(name)):
-            raise ValueError(f"{METADATA} names a file {name!r}, not one like __0_0.distcp")
-        if getattr(place, "transform_descriptors", None):
-            raise ValueError(f"{METADATA} says that {name} is compressed")
-        size = sizes.setdefault(name, (folder / name).stat().st_size)
-        if not 0 <= begin <= begin + length <= size:
-            raise ValueError(f"{name} is truncated: it has {size} bytes of {begin + length}")
+    for place in sorted(metadata.storage_data.values(), key=lambda place: place.offset):
+        name, begin, end = place.relative_path, place.offset, place.offset + place.length
+        if name not in sizes:
+            check_file(folder / name)
+            sizes[name] = (folder / name).stat().st_size
+        if not 0 <= begin <= end <= sizes[name]:
+            raise ValueError(f"{name} is truncated: it has {sizes[name]} bytes of {end}")
+        if begin < ends.get(name, 0):
+            raise ValueError(f"{METADATA}: two tensors lie at byte {begin} of {name}")
+        ends[name] = end
 
 
 def _check_entry(name: str, value: Any, entry: Any) -> None:
@@ -205,8 +308,24 @@ def _check_entry(name: str, value: Any, entry: Any) -> None:
         raise ValueError(f"{name} is no tensor")
     if tuple(entry.size) != tuple(value.shape):
         raise ValueError(f"{name} has the shape {tuple(entry.size)}, not {tuple(value.shape)}")
-    if sum(math.prod(chunk.sizes) for chunk in entry.chunks) != value.numel():
+    if not _tile(entry.chunks, tuple(entry.size)):
         raise ValueError(f"{name} is not complete")
+
+
+def _tile(chunks: list[dcp_metadata.ChunkStorageMetadata], size: tuple[int, ...]) -> bool:
+    """Whether chunks, as a grid, cover a tensor once: how tensors are shared among processes."""
+    parts = set()
+    for chunk in chunks:
+        if not len(chunk.offsets) == len(chunk.sizes) == len(size):
+            return False
+        if math.prod(chunk.sizes) or not math.prod(size):  # a process may have nothing of it
+            parts.add(tuple(zip(chunk.offsets, chunk.sizes, strict=True)))
+    cuts = [sorted({part[axis] for part in parts}) for axis in range(len(size))]
+    for length, pieces in zip(size, cuts, strict=True):
+        ends = list(itertools.accumulate((piece for _, piece in pieces), initial=0))
+        if ends != [*(begin for begin, _ in pieces), length]:
+            return False
+    return len(parts) == math.prod(map(len, cuts))
 
 
 @contextmanager

@@ -6,11 +6,14 @@ test_processes.py.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import os
 import pickle
 import re
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +22,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.metadata import ChunkStorageMetadata
 
 from llama_tutorial import ModelConfig, Transformer
-from llama_tutorial.training import make_optimizer, train_step
+from llama_tutorial.training import make_optimizer, shared_checkpoint, train_step
 from llama_tutorial.training.run_folder import RunFolder
+from llama_tutorial.training.run_lock import run_lock
 
 CONFIG = ModelConfig(dim=16, n_layers=1, n_heads=2, hidden_dim=24, vocab_size=31, max_seq_len=12)
 SETTINGS = {"model": CONFIG.to_dict()}
@@ -79,7 +84,7 @@ def test_a_damaged_checkpoint_is_named(saved):
     path, model, optimizer = saved
     (part,) = path.glob("checkpoints/step-00000007/*.distcp")
     part.unlink()
-    message = "damaged, or of another model: step-00000007 .*No such file.*distcp"
+    message = "damaged, or of another model: step-00000007 .*distcp: no such file"
     with pytest.raises(ValueError, match=message):
         RunFolder(path, SETTINGS).resume(model, optimizer)
 
@@ -125,9 +130,18 @@ def compressed(file: Path) -> None:
             archive.writestr(name, contents)
 
 
+def unsealed(folder: Path) -> None:
+    """As older versions wrote it: without the metadata's checksum."""
+    rest = torch.load(folder / "training.pt")
+    rest.pop("metadata_sha256", None)
+    torch.save(rest, folder / "training.pt")
+
+
+# One tuple in another, three million times, as the key of a dictionary: C's hash recurses.
+NESTED = b"\x80\x02}" + b")" + b"\x85" * 3_000_000 + b"K\x01s."
 RANDOM = {"cpu": torch.get_rng_state()}
 DAMAGE = [
-    ("training.pt", Path.unlink, "No such file"),
+    ("training.pt", Path.unlink, "no such file"),
     ("training.pt", lambda file: file.write_bytes(b""), "training.pt"),
     ("training.pt", cut, "training.pt"),
     ("training.pt", compressed, "an entry is compressed"),
@@ -135,13 +149,17 @@ DAMAGE = [
     ("training.pt", store({"random": RANDOM}), "training.pt: KeyError 'step'"),
     ("training.pt", store({"step": 9, "random": {"cpu": torch.zeros(3)}}), "training.pt: "),
     ("training.pt", store({"step": 5, "random": RANDOM}), "training.pt is of step 5"),
+    ("training.pt", store({"step": 9.0, "random": RANDOM}), r"training.pt is of step \d.0"),
+    ("training.pt", store({"step": torch.tensor(9), "random": RANDOM}), "is of step tensor"),
     ("training.pt", store([1]), "training.pt: TypeError"),
     ("training.pt", store(Path), "training.pt: UnpicklingError"),
-    (".metadata", Path.unlink, "No such file"),
+    (".metadata", lambda file: file.write_bytes(NESTED), r"\.metadata: .*nested more than 64 deep"),
+    (".metadata", lambda file: file.write_bytes(b"x" * (2**25 + 1)), "too large"),
+    (".metadata", Path.unlink, "no such file"),
     (".metadata", lambda file: file.write_bytes(b""), r"\.metadata: "),
     (".metadata", cut, r"\.metadata: "),
     (".metadata", lambda file: file.write_bytes(pickle.dumps([1])), "does not describe"),
-    ("__0_0.distcp", Path.unlink, "No such file"),
+    ("__0_0.distcp", Path.unlink, "no such file"),
     ("__0_0.distcp", lambda file: file.write_bytes(b""), "is truncated: it has 0 bytes"),
     ("__0_0.distcp", cut, "is truncated"),
     ("__0_0.distcp", flip, "checksum|zip|magic"),
@@ -278,6 +296,7 @@ def test_resuming_runs_no_code(saved_twice, place):
                     file.tell() - metadata.storage_data[name].offset
                 )
         (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+        unsealed(folder)
     step = RunFolder(path, SETTINGS).resume(model, optimizer)
     assert not evil.path.exists()
     assert step == (9 if place == "value" else 7)  # that pickle is not even opened
@@ -287,6 +306,7 @@ def test_metadata_must_fit_the_files_and_the_model(saved, monkeypatch):
     path, model, optimizer = saved
     folder = path / "checkpoints" / "step-00000007"
     weight = "model.output.weight"
+    unsealed(folder)
 
     def refusal(change: Callable[[Any], object]) -> str:
         metadata = dcp.FileSystemReader(folder).read_metadata()
@@ -304,6 +324,13 @@ def test_metadata_must_fit_the_files_and_the_model(saved, monkeypatch):
     def incomplete(metadata):
         metadata.state_dict_metadata[weight].chunks.clear()
 
+    def chunk(name, value):
+        return lambda m: setattr(m.state_dict_metadata[weight].chunks[0], name, torch.Size(value))
+
+    def twice(metadata):
+        first, second, *_ = metadata.storage_data.values()
+        second.offset = first.offset
+
     def place(**changes):
         def change(metadata):
             for name, value in changes.items():
@@ -313,6 +340,9 @@ def test_metadata_must_fit_the_files_and_the_model(saved, monkeypatch):
 
     assert f"{weight} has the shape (1099511627776, 1048576), not (31, 16)" in refusal(huge)
     assert f"{weight} is not complete" in refusal(incomplete)
+    for name, value in [("offsets", (16, 0)), ("offsets", (0, 1)), ("sizes", (30, 16))]:
+        assert f"{weight} is not complete" in refusal(chunk(name, value))
+    assert "two tensors lie at byte " in refusal(twice)
     assert f"{weight} is missing" in refusal(lambda m: m.state_dict_metadata.pop(weight))
     for name in ("../../x", "/etc/passwd", "training.pt"):
         assert f"names a file {name!r}" in refusal(place(relative_path=name))
@@ -322,7 +352,161 @@ def test_metadata_must_fit_the_files_and_the_model(saved, monkeypatch):
     assert RunFolder(path, SETTINGS).resume(model, optimizer) == 7
 
 
+def test_a_tensor_must_be_covered_once():
+    def tile(size, *chunks):
+        chunks = [ChunkStorageMetadata(torch.Size(a), torch.Size(b)) for a, b in chunks]
+        return shared_checkpoint._tile(chunks, size)
+
+    assert tile((), ((), ()))
+    assert not tile(())
+    assert tile((4, 2), ((0, 0), (3, 2)), ((3, 0), (1, 2)), ((4, 0), (0, 2)))
+    quarters = [((i, j), (2, 1)) for i in (0, 2) for j in (0, 1)]
+    assert tile((4, 2), *quarters)
+    assert not tile((4, 2), *quarters[1:])
+    assert not tile((4, 2), ((0, 0), (2, 2)), ((0, 0), (2, 2)))
+    assert not tile((4, 2), ((0, 0), (2, 2)), ((1, 0), (2, 2)))
+    assert not tile((4, 2), ((0, 0), (4, 2)), ((0, 0), (1, 2)))
+    assert not tile((4, 2), ((0,), (8,)))
+
+
+def test_any_flipped_bit_of_the_metadata_is_seen(saved):
+    path, model, optimizer = saved
+    file = path / "checkpoints" / "step-00000007" / ".metadata"
+    data = file.read_bytes()
+    at = data.index(b"offsets") + 20
+    for place in range(at, at + 400, 40):
+        file.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ValueError, match=r"step-00000007 \(\.metadata"):
+            RunFolder(path, SETTINGS).resume(model, optimizer)
+
+
+def opcode(text: str) -> bytes:
+    return b"X" + len(text).to_bytes(4, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "attribute"),
+    [
+        ("pathlib", "PosixPath", "with_suffix"),
+        ("torch.distributed.checkpoint.metadata", "_MEM_FORMAT_ENCODING", "_member_map_"),
+        ("torch.distributed.checkpoint.metadata", "Metadata", "state_dict_metadata"),
+        ("torch.serialization", "_get_layout", "cache"),
+    ],
+)
+def test_metadata_changes_nothing_outside_itself(saved, module, name, attribute):
+    """A pickle may set attributes of whatever it can name, also if it is refused afterwards."""
+    path, model, optimizer = saved
+    folder = path / "checkpoints" / "step-00000007"
+    unsealed(folder)
+    named = f"c{module}\n{name}\n".encode()
+    evil = b"\x80\x02" + named + b"N}" + opcode(attribute) + b"Ns\x86b0"
+    data = (folder / ".metadata").read_bytes()
+    target = getattr(importlib.import_module(module), name)
+    before = getattr(target, attribute, None)
+    for state in (evil, evil.replace(b"N}", b"}").replace(b"\x86b0", b"b0")):
+        (folder / ".metadata").write_bytes(state + data)
+        with pytest.raises(ValueError, match=r"step-00000007 \(\.metadata: "):
+            RunFolder(path, SETTINGS).resume(model, optimizer)
+        assert getattr(target, attribute, None) is before
+
+
+# Odd things in a run's folder
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "checkpoints/latest",
+        "checkpoints/step-00000007/.metadata",
+        "checkpoints/step-00000007/training.pt",
+        "checkpoints/step-00000007/__0_0.distcp",
+        "metrics.jsonl",
+        "settings.json",
+        "model",
+    ],
+)
+def test_named_pipes_are_refused_and_not_waited_for(saved, name):
+    path, model, optimizer = saved
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    with pytest.raises(ValueError, match=f"{Path(name).name} is a named pipe"):
+        RunFolder(path, SETTINGS).resume(model, optimizer)
+
+
+@pytest.mark.parametrize("name", ["checkpoints/latest", "metrics.jsonl"])
+def test_huge_files_are_refused(saved, name):
+    path, model, optimizer = saved
+    with open(path / name, "wb") as file:
+        file.truncate(2**40)  # a sparse file, which takes no space
+    with pytest.raises(ValueError, match=f"{Path(name).name} is too large"):
+        RunFolder(path, SETTINGS).resume(model, optimizer)
+
+
+def test_odd_entries_among_the_checkpoints(saved):
+    path, model, optimizer = saved
+    elsewhere = path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine").touch()
+    checkpoints = path / "checkpoints"
+    (checkpoints / "step-00000005").symlink_to(elsewhere)
+    (checkpoints / "step-00000008.partial").symlink_to(elsewhere)
+    (checkpoints / "step-00000009.partial").touch()
+    folder = RunFolder(path, SETTINGS)
+    assert folder.resume(model, optimizer) == 7
+    (checkpoints / "step-00000008.partial").symlink_to(elsewhere)
+    (checkpoints / "step-00000008").symlink_to(elsewhere)
+    folder.save(8, model, optimizer)
+    assert folder._steps() == ["step-00000008", "step-00000007"]
+    assert (elsewhere / "mine").exists()
+    (checkpoints / "step-00000010").touch()
+    with pytest.raises(ValueError, match=r"step-00000010 is no folder, .* move it away"):
+        folder.resume(model, optimizer)
+
+
+def test_nothing_is_written_to_a_folder_that_took_the_runs_name(tmp_path):
+    model, optimizer = trained(0)
+    with run_lock(tmp_path / "run"):
+        folder = RunFolder(tmp_path / "run", SETTINGS)
+        folder.log({"step": 1})
+        (tmp_path / "run").rename(tmp_path / "moved")
+        with pytest.raises(OSError, match="while this run trained in it, the folder was moved"):
+            folder.log({"step": 2})
+        with pytest.raises(OSError, match="while this run trained in it, the folder was moved"):
+            folder.save(2, model, optimizer)
+        assert not (tmp_path / "run").exists()
+
+
 # Metrics
+
+
+def test_notices_that_nobody_can_read_stop_nothing(saved_twice, monkeypatch):
+    path, model, optimizer = saved_twice
+    (path / "checkpoints" / "latest").write_text("other")
+    with open(os.devnull) as unwritable:
+        monkeypatch.setattr(sys, "stderr", unwritable)
+        assert RunFolder(path, SETTINGS).resume(model, optimizer) == 9
+    assert RunFolder(path, SETTINGS).resume(model, optimizer) == 9  # closed
+    monkeypatch.setattr(sys, "stderr", None)
+    assert RunFolder(path, SETTINGS).resume(model, optimizer) == 9
+
+
+def test_notices_give_no_orders_to_the_terminal(tmp_path, capfd):
+    folder = RunFolder(tmp_path / "\x1b]0;title\x07", SETTINGS)
+    folder.save(7, *trained(0))
+    folder.metrics.write_text('{"step": 7}\nx\n')
+    assert folder.resume(*trained(0)) == 7
+    err = capfd.readouterr().err
+    assert r"\x1b]0;title\x07/metrics.jsonl: damaged lines are removed" in err
+    assert "\x1b" not in err
+
+
+def test_one_damaged_line_blocks_no_run(saved, capfd):
+    path, model, optimizer = saved
+    (path / "metrics.jsonl").write_text('{"step": 1, "lo\n')
+    assert RunFolder(path, SETTINGS).resume(model, optimizer) == 7
+    assert "damaged lines are removed" in capfd.readouterr().err
+    assert (path / "metrics.jsonl").read_text() == ""
 
 
 def test_metrics_are_cut_to_the_checkpoint(saved_twice):
@@ -412,3 +596,20 @@ def test_settings_that_an_older_version_did_not_know_are_added(tmp_path):
         "model": {"dim": 16, "new": 1},
         "data": {"data": "text.txt", "content": "sha256 1"},
     }
+
+
+def test_settings_of_checkpoints_are_not_made_up(saved, capfd):
+    path, *_ = saved
+    file = path / "settings.json"
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps({"training": {}}))
+    with pytest.raises(ValueError, match=r"settings\.json does not hold the model settings of"):
+        RunFolder(path, SETTINGS)
+    assert json.loads(file.read_text()) == {"training": {}}
+    del before["model"]["dim"]
+    file.write_text(json.dumps(before))
+    RunFolder(path, SETTINGS)
+    assert "settings.json does not say" in (err := capfd.readouterr().err)
+    assert err.endswith("taken as now: model.dim\n")
+    RunFolder(path, SETTINGS)
+    assert not capfd.readouterr().err

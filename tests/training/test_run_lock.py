@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import time
 import pytest
 
 from llama_tutorial._util import file_lock
-from llama_tutorial.training.run_lock import run_lock
+from llama_tutorial.training.run_lock import RunLock, run_lock
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -148,3 +149,36 @@ def test_the_lock_writes_to_no_other_file(tmp_path):
     with pytest.raises(OSError, match=r"\.lock"), run_lock(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+@pytest.mark.parametrize("how", ["rename", "remove", "unlock", "replace"])
+@pytest.mark.skipif(os.name == "nt", reason="Windows renames no folder with an open file")
+def test_the_lock_does_not_follow_the_name(tmp_path, how):
+    out = tmp_path / "run"
+    with run_lock(out):
+        lock = RunLock(out)
+        lock.check()
+        if how == "rename":
+            out.rename(tmp_path / "other")
+        elif how == "remove":
+            shutil.rmtree(out)
+        else:
+            (out / ".lock").unlink()
+        if how in ("rename", "replace"):  # there is one, of another process
+            out.mkdir(exist_ok=True)
+            (out / ".lock").touch()
+        assert not lock.holds()
+        with pytest.raises(OSError, match=r"run: while this run trained in it, the folder was mov"):
+            lock.check()
+    RunLock(out).check()  # who has locked nothing is not stopped
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_lock_that_is_no_file_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(ValueError, match=r"\.lock is a named pipe"), run_lock(tmp_path):
+        pass
+    (tmp_path / ".lock").unlink()
+    (tmp_path / ".lock").mkdir()
+    with pytest.raises(ValueError, match=r"\.lock is a folder"), run_lock(tmp_path):
+        pass
