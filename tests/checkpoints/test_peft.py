@@ -67,9 +67,7 @@ def test_peft_opens_what_we_write(base, tmp_path, settings):
 def test_we_open_what_peft_writes(base, tmp_path, more):
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     targets = ["q_proj", "k_proj", "down_proj"]
-    settings = peft.LoraConfig(
-        r=4, lora_alpha=12, target_modules=targets, lora_dropout=0.1, **more
-    )
+    settings = peft.LoraConfig(r=4, lora_alpha=12, target_modules=targets, lora_dropout=0.1, **more)
     theirs = peft.get_peft_model(theirs, settings)
     for name, parameter in theirs.named_parameters():
         if "lora_B" in name:
