@@ -16,6 +16,8 @@ from typing import Any
 from llama_tutorial._util.given_file import check_file, foreign
 
 LARGEST = 2**25  # bytes; the largest tokenizer.json is half of that
+SMALL = 2**20  # bytes; settings have a few thousand
+_MOST = {"values": (",[{", 2**20), "names": (":", 2**19)}  # Llama 3's tokenizer.json has half
 _DEEPEST = 64
 _DIGITS = 100  # "model_max_length" is 10**30 in many files
 
@@ -24,22 +26,23 @@ class _RefusedError(ValueError):
     """JSON by its grammar, and refused all the same."""
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: str | os.PathLike[str], limit: int = SMALL) -> Any:
     """What a JSON file holds.
 
     Args:
         path: The file, in UTF-8, with or without a byte order mark.
+        limit: The most bytes that it may have: `LARGEST` where it lists tokens or tensors.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no file, larger than 32 MiB, not UTF-8, or what `parse_json` refuses. The
-            message begins with ``path``.
+        ValueError: It is no file, larger than ``limit``, not UTF-8, or what `parse_json` refuses.
+            The message begins with ``path``.
     """
     check_file(path)
     with open(path, "rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise ValueError(f"{path} is larger than {LARGEST} bytes: no JSON file of a model is")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{path} is larger than {limit} bytes: no JSON file of its kind is")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -60,9 +63,12 @@ def parse_json(text: str, what: str) -> Any:
 
     Raises:
         ValueError: It is not JSON, holds NaN or an infinite number, a number of more than 100
-            digits, the same key twice in one object, or is nested more than 64 deep. The message
-            begins with ``what``.
+            digits, the same key twice in one object, more than a million values, or is nested more
+            than 64 deep. The message begins with ``what``.
     """
+    for kind, (marks, most) in _MOST.items():  # reading them would take seconds and gigabytes
+        if sum(map(text.count, marks)) > most:
+            raise ValueError(f"{what} holds more than {most} {kind}: no JSON of a model does")
     try:
         value = json.loads(
             text.removeprefix("\ufeff"),
@@ -86,9 +92,11 @@ def parse_json(text: str, what: str) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     contents = dict(pairs)
     if len(contents) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
-        raise _RefusedError(f"says {twice[:60]!r} twice in one object")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _RefusedError(f"says {key[:60]!r} twice in one object")
+            seen.add(key)
     return contents
 
 

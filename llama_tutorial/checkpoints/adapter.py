@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,6 @@ from llama_tutorial.checkpoints.download import SHORT_NAMES, is_hub_id, locate
 from llama_tutorial.checkpoints.folders import (
     ADAPTER,
     ADAPTER_FORMAT,
-    TOKENIZER_FILES,
     AnyTokenizer,
     check_replaceable,
     check_tokenizer,
@@ -44,6 +44,7 @@ from llama_tutorial.checkpoints.folders import (
     formats_of,
     read_object,
     save_tokenizer,
+    tokenizer_names,
     write_json,
 )
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
@@ -115,8 +116,10 @@ def save_adapter(
         FileNotFoundError: The folder that ``path`` is to lie in does not exist, or there is no such
             base.
         ValueError: The model has no adapters, or in them a number that is not finite; the
-            tokenizer does not fit the model; ``format`` is none, or cannot hold the adapters; or
-            ``path`` is something else, or holds a file that would be lost.
+            tokenizer does not fit the model; ``base`` is no model, one of another configuration,
+            or stands on ``path`` itself; the adapters are not all of the same settings; ``format``
+            is none, or cannot hold them; or ``path`` is something else, or holds a file that would
+            be lost.
     """
     if format not in ("native", "peft"):
         raise ValueError(f"format={format!r}: must be 'native' or 'peft'")
@@ -124,7 +127,10 @@ def save_adapter(
     for name, tensor in state.items():
         check_finite(name, tensor, "the model")
     check_tokenizer(tokenizer, model.config)
-    seen = None if base is None else _as_seen_from(Path(path), os.fspath(base))
+    seen = None
+    if base is not None:
+        seen = _as_seen_from(Path(path), os.fspath(base))
+        _check_is_base(os.fspath(base), Adapter(Path(path), seen, lora, model.config, state))
     if format == "peft":
         json_name, name = peft.CONFIG, peft.TENSORS
         contents = peft.config_of(lora, seen, model.config)
@@ -138,7 +144,7 @@ def save_adapter(
             "lora": {**dataclasses.asdict(lora), "targets": list(lora.targets)},
             "model": model.config.to_dict(),
         }
-    check_target(path, with_tokenizer=tokenizer is not None, names=(json_name, name))
+    check_target(path, tokenizer_names(tokenizer), (json_name, name))
     with replace_folder(path) as new:
         write_json(contents, new / json_name)
         save_safetensors(state.items(), state, new / name)
@@ -148,16 +154,20 @@ def save_adapter(
 
 def check_target(
     folder: str | os.PathLike[str],
-    *,
-    with_tokenizer: bool,
+    tokenizer_files: AbstractSet[str],
     names: tuple[str, str] = (ADAPTER, TENSORS),
 ) -> None:
     """Refuse a place that `save_adapter` would refuse, before there is anything to be written.
 
+    Args:
+        folder: The place.
+        tokenizer_files: Names of the tokenizer's files, if one will be written.
+        names: Those of the adapter's own files.
+
     Raises:
         ValueError: As `save_adapter`.
     """
-    new_names = {*names, *(TOKENIZER_FILES if with_tokenizer else ())}
+    new_names = {*names, *tokenizer_files}
     check_replaceable(Path(folder), "adapter", new_names, "this package's adapters")
 
 
@@ -305,9 +315,16 @@ def _source(folder: Path, base: str | None) -> str:
     return str(folder / base)
 
 
-def _check_chain(folder: Path) -> None:
-    """Raise a ValueError where the adapters' bases point in a circle."""
-    seen: list[Path] = []
+def _check_chain(folder: Path, above: Path | None = None) -> None:
+    """Raise a ValueError where the adapters' bases point in a circle.
+
+    Args:
+        folder: Of an adapter, or of a base that is none.
+        above: Of the adapter that is to stand on it.
+    """
+    seen = [] if above is None else [above.resolve()]
+    if folder.resolve() in seen:
+        raise ValueError(f"{folder} cannot be its own base")
     while "adapter" in formats_of(folder) and len(seen) <= _CHAIN:
         seen.append(folder.resolve())
         base = _base(folder, _contents(folder))
@@ -325,6 +342,8 @@ def _as_seen_from(folder: Path, base: str) -> str:
     """A name as it is; a path so that the two folders can be moved together."""
     if base in SHIPPED:
         return base
+    if not base:
+        raise ValueError("base='': must be a name or a path; leave it out where it is not known")
     if Path(base).exists():
         return Path(os.path.relpath(os.path.realpath(base), os.path.realpath(folder))).as_posix()
     if is_hub_id(base := SHORT_NAMES.get(base, base)):
@@ -333,6 +352,21 @@ def _as_seen_from(folder: Path, base: str) -> str:
         f"base={base!r}: no such file or folder, no model of this package ({', '.join(SHIPPED)}), "
         "and no repository (owner/name)"
     )
+
+
+def _check_is_base(base: str, adapter: Adapter) -> None:
+    """Raise a ValueError where `load` would refuse a base; the hub's are taken as they are."""
+    if base not in SHIPPED and not kind_of(base):
+        return
+    try:
+        source = locate(base)
+        _check_chain(source, above=adapter.folder)
+        with open_checkpoint(source) as checkpoint:
+            _check_base(checkpoint.config, adapter, base)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"base={base!r}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"base={base!r}: {error}") from None
 
 
 def _parse(contents: dict[str, Any], path: Path) -> tuple[str | None, LoRAConfig, ModelConfig]:

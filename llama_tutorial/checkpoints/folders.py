@@ -26,7 +26,7 @@ SHARDS = "consolidated.[0-9][0-9].pth"
 AnyTokenizer = BaseTokenizer | GPT2Tokenizer
 # By the character that stands for a space in the pieces, in which the two forms differ.
 _PIECES = {"▁": "tokenizer.model", " ": "tokenizer.bin"}
-TOKENIZER_FILES = frozenset({*_PIECES.values(), VOCABULARY, MERGES})
+TOKENIZER_FILES = frozenset({*_PIECES.values(), VOCABULARY, MERGES})  # whatever its kind
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -105,7 +105,9 @@ def check_replaceable(folder: Path, format: str, new_names: set[str], whose: str
         raise ValueError(
             f"{folder} is there already and no checkpoint of {whose}; choose another name"
         )
-    if lost := sorted({file.name for file in folder.iterdir()} - new_names):
+    lost = [entry.name for entry in folder.iterdir() if entry.name not in new_names]
+    lost += [f"{name}/" for name in new_names if (folder / name).is_dir()]
+    if lost := sorted(lost):
         raise ValueError(
             f"{folder} would lose {listed(lost)}, which the new checkpoint does not hold; move "
             "it away, choose another name, or, if it is the tokenizer, pass tokenizer="
@@ -137,6 +139,15 @@ def is_padding(pieces: int, rows: int) -> bool:
     """
     more = rows - pieces
     return 0 <= more <= 8 or (rows % 8 == 0 and 0 < more < max(256, pieces // 32))
+
+
+def tokenizer_names(tokenizer: AnyTokenizer | None) -> set[str]:
+    """The names of the files that `save_tokenizer` writes."""
+    if tokenizer is None:
+        return set()
+    if isinstance(tokenizer, GPT2Tokenizer):
+        return {VOCABULARY, MERGES}
+    return {_PIECES[tokenizer.vocabulary.space]}
 
 
 def save_tokenizer(tokenizer: AnyTokenizer, folder: Path) -> str:

@@ -29,11 +29,11 @@ from llama_tutorial.chat.dialog import CHAT_TEMPLATE
 from llama_tutorial.checkpoints.folders import (
     CONFIG,
     SAFETENSORS,
-    TOKENIZER_FILES,
     AnyTokenizer,
     check_replaceable,
     check_tokenizer,
     save_tokenizer,
+    tokenizer_names,
     write_json,
 )
 from llama_tutorial.checkpoints.huggingface_config import family_for, read_config, write_config
@@ -102,8 +102,10 @@ def save(
     config, folder = model.config, Path(folder)
     family, state = family_for(config), check_state(model)
     check_tokenizer(tokenizer, config)
-    new_names = {CONFIG, SAFETENSORS}
-    new_names |= {*TOKENIZER_FILES, _TOKENIZER_JSON, _TOKENIZER_CONFIG} if tokenizer else set()
+    tokenizer_json = _tokenizer_json(tokenizer)
+    new_names = {CONFIG, SAFETENSORS, *tokenizer_names(tokenizer)}
+    new_names |= {_TOKENIZER_CONFIG} if tokenizer else set()
+    new_names |= {_TOKENIZER_JSON} if tokenizer_json else set()
     check_replaceable(folder, "huggingface", new_names, "Hugging Face's format")
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     with replace_folder(folder) as new:
@@ -113,7 +115,7 @@ def save(
         tensors = _prefixed(to_stored(state, family, config), family)
         save_safetensors(tensors, dict(like), new / SAFETENSORS)
         if tokenizer is not None:
-            _write_tokenizer(tokenizer, new, chat_template)
+            _write_tokenizer(tokenizer, tokenizer_json, new, chat_template)
 
 
 def _prefixed(tensors: Iterator[tuple[str, Tensor]], family: str) -> Iterator[tuple[str, Tensor]]:
@@ -163,7 +165,19 @@ def _special(tokenizer: AnyTokenizer | None) -> dict[str, Any]:
     return {name: i if i >= 0 else None for name, i in zip(_SPECIAL, ids, strict=True)}
 
 
-def _write_tokenizer(tokenizer: AnyTokenizer, folder: Path, chat_template: bool) -> None:
+def _tokenizer_json(tokenizer: AnyTokenizer | None) -> dict[str, Any] | None:
+    """What is written beside a tokenizer.model; None where only SentencePiece gives its ids."""
+    if tokenizer is None or isinstance(tokenizer, GPT2Tokenizer):
+        return None
+    try:
+        return format_tokenizer_json(tokenizer.vocabulary)
+    except ValueError:
+        return None
+
+
+def _write_tokenizer(
+    tokenizer: AnyTokenizer, contents: dict[str, Any] | None, folder: Path, chat_template: bool
+) -> None:
     """Its files, and the one by which transformers finds the class that reads them."""
     save_tokenizer(tokenizer, folder)
     if isinstance(tokenizer, GPT2Tokenizer):
@@ -183,9 +197,7 @@ def _write_tokenizer(tokenizer: AnyTokenizer, folder: Path, chat_template: bool)
             "model_max_length": 10**30,
             **{f"{kind}_token": tokenizer.id_to_piece(i) for kind, i in ids.items() if i >= 0},
         }
-        try:
-            contents = format_tokenizer_json(tokenizer.vocabulary)
-        except ValueError:  # only SentencePiece itself gives its ids
+        if contents is None:
             about["tokenizer_class"], about["legacy"] = "LlamaTokenizer", True
         else:
             text = json.dumps(contents, indent=1, ensure_ascii=False)

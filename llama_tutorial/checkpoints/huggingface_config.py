@@ -29,15 +29,24 @@ _SWITCHES: dict[str, dict[str, Any]] = {
 # Knob: what it must be, the default first.
 _FIXED: dict[str, dict[str, tuple[Any, ...]]] = {
     "llama": {
+        "is_causal": (True,),
         "hidden_act": ("silu", "swish"),
         "partial_rotary_factor": (1.0, None),
     },
     "gpt2": {
+        "is_causal": (True,),
         "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
         "scale_attn_weights": (True,),
         "scale_attn_by_inverse_layer_idx": (False,),
         "add_cross_attention": (False,),
     },
+}
+# Other names for GPT-2's sizes, which transformers takes too.
+_ALIASES = {
+    "n_embd": "hidden_size",
+    "n_layer": "num_hidden_layers",
+    "n_head": "num_attention_heads",
+    "n_positions": "max_position_embeddings",
 }
 # The tokens that begin and end a text, where no tokenizer says so.
 _BOS_EOS = {"llama": (1, 2), "gpt2": (50256, 50256)}
@@ -182,23 +191,29 @@ def _read_llama(contents: dict[str, Any], path: Path) -> ModelConfig:
     return config
 
 
-def _theta(contents: dict[str, Any], path: Path) -> float:
+def _theta(contents: dict[str, Any], path: Path) -> Any:
     """The base of the rotary angles, from wherever it stands."""
-    for knob in ("rope_scaling", "rope_parameters"):
+    given = {"rope_theta": contents.get("rope_theta")}
+    for knob in ("rope_parameters", "rope_scaling"):
         scaling = contents.get(knob) or {}
         if not isinstance(scaling, dict):
             raise ValueError(f"{knob} is {scaling!r:.50}, must be an object")
         kind = scaling.get("rope_type", scaling.get("type", "default"))
-        if kind != "default" or scaling.get("partial_rotary_factor", 1.0) != 1.0:
+        by_layer = any(isinstance(value, dict) for value in scaling.values())
+        if kind != "default" or by_layer or scaling.get("partial_rotary_factor", 1.0) != 1.0:
             _refuse(path, f"{knob}={scaling!r:.90}: other rotary angles than Llama 2's")
-    old = contents.get("rope_theta")
-    new = (contents.get("rope_parameters") or {}).get("rope_theta")
-    if None not in (old, new) and old != new:
-        raise ValueError(
-            f"it gives two bases of the rotary angles: rope_theta={old!r:.30} and "
-            f"rope_parameters.rope_theta={new!r:.30}; delete the wrong one"
+        given[f"{knob}.rope_theta"] = scaling.get("rope_theta")
+    if contents.get("rope_scaling") and contents.get("rope_parameters"):
+        # transformers forgets rope_parameters then, its theta too
+        old = given["rope_theta"]
+        given["rope_scaling.rope_theta"] = scaling.get(
+            "rope_theta", 10000.0 if old is None else old
         )
-    return next((theta for theta in (new, old) if theta is not None), 10000.0)
+    given = {name: theta for name, theta in given.items() if theta is not None}
+    if any(theta != other for theta in given.values() for other in given.values()):
+        bases = " and ".join(f"{name}={theta!r:.30}" for name, theta in given.items())
+        raise ValueError(f"it gives two bases of the rotary angles: {bases}; delete the wrong one")
+    return next(iter(given.values()), 10000.0)
 
 
 def _switch(contents: dict[str, Any], knob: str, default: bool) -> bool:
@@ -209,19 +224,33 @@ def _switch(contents: dict[str, Any], knob: str, default: bool) -> bool:
 
 
 def _read_gpt2(contents: dict[str, Any], _: Path) -> ModelConfig:
-    dim = contents["n_embd"]
+    dim = _either(contents, "n_embd")
     inner: Any = contents.get("n_inner")
     return ModelConfig(
         dim=dim,
-        n_layers=contents["n_layer"],
-        n_heads=contents["n_head"],
+        n_layers=_either(contents, "n_layer"),
+        n_heads=_either(contents, "n_head"),
         hidden_dim=4 * dim if inner is None and isinstance(dim, int) else inner,
         vocab_size=contents["vocab_size"],
-        max_seq_len=contents["n_positions"],
+        max_seq_len=_either(contents, "n_positions"),
         norm_eps=contents.get("layer_norm_epsilon", 1e-5),
         tie_embeddings=_switch(contents, "tie_word_embeddings", True),
         **_SWITCHES["gpt2"],
     )
+
+
+def _either(contents: dict[str, Any], name: str) -> Any:
+    """A size of GPT-2's, under one of its two names."""
+    alias = _ALIASES[name]
+    if alias not in contents:
+        return contents[name]
+    size = contents[alias]
+    if contents.get(name, size) != size:
+        raise ValueError(
+            f"{name}={contents[name]!r:.30} and {alias}={size!r:.30} are two names of one size; "
+            "delete the wrong one"
+        )
+    return size
 
 
 def _write_llama(config: ModelConfig) -> dict[str, Any]:
@@ -234,9 +263,9 @@ def _write_llama(config: ModelConfig) -> dict[str, Any]:
         "intermediate_size": config.hidden_dim,
         "hidden_act": "silu",
         "max_position_embeddings": config.max_seq_len,
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_theta,  # until version 4
-        "rope_parameters": {"rope_theta": config.rope_theta, "rope_type": "default"},
+        "rms_norm_eps": float(config.norm_eps),  # transformers refuses whole numbers
+        "rope_theta": float(config.rope_theta),  # until version 4
+        "rope_parameters": {"rope_theta": float(config.rope_theta), "rope_type": "default"},
         "attention_bias": config.bias,
         "mlp_bias": config.bias,
     }
@@ -249,7 +278,7 @@ def _write_gpt2(config: ModelConfig) -> dict[str, Any]:
         "n_head": config.n_heads,
         "n_inner": config.hidden_dim,
         "n_positions": config.max_seq_len,
-        "layer_norm_epsilon": config.norm_eps,
+        "layer_norm_epsilon": float(config.norm_eps),
         "activation_function": "gelu_new",
         # transformers trains with a tenth of the numbers dropped if nothing is said
         "attn_pdrop": 0.0,

@@ -33,11 +33,11 @@ from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.checkpoints.folders import (
     PARAMS,
     SHARDS,
-    TOKENIZER_FILES,
     AnyTokenizer,
     check_replaceable,
     check_tokenizer,
     save_tokenizer,
+    tokenizer_names,
 )
 from llama_tutorial.checkpoints.meta_params import (
     EXTRA,
@@ -119,7 +119,7 @@ def save(
         state[_HEAD] = state[_EMBEDDING]
     check_tokenizer(tokenizer, config)
     names = [f"consolidated.{number:02}.pth" for number in range(shards)]
-    new_names = {PARAMS, EXTRA, *names, *(TOKENIZER_FILES if tokenizer else ())}
+    new_names = {PARAMS, EXTRA, *names, *tokenizer_names(tokenizer)}
     old_names = {f"consolidated.{number:02}.pth" for number in _numbers(folder)}
     check_replaceable(folder, "meta", new_names | old_names, "Meta's format")
     with replace_folder(folder) as new:

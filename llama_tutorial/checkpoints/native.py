@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,12 @@ from llama_tutorial.checkpoints.folders import (
     CONFIG,
     NATIVE_FORMAT,
     SAFETENSORS,
-    TOKENIZER_FILES,
     AnyTokenizer,
     check_replaceable,
     check_tokenizer,
     check_version,
     save_tokenizer,
+    tokenizer_names,
     write_json,
 )
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
@@ -82,7 +83,7 @@ def save(
     """
     state = check_state(model)
     check_tokenizer(tokenizer, model.config)
-    check_target(folder, with_tokenizer=tokenizer is not None)
+    check_target(folder, tokenizer_names(tokenizer))
     with replace_folder(folder) as new:
         contents = {"format": NATIVE_FORMAT, "version": VERSION, "model": model.config.to_dict()}
         write_json(contents, new / CONFIG)
@@ -91,13 +92,17 @@ def save(
             save_tokenizer(tokenizer, new)
 
 
-def check_target(folder: str | os.PathLike[str], *, with_tokenizer: bool) -> None:
+def check_target(folder: str | os.PathLike[str], tokenizer_files: AbstractSet[str]) -> None:
     """Refuse a place that `save` would refuse, before there is a model to be written to it.
+
+    Args:
+        folder: The place.
+        tokenizer_files: Names of the tokenizer's files, if one will be written.
 
     Raises:
         ValueError: As `save`.
     """
-    new_names = {CONFIG, SAFETENSORS, *(TOKENIZER_FILES if with_tokenizer else ())}
+    new_names = {CONFIG, SAFETENSORS, *tokenizer_files}
     check_replaceable(Path(folder), "native", new_names, "this package")
 
 

@@ -38,22 +38,21 @@ _TARGETS = {
     for name, row in TABLE.items()
     if row[0] is not None and re.search(r"\.w\w\.weight$|^output", name)
 }
-# What would compute something else, with the value that changes nothing.
+# What takes these values only.
 _MUST_BE: dict[str, tuple[Any, ...]] = {
     "peft_type": ("LORA",),
     "bias": ("none", None),
-    "use_dora": (False, None),
-    "fan_in_fan_out": (False, None),
-    "lora_bias": (False, None),
-    "modules_to_save": (None, []),
-    "layers_to_transform": (None, []),
-    "rank_pattern": ({}, None),
-    "alpha_pattern": ({}, None),
-    "exclude_modules": (None, []),
-    "target_parameters": (None, []),
-    "layer_replication": (None, []),
-    "trainable_token_indices": (None, []),
+    # Other ones change the base's matrices too.
+    "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal", "mica"),
+    "use_rslora": (False, True, None),
 }
+# What is read below, and what changes nothing in what the adapter computes.
+_KNOWN = {
+    *_MUST_BE,
+    "base_model_name_or_path", "target_modules", "r", "lora_alpha", "lora_dropout",
+    "auto_mapping", "eva_config", "inference_mode", "megatron_core", "peft_version",
+    "qalora_group_size", "revision", "runtime_config", "task_type",
+}  # fmt: skip
 
 
 def is_peft(contents: Mapping[str, Any]) -> bool:
@@ -92,11 +91,16 @@ def parse_config(contents: Mapping[str, Any], path: Path) -> tuple[str | None, L
         ValueError: It is of another kind of adapter, or damaged.
     """
     for name, allowed in _MUST_BE.items():
-        value = contents.get(name, allowed[-1] if name != "peft_type" else None)
-        if value not in allowed:
+        value = contents.get(name)
+        if not any(type(value) is type(one) and value == one for one in allowed):
             raise ValueError(
                 f"{path}: {name}={value!r:.50}; this package reads plain LoRA, with "
                 f"{name}={allowed[0]!r}"
+            )
+    for name, value in contents.items():
+        if name not in _KNOWN and value not in (None, False, "", [], {}):
+            raise ValueError(
+                f"{path}: {name!r:.50} is {value!r:.50}; this package reads plain LoRA, without it"
             )
     base, targets = contents.get("base_model_name_or_path"), contents.get("target_modules")
     if not isinstance(base, str | None):

@@ -27,7 +27,7 @@ from pathlib import Path
 from torch import Tensor
 
 from llama_tutorial._util.given_file import is_unfinished, kind_of
-from llama_tutorial._util.json_file import read_json
+from llama_tutorial._util.json_file import LARGEST, read_json
 from llama_tutorial._util.tensor_check import check_names, listed
 from llama_tutorial.checkpoints.folders import KINDS
 from llama_tutorial.checkpoints.safetensors_file import open_safetensors
@@ -150,7 +150,7 @@ def _read_index(path: Path) -> dict[str, list[str]]:
     """The names of the tensors in each file."""
     what = f'{path} is damaged: it has no "weight_map" of names and files'
     try:
-        contents = read_json(path)
+        contents = read_json(path, LARGEST)
     except ValueError as error:
         raise ValueError(f"{what} ({error})") from None
     places = contents.get("weight_map") if isinstance(contents, dict) else None

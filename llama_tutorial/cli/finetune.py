@@ -20,7 +20,7 @@ from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import adapter, native, save_adapter
-from llama_tutorial.checkpoints.folders import AnyTokenizer
+from llama_tutorial.checkpoints.folders import TOKENIZER_FILES, AnyTokenizer, tokenizer_names
 from llama_tutorial.cli.engines import parse_device
 from llama_tutorial.cli.options import options_named
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
         config, out = _train_config(arguments, defaults, training), Path(arguments.out)
         _print_summary(model, training, config)
+        if arguments.lora:
+            adapter.check_target(out / "model", tokenizer_names(tokenizer))
         write_adapter = partial(save_adapter, base=arguments.model, tokenizer=tokenizer)
         finished = train(
             model,
@@ -117,7 +119,7 @@ def _check(arguments: argparse.Namespace) -> None:
         check_unused(arguments, f"--data {arguments.data} is read whole", "dialogs")
     check_same_run(arguments, "seed", "batch_size", "packing", "lora")
     check_target = adapter.check_target if arguments.lora else native.check_target
-    check_target(Path(arguments.out) / "model", with_tokenizer=True)
+    check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
     check_own_model(arguments.out)
     out, base = Path(arguments.out).resolve(), Path(arguments.model).resolve()
     if kind_of(arguments.model) and (base in (out, out / "model") or out.is_relative_to(base)):

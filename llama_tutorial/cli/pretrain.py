@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from llama_tutorial._util.terminal import printable
+from llama_tutorial.checkpoints.folders import TOKENIZER_FILES
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.cli.engines import parse_device
 from llama_tutorial.cli.options import options_named
@@ -127,7 +128,7 @@ def _check(arguments: argparse.Namespace) -> None:
     elif left.exists() and _has_begun(Path(arguments.out)):
         _check_same_tokenizer(arguments, load_tokenizer(left).vocabulary, left)
     check_same_run(arguments, "seed", "batch_size", "cross_documents")
-    check_target(Path(arguments.out) / "model", with_tokenizer=True)
+    check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
     check_own_model(arguments.out)
 
 

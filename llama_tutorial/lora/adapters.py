@@ -168,11 +168,25 @@ def lora_config(model: nn.Module) -> LoRAConfig:
     """The settings that the adapters of ``model`` were made with.
 
     Raises:
-        ValueError: The model has no adapters.
+        ValueError: The model has no adapters, or adapters that one `add_lora` does not make.
     """
     names = _adapted(model)
     first = _lora_layer(model, names[0])
+    for name in names:
+        layer = _lora_layer(model, name)
+        for setting in ("rank", "alpha", "dropout"):
+            one, other = getattr(first, setting), getattr(layer, setting)
+            if one != other:
+                raise ValueError(
+                    f"the adapters have several settings: {setting} is {one} in {names[0]} and "
+                    f"{other} in {name}; remove_lora(model), and add_lora(model) anew"
+                )
     targets = dict.fromkeys(_last(name) for name in names)  # each once, in the model's order
+    if bare := next((name for name in _named(model, nn.Linear) if _last(name) in targets), None):
+        raise ValueError(
+            f"{bare} has no adapter, and {_last(bare)} of another layer has one; "
+            "remove_lora(model), and add_lora(model) anew"
+        )
     return LoRAConfig(first.rank, first.alpha, first.dropout, tuple(targets))
 
 

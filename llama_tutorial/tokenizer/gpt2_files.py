@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_tutorial._util.given_file import check_file, foreign
-from llama_tutorial._util.json_file import read_json
+from llama_tutorial._util.json_file import LARGEST, read_json
 
 VOCABULARY, MERGES, BOTH = "vocab.json", "merges.txt", "tokenizer.json"
 SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -69,7 +69,7 @@ def read_folder(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
     _check_settings(folder)
     if not has_two or not (folder / MERGES).is_file():
         return _read_one(folder / BOTH)
-    vocabulary = _vocabulary(folder / VOCABULARY, read_json(folder / VOCABULARY))
+    vocabulary = _vocabulary(folder / VOCABULARY, read_json(folder / VOCABULARY, LARGEST))
     merges = _read_merges(folder / MERGES)
     if has_both and _read_one(folder / BOTH) != (vocabulary, merges):  # its settings count too
         raise _refusal(
@@ -93,7 +93,7 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
 
 
 def _read_one(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    contents = _object(path, read_json(path), "it")
+    contents = _object(path, read_json(path, LARGEST), "it")
     model = _object(path, contents.get("model"), "its model")
     vocabulary = model.get("vocab")
     if _is_sentencepiece(contents, model):
@@ -144,7 +144,9 @@ def _vocabulary(path: Path, contents: Any) -> dict[str, int]:
 def _check_settings(folder: Path) -> None:
     """Refuse what the files beside the tokenizer ask for, if it is not GPT-2's."""
     config, names, added = (
-        _object(folder / name, read_json(folder / name), "it") if (folder / name).is_file() else {}
+        _object(folder / name, read_json(folder / name, LARGEST), "it")
+        if (folder / name).is_file()
+        else {}
         for name in SETTINGS
     )
     path = folder / SETTINGS[0]

@@ -24,7 +24,7 @@ import torch
 from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial._util.progress import progress
 from llama_tutorial.checkpoints import save_model
-from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer
+from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer, tokenizer_names
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.interrupts import interruptible
@@ -199,7 +199,7 @@ def train(
             in ``validation`` has a target.
     """
     if write_model is None:
-        check_target(Path(out) / "model", with_tokenizer=tokenizer is not None)
+        check_target(Path(out) / "model", tokenizer_names(tokenizer))
         check_tokenizer(tokenizer, model.config)
     check_own_model(out)
     if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_tutorial._util.json_file import LARGEST, parse_json, read_json
+from llama_tutorial._util.json_file import LARGEST, SMALL, parse_json, read_json
 
 DEEP = {
     "lists": "[" * 100_000,
@@ -89,7 +89,7 @@ def test_files_that_are_none_are_named(tmp_path: Path) -> None:
         ("{}".encode("utf-16"), "not UTF-8"),
         (b"PK\3\4" + bytes(30), "zip archive"),
         (b"not found", "text that begins 'not found'"),
-        (b" " * (LARGEST + 1), "larger than"),
+        (b" " * (SMALL + 1), "larger than"),
     ],
 )
 def test_content_that_is_something_else_is_named(
@@ -100,3 +100,25 @@ def test_content_that_is_something_else_is_named(
     with pytest.raises(ValueError, match=message) as error:
         read_json(path)
     assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" + "{}," * 10_000_000 + "{}]", "more than 1048576 values"),
+        ("{" + ",".join(f'"k{i}": 1' for i in range(600_000)) + "}", "more than 524288 names"),
+        ("{" + ",".join(f'"k{i}": 1' for i in [*range(100_000), 99_999]) + "}", "'k99999' twice"),
+    ],
+    ids=["objects", "names", "a name twice"],
+)
+def test_a_large_file_is_refused_before_it_takes_time(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text(text)
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match=message):
+        read_json(path, LARGEST)
+    assert time.monotonic() - begin < 3
+    with pytest.raises(ValueError, match="larger than 1048576 bytes"):
+        read_json(path)

@@ -287,6 +287,53 @@ def test_save_adapter_says_what_is_wrong(tmp_path):
     assert listing(tmp_path) == ["adapter", "base"]
 
 
+@pytest.mark.parametrize(
+    ("base", "error", "message"),
+    [
+        ("tales", ValueError, "tales is not the base of the adapter in .*dim is 128, must be 24"),
+        ("other", ValueError, "other is not the base of the adapter in .*n_layers is 3, must be 2"),
+        ("", ValueError, "base='': must be a name or a path"),
+        (".", ValueError, "base='.': the folder . holds adapter, base, notes.txt, other; load_mod"),
+        ("notes.txt", ValueError, "base='notes.txt': notes.txt"),
+        ("empty", FileNotFoundError, "base='empty': .*safetensors"),
+        ("adapter", ValueError, "base='adapter': adapter cannot be its own base"),
+        ("second", ValueError, "base='second': the bases of adapters point in a circle"),
+    ],
+)
+def test_a_base_that_load_would_refuse_is_refused(tmp_path, monkeypatch, base, error, message):
+    model = trained(tmp_path)
+    save_model(random_model(LLAMA.replace(n_layers=3)), tmp_path / "other")
+    (tmp_path / "notes.txt").write_text("mine")
+    if base == "empty":
+        shutil.copytree(tmp_path / "base", tmp_path / "empty")
+        (tmp_path / "empty" / "model.safetensors").unlink()
+    if base == "second":
+        save_adapter(model, tmp_path / "second", base=tmp_path / "adapter")
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "adapter" / "adapter.json").read_bytes()
+    with pytest.raises(error, match=message):
+        save_adapter(model, "adapter", base=base)
+    assert (tmp_path / "adapter" / "adapter.json").read_bytes() == before
+
+
+def test_adapters_that_one_file_cannot_hold_are_refused(tmp_path):
+    model = with_lora(random_model(LLAMA))
+    layer = model.layers[1].attention.wk
+    for name, value in (("alpha", 99.0), ("rank", 3), ("dropout", 0.5)):
+        before = getattr(layer, name)
+        setattr(layer, name, value)
+        with pytest.raises(ValueError, match=f"{name} is .* in layers.0.*{value} in layers.1.att"):
+            save_adapter(model, tmp_path / "new")
+        setattr(layer, name, before)
+    save_adapter(model, tmp_path / "new")
+    model.layers[1].attention.wk = torch.nn.Linear(24, 24, bias=False)
+    with pytest.raises(
+        ValueError, match=r"layers\.1\.attention\.wk has no adapter, and wk of another"
+    ):
+        save_adapter(model, tmp_path / "newer")
+    assert listing(tmp_path) == ["new"]
+
+
 def test_an_adapter_that_could_not_be_written_leaves_the_old_one(tmp_path, monkeypatch):
     model = trained(tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "adapter").iterdir()}

@@ -187,6 +187,24 @@ def test_a_config_that_this_package_cannot_compute(folder, changes, reason):
     assert reason in refused(folder)
 
 
+def test_sizes_under_their_other_names(folder):
+    aliases = {"n_embd": "hidden_size", "n_layer": "num_hidden_layers"}
+    aliases |= {"n_head": "num_attention_heads", "n_positions": "max_position_embeddings"}
+    config = json.loads((folder / "config.json").read_text())
+    for name, alias in aliases.items():
+        size = config[name]
+        change_config(folder, **{alias: size})
+        load_model(folder)
+        change_config(folder, **{alias: size // 2})
+        text = refused(folder)
+        assert f"{name}={size} and {alias}={size // 2} are two names of one size" in text
+        change_config(folder, **{alias: size, name: ...})
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    same_model(load_model(folder), theirs)
+    change_config(folder, is_causal=False)
+    assert "is_causal=False (must be True)" in refused(folder)
+
+
 def test_both_names_at_once(folder):
     rewrite(folder, lambda t: t.update({"wte.weight": t["transformer.wte.weight"].clone()}))
     text = refused(folder)

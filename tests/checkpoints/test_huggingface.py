@@ -134,6 +134,54 @@ def test_theta_in_either_place(folder):
     )
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rope_parameters": ..., "rope_scaling": {"rope_type": "default", "rope_theta": 500.0}},
+        {"rope_parameters": ..., "rope_scaling": {"type": "default", "rope_theta": 500.0}},
+        {"rope_parameters": {}, "rope_scaling": {"rope_theta": 500.0}, "rope_theta": 500.0},
+        {"rope_parameters": ..., "rope_scaling": {"type": "default"}, "rope_theta": 500.0},
+    ],
+)
+def test_theta_in_rope_scaling_is_what_transformers_takes(folder, changes):
+    change_config(folder, **changes)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+    assert theirs.config.rope_parameters["rope_theta"] == 500.0
+    model = load_model(folder)
+    assert model.config.rope_theta == 500.0
+    same_model(model, theirs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"rope_scaling": {"rope_type": "default", "rope_theta": 500.0}},
+            "rope_parameters.rope_theta=10000.0 and rope_scaling.rope_theta=500.0",
+        ),
+        (
+            {"rope_parameters": {"rope_theta": 500.0}, "rope_scaling": {"rope_type": "default"}},
+            "rope_parameters.rope_theta=500.0 and rope_scaling.rope_theta=10000.0",
+        ),
+        (
+            {"rope_parameters": ..., "rope_theta": 9.0, "rope_scaling": {"rope_theta": 8.0}},
+            "rope_theta=9.0 and rope_scaling.rope_theta=8.0",
+        ),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 500.0}}}, "other rotary angles"),
+        ({"is_causal": False}, "is_causal=False (must be True)"),
+    ],
+)
+def test_what_transformers_would_compute_otherwise_is_refused(folder, changes, reason):
+    change_config(folder, **changes)
+    assert reason in refused(folder)
+
+
+def test_whole_numbers_are_written_as_floats(tmp_path):
+    model = random_model(OURS.replace(norm_eps=1, rope_theta=500))
+    save_model(model, tmp_path / "model", "huggingface")
+    same_model(model, transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval())
+
+
 def test_a_config_without_a_model_type(folder, hf):
     change_config(folder, model_type=...)
     same_model(load_model(folder), hf)

@@ -15,7 +15,9 @@ from small_models import EVERY, GPT2, LLAMA, NAMED, random_model, random_tokens
 from torch.testing import assert_close
 
 from llama_tutorial import PRESETS, load_model, load_tokenizer, save_model
-from llama_tutorial.checkpoints import native, safetensors_file
+from llama_tutorial.checkpoints import native, safetensors_file, save_adapter
+from llama_tutorial.lora import add_lora
+from llama_tutorial.shipped import SHIPPED
 
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
@@ -153,11 +155,11 @@ def test_a_sentencepiece_tokenizer_keeps_its_own_form(assets, tmp_path):
     assert written == (assets / "tokenizer.model").read_bytes()
 
 
-def test_one_tokenizer_takes_the_place_of_another(assets, tmp_path):
-    model, folder = random_model(LLAMA.replace(dim=8, vocab_size=32000)), tmp_path / "model"
+def test_each_form_of_tokenizer_has_its_name(assets, tmp_path):
+    model = random_model(LLAMA.replace(dim=8, vocab_size=32000))
     for name in ("tokenizer.model", "tokenizer.bin"):
-        save_model(model, folder, tokenizer=load_tokenizer(assets / name))
-        assert listing(folder) == ["config.json", "model.safetensors", name]
+        save_model(model, tmp_path / name, tokenizer=load_tokenizer(assets / name))
+        assert listing(tmp_path / name) == ["config.json", "model.safetensors", name]
 
 
 def test_a_tokenizer_that_is_larger_than_the_model(assets, tmp_path):
@@ -204,6 +206,39 @@ def test_notes_in_a_checkpoint_are_not_lost(saved):
     with pytest.raises(ValueError, match=r"model would lose notes.txt, which the new checkpoint"):
         save_model(random_model(LLAMA, seed=1), saved)
     same_weights(load_model(saved), random_model(LLAMA))
+
+
+@pytest.mark.parametrize("format", ["native", "huggingface", "meta", "adapter"])
+def test_only_the_files_that_are_written_are_replaced(tmp_path, format):
+    """Another kind of tokenizer's files, and a folder of a tokenizer's name, are somebody's."""
+    tokenizer = load_tokenizer(SHIPPED["tales"].tokenizer)
+    model, folder = random_model(LLAMA.replace(vocab_size=1024)), tmp_path / "model"
+
+    def save():
+        if format == "adapter":
+            save_adapter(model, folder, tokenizer=tokenizer)
+        else:
+            save_model(model, folder, format, tokenizer=tokenizer)
+
+    if format == "adapter":
+        add_lora(model, rank=1)
+    save()
+    save()
+    names = listing(folder)
+    own = next(name for name in names if name in ("tokenizer.model", "tokenizer.bin"))
+    for name in {"vocab.json", "merges.txt", "tokenizer.bin", "tokenizer.model"} - {own}:
+        (folder / name).write_text("precious")
+        with pytest.raises(ValueError, match=f"would lose {name}, which the new"):
+            save()
+        assert (folder / name).read_text() == "precious"
+        (folder / name).unlink()
+    (folder / own).unlink()
+    (folder / own).mkdir()
+    (folder / own / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match=f"would lose {own}/"):
+        save()
+    assert (folder / own / "thesis.tex").read_text() == "precious"
+    assert listing(folder) == names
 
 
 def test_an_empty_folder_is_filled(tmp_path):

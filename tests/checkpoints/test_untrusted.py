@@ -179,11 +179,15 @@ def test_adapters_whose_bases_point_in_a_circle(tmp_path, begin):
 
 def test_adapters_on_adapters(tmp_path, begin):
     save_model(MODEL, tmp_path / "0")
-    for number in range(1, 11):
-        adapted = with_lora(random_model(LLAMA), rank=1)
+    adapted = with_lora(random_model(LLAMA), rank=1)
+    for number in range(1, 9):
         save_adapter(adapted, tmp_path / str(number), base=tmp_path / str(number - 1))
-    load_model(tmp_path / "3")
-    assert "is an adapter on more than 8 adapters" in refused(tmp_path / "10")
+    load_model(tmp_path / "8")
+    with pytest.raises(ValueError, match="is an adapter on more than 8 adapters"):
+        save_adapter(adapted, tmp_path / "9", base=tmp_path / "8")
+    save_adapter(adapted, tmp_path / "9", base=tmp_path / "0")
+    rewrite_base(tmp_path / "9", "../8")
+    assert "is an adapter on more than 8 adapters" in refused(tmp_path / "9")
 
 
 def rewrite_base(folder, base):
