@@ -174,7 +174,10 @@ def save_model(
         format: ``"native"``, ``"huggingface"``, ``"meta"``, ``"llama2c"`` (version 0, what
             llama2.c's ``run`` reads), ``"llama2c-v1"`` or ``"llama2c-int8"`` (version 2, what its
             ``runq`` reads).
-        tokenizer: Stored beside the weights in a folder.
+        tokenizer: Stored beside the weights in a folder. In ``"huggingface"``, one that only
+            SentencePiece encodes with (unigram, a normaliser, user-defined pieces, and so on) is
+            its tokenizer.model alone, with a warning: open it with SentencePiece or this package,
+            for transformers' AutoTokenizer makes one with other ids of it.
         group_size: Weights that share a scale in ``"llama2c-int8"``; divides ``dim`` and
             ``hidden_dim``.
         shards: Files that ``"meta"`` cuts the matrices into; divides every size.

@@ -4,7 +4,8 @@
 
     config.json          what kind of model, and its sizes
     model.safetensors    the weights; or several such files with an index, or older pickles
-    tokenizer.model, tokenizer.json, tokenizer_config.json
+    tokenizer.model, tokenizer.json, tokenizer_config.json; the first alone where transformers
+                         would give other ids
 
 Names and layouts are those of :mod:`llama_tutorial.checkpoints.names`. What needs no change stays
 in the file, mapped; what does (Llama's ``wq`` and ``wk``, GPT-2's transposed matrices) is copied.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,15 +99,19 @@ def save(
     Raises:
         FileNotFoundError: The folder that it is to lie in does not exist.
         ValueError: Neither family can hold the model; ``folder`` is something else, or holds a file
-            that would be lost.
+            that would be lost; or a chat template is to go with a tokenizer that transformers
+            cannot read.
+
+    Warns:
+        UserWarning: Only SentencePiece encodes as the tokenizer does, so that transformers cannot.
     """
     config, folder = model.config, Path(folder)
     family, state = family_for(config), check_state(model)
     check_tokenizer(tokenizer, config)
-    tokenizer_json = _tokenizer_json(tokenizer)
+    contents = _json_of(tokenizer, chat_template)
     new_names = {CONFIG, SAFETENSORS, *tokenizer_names(tokenizer)}
-    new_names |= {_TOKENIZER_CONFIG} if tokenizer else set()
-    new_names |= {_TOKENIZER_JSON} if tokenizer_json else set()
+    new_names |= {_TOKENIZER_JSON} if contents else set()
+    new_names |= {_TOKENIZER_CONFIG} if contents or isinstance(tokenizer, GPT2Tokenizer) else set()
     check_replaceable(folder, "huggingface", new_names, "Hugging Face's format")
     empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     with replace_folder(folder) as new:
@@ -115,7 +121,7 @@ def save(
         tensors = _prefixed(to_stored(state, family, config), family)
         save_safetensors(tensors, dict(like), new / SAFETENSORS)
         if tokenizer is not None:
-            _write_tokenizer(tokenizer, tokenizer_json, new, chat_template)
+            _write_tokenizer(tokenizer, contents, new, chat_template)
 
 
 def _prefixed(tensors: Iterator[tuple[str, Tensor]], family: str) -> Iterator[tuple[str, Tensor]]:
@@ -165,13 +171,23 @@ def _special(tokenizer: AnyTokenizer | None) -> dict[str, Any]:
     return {name: i if i >= 0 else None for name, i in zip(_SPECIAL, ids, strict=True)}
 
 
-def _tokenizer_json(tokenizer: AnyTokenizer | None) -> dict[str, Any] | None:
-    """What is written beside a tokenizer.model; None where only SentencePiece gives its ids."""
+def _json_of(tokenizer: AnyTokenizer | None, chat_template: bool) -> dict[str, Any] | None:
+    """The contents of its tokenizer.json, or None.
+
+    Where that cannot hold the tokenizer, transformers is told nothing of it, and the user is.
+    """
     if tokenizer is None or isinstance(tokenizer, GPT2Tokenizer):
         return None
     try:
         return format_tokenizer_json(tokenizer.vocabulary)
-    except ValueError:
+    except ValueError as error:
+        if chat_template:
+            raise ValueError(f"chat_template=True: {error}; transformers has other ids") from None
+        message = (
+            f"{error}. Only tokenizer.model is written: SentencePiece and this package read it; "
+            "what transformers makes of it gives other ids"
+        )
+        warnings.warn(message, stacklevel=4)
         return None
 
 
@@ -186,7 +202,11 @@ def _write_tokenizer(
             "tokenizer_class": "GPT2Tokenizer",
             **dict.fromkeys(special, END_OF_TEXT),
         }
+    elif contents is None:
+        return
     else:
+        text = json.dumps(contents, indent=1, ensure_ascii=False)
+        (folder / _TOKENIZER_JSON).write_text(text + "\n", encoding="utf-8")
         ids = {"bos": tokenizer.bos_id, "eos": tokenizer.eos_id}
         ids["unk"] = tokenizer.vocabulary.unk_id
         about = {
@@ -197,11 +217,6 @@ def _write_tokenizer(
             "model_max_length": 10**30,
             **{f"{kind}_token": tokenizer.id_to_piece(i) for kind, i in ids.items() if i >= 0},
         }
-        if contents is None:
-            about["tokenizer_class"], about["legacy"] = "LlamaTokenizer", True
-        else:
-            text = json.dumps(contents, indent=1, ensure_ascii=False)
-            (folder / _TOKENIZER_JSON).write_text(text + "\n", encoding="utf-8")
     if chat_template:
         about["chat_template"] = CHAT_TEMPLATE
     write_json(about, folder / _TOKENIZER_CONFIG)

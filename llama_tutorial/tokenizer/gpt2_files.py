@@ -8,6 +8,7 @@ is refused by its name; what changes nothing is let through.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _SAME = {
     "pre_tokenizer.use_regex": (True, None),
     "post_processor.type": ("ByteLevel", None),  # it only says where each token stands
     "post_processor.single": (None, [{"Sequence": {"id": "A", "type_id": 0}}]),  # nothing around it
-    "decoder.type": ("ByteLevel", None),
+    "decoder.type": ("ByteLevel",),
     "model.type": ("BPE", None),
     "model.dropout": (None, 0.0),
     "model.continuing_subword_prefix": (None, ""),
@@ -48,7 +49,6 @@ _SAME_CONFIG = {
         None,
     ),
 }
-_NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
 _FLAGS = ("lstrip", "rstrip", "single_word")
 
 
@@ -155,14 +155,22 @@ def _check_settings(folder: Path) -> None:
         _check_added(path, token)
     for name, tokens in zip(SETTINGS, (config, names), strict=False):
         path = folder / name
-        given = [tokens.get(kind) for kind in _NAMED]
-        more = tokens.get("additional_special_tokens") or []
-        given += more if isinstance(more, list) else [more]
-        for token in given:
-            if token is not None:
-                _check_added(path, token if isinstance(token, dict) else {"content": token})
+        for token in _named(tokens):
+            _check_added(path, token if isinstance(token, dict) else {"content": token})
     for token in added:
         _check_added(folder / SETTINGS[2], {"content": token})
+
+
+def _named(settings: dict[str, Any]) -> Iterator[Any]:
+    """The tokens that settings name: each ``…_token``, and those in ``…_special_tokens``."""
+    for key, value in settings.items():
+        if value is None or key.startswith(("add_", "split_")):  # add_bos_token: true or false
+            continue
+        if key.endswith("_special_tokens"):
+            parts = list(value.values()) if isinstance(value, dict) else value
+            yield from parts if isinstance(parts, list) else [parts]
+        elif key.endswith("_token"):
+            yield value
 
 
 def _check_added(path: Path, token: Any) -> None:

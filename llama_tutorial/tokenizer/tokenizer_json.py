@@ -11,7 +11,8 @@ What SentencePiece does around the merges becomes one step each:
     BOS before the text                           post_processor
 
 One thing differs on purpose, because everything that uses these files counts on it: the *text*
-``<s>`` becomes the control token.
+``<s>`` becomes the control token. And what leaves special tokens out of a text leaves out the
+unknown one as well, which SentencePiece shows as ' ⁇ '.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def format_tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
     why = vocabulary.inexact_because
     if PieceType.USER_DEFINED in vocabulary.types:  # Prepend would put a space behind each of them
         why = "it has user-defined pieces"
-    if why:
+    if why := why or _tied(vocabulary):
         raise ValueError(f"cannot write a tokenizer.json: {why}")
     space, prefix = vocabulary.space, vocabulary.add_dummy_prefix
     spaces = {"type": "Replace", "pattern": {"String": " "}, "content": space}
@@ -63,6 +64,27 @@ def format_tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
             "merges": _merges(vocabulary),
         },
     }
+
+
+def _tied(vocabulary: Vocabulary) -> str:
+    """Name two pieces with the same score, or ''.
+
+    SentencePiece merges the leftmost of them first, wherever it stands; in a list of pairs one of
+    them always comes first. Where all runs of one character have the same score, as Llama 2's
+    spaces do, the order of `_merges` says the same.
+    """
+    rows = zip(vocabulary.pieces, vocabulary.scores, vocabulary.types, strict=True)
+    scores = {p: s for p, s, kind in rows if kind == PieceType.NORMAL and len(p) > 1}
+    runs: dict[str, set[float]] = {}
+    for piece, score in scores.items():
+        if len(set(piece)) == 1:
+            runs.setdefault(piece[0], set()).add(score)
+    first: dict[float, str] = {}
+    for piece, score in scores.items():
+        other = first.setdefault(score, piece)
+        if other != piece and (len({*other, *piece}) > 1 or len(runs[piece[0]]) > 1):
+            return f"its pieces {other!r} and {piece!r} have the same score"
+    return ""
 
 
 def _merges(vocabulary: Vocabulary) -> list[list[str]]:

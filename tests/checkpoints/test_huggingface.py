@@ -398,14 +398,28 @@ def test_apply_chat_template_gives_our_ids(tmp_path):
         save_model(model, tmp_path / "native", tokenizer=tokenizer, chat_template=True)
 
 
-def test_what_only_sentencepiece_encodes_is_left_to_it(tmp_path):
-    pytest.importorskip("google.protobuf")  # by which transformers reads SentencePiece's files
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        ({"normalization_rule_name": "nmt_nfkc_cf"}, "its normaliser rewrites"),
+        ({"user_defined_symbols": ["cat"]}, "it has user-defined pieces"),
+        ({"model_type": "unigram"}, "its model_type is unigram"),
+        ({"treat_whitespace_as_suffix": True}, "treat_whitespace_as_suffix is on"),
+        ({"remove_extra_whitespaces": True}, "remove_extra_whitespaces is on"),
+    ],
+)
+def test_what_only_sentencepiece_encodes_is_left_to_it(tmp_path, setting, why):
     text = ["the cat sat on the mat", "a dog ran to the park"] * 50
-    tokenizer = Tokenizer.train(text, 290, normalization_rule_name="nmt_nfkc_cf")
+    tokenizer = Tokenizer.train(text, 277, **setting)
     model = random_model(OURS.replace(vocab_size=tokenizer.vocab_size))
-    save_model(model, tmp_path / "model", "huggingface", tokenizer=tokenizer)
-    assert not (tmp_path / "model" / "tokenizer.json").exists()
-    assert (tmp_path / "model" / "tokenizer.model").exists()
+    with pytest.warns(UserWarning, match=rf"{why}.*Only tokenizer\.model is written"):
+        save_model(model, tmp_path / "model", "huggingface", tokenizer=tokenizer)
+    names = sorted(file.name for file in (tmp_path / "model").iterdir())
+    assert names == ["config.json", "model.safetensors", "tokenizer.model"]
+    assert load(tmp_path / "model")[1].encode("the cat") == tokenizer.encode("the cat")
+    with pytest.raises(ValueError, match=f"chat_template=True: .*{why}"):
+        save_model(model, tmp_path / "m2", "huggingface", tokenizer=tokenizer, chat_template=True)
+    assert not (tmp_path / "m2").exists()
 
 
 def test_the_real_small_model_in_transformers(assets, tmp_path):

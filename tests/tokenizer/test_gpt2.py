@@ -303,6 +303,7 @@ pre, post = tokenizers.pre_tokenizers, tokenizers.processors
         ({"post_processor": post.TemplateProcessing(single="$A", special_tokens=[])}, None),
         ({"post_processor": post.BertProcessing(("he", 256), ("he", 256))}, "post_processor.type"),
         ({"decoder": tokenizers.decoders.WordPiece()}, "decoder.type"),
+        ({"decoder": None}, "decoder.type"),
     ],
 )
 @pytest.mark.parametrize("beside", [False, True])
@@ -381,6 +382,13 @@ def test_added_tokens(tmp_path, token, reason):
         ),
         ("special_tokens_map.json", {"pad_token": {"content": "[PAD]"}}, "the token '[PAD]'"),
         ("special_tokens_map.json", {"additional_special_tokens": ["<a>"]}, "the token '<a>'"),
+        ("special_tokens_map.json", {"cls_token": {"content": "<c>"}}, "the token '<c>'"),
+        ("tokenizer_config.json", {"sep_token": "<s>"}, "the token '<s>'"),
+        ("tokenizer_config.json", {"mask_token": "cat"}, "the token 'cat'"),
+        ("tokenizer_config.json", {"image_token": "<i>"}, "the token '<i>'"),
+        ("tokenizer_config.json", {"extra_special_tokens": ["<x>"]}, "the token '<x>'"),
+        ("tokenizer_config.json", {"extra_special_tokens": {"image_token": "<i>"}}, "'<i>'"),
+        ("tokenizer_config.json", {"extra_special_tokens": {}, "add_bos_token": False}, None),
         ("added_tokens.json", {"<b>": 258}, "it adds the token '<b>'"),
         ("added_tokens.json", [], "it is no JSON object"),
         ("tokenizer_config.json", {"add_prefix_space": False, "model_max_length": 1024}, None),

@@ -15,6 +15,7 @@ import tokenizers
 from llama_tutorial import load
 from llama_tutorial.tokenizer import BPETokenizer, Tokenizer, load_tokenizer
 from llama_tutorial.tokenizer.tokenizer_json import format_tokenizer_json
+from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary, byte_piece
 
 ALPHABET = ["the", "ing", "<0x0A>", *"abcdefgh    \n\t.,1234é日🤗▁"]
 LINES = ["the thing is in the ring  2024", "a bat, a cat and a rat sat on the mat"] * 9
@@ -55,6 +56,38 @@ def test_without_a_space_before_the_text_nor_bos() -> None:
     for text in ("the ring", " the", "é"):
         assert theirs.encode(text).ids == tokenizer.encode(text)
         assert theirs.decode(tokenizer.encode(text)) == text
+
+
+def _with_scores(scores: dict[str, float]) -> Vocabulary:
+    pieces = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256)), *"▁abc", *scores]
+    types = [PieceType.UNKNOWN, PieceType.CONTROL, PieceType.CONTROL, *[PieceType.BYTE] * 256]
+    types += [PieceType.NORMAL] * (len(pieces) - len(types))
+    return Vocabulary(pieces, [0.0] * 263 + list(scores.values()), types)
+
+
+@pytest.mark.parametrize(
+    ("scores", "first", "second"),
+    [
+        (
+            {"bc": 0, "ab": 0},
+            "bc",
+            "ab",
+        ),  # "abc": the leftmost comes first, not the first of a list
+        ({"ab": -1, "bca": -1}, "ab", "bca"),
+        ({"aaa": -1, "aa": -1, "aaaa": -2, "aaaaa": -2}, "aaa", "aa"),
+    ],
+)
+def test_equal_scores_are_refused(scores: dict[str, float], first: str, second: str) -> None:
+    with pytest.raises(ValueError, match=f"its pieces '{first}' and '{second}' have the same sc"):
+        format_tokenizer_json(_with_scores(scores))
+
+
+def test_runs_of_one_character_may_have_equal_scores() -> None:
+    _check(BPETokenizer(_with_scores({"a" * n: -1e9 for n in (4, 2, 7, 5)} | {"ab": -1})), 1000)
+
+
+def test_the_smallest_vocabulary_of_llama2c(assets) -> None:
+    format_tokenizer_json(load_tokenizer(assets / "tok512.bin").vocabulary)
 
 
 def test_what_merges_do_not_say_is_refused() -> None:
