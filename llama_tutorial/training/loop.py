@@ -292,6 +292,7 @@ def train(
         if whole is not model:
             gather(model, whole)
         if is_rank0():
+            folder.lock.check()
             if write_model is None:
                 save_model(whole, folder.path / "model", tokenizer=tokenizer)
             else:

@@ -92,7 +92,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.jsonl"
         make_folder(self.path)
-        self._lock = RunLock(self.path)
+        self.lock = RunLock(self.path)
         before = check_settings(self.path, settings)
         merged = before | {part: before.get(part, {}) | settings[part] for part in settings}
         if merged != before:
@@ -119,7 +119,7 @@ class RunFolder:
                 line = json.dumps(metrics, allow_nan=False) + "\n"
             except ValueError:
                 raise ValueError(f"metrics that are not finite: {metrics}") from None
-            self._lock.check()
+            self.lock.check()
             with disk_errors(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
                 file.write(line)
 
@@ -135,7 +135,7 @@ class RunFolder:
         new = self.checkpoints / f"step-{step:08d}.partial"
 
         def begin() -> None:
-            self._lock.check()
+            self.lock.check()
             make_folder(self.checkpoints)
             _remove(new)
             new.mkdir()
@@ -145,7 +145,7 @@ class RunFolder:
             save_state(_state(model, optimizer), new)
             of_rank0(lambda: self._complete(new, step, _random_state(model.device)))
         except BaseException:
-            if is_rank0() and self._lock.holds():  # a full disk: it must not hold the space
+            if is_rank0() and self.lock.holds():  # a full disk: it must not hold the space
                 shutil.rmtree(new, ignore_errors=True)
             raise
 
@@ -190,7 +190,7 @@ class RunFolder:
 
     def _complete(self, new: Path, step: int, random_state: dict[str, Any]) -> None:
         """Make a checkpoint of what is in ``new``; on the disk each time before the next."""
-        self._lock.check()
+        self.lock.check()
         sha256 = hashlib.sha256((new / METADATA).read_bytes()).hexdigest()
         rest = {"step": step, "random": random_state, "metadata_sha256": sha256}
         contents = io.BytesIO()  # torch.save says of a file only that it could not be written
