@@ -18,6 +18,8 @@ from functools import partial
 from reprlib import repr as shortened
 from typing import Any
 
+from llama_tutorial._util.tensor_check import listed
+
 _SWITCHES = {
     "norm": ("layernorm", "rmsnorm"),
     "feed_forward": ("gelu", "swiglu"),
@@ -200,9 +202,7 @@ class ModelConfig:
 def _check_names(fields: dict[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(ModelConfig)]
     if unknown := sorted(set(fields) - set(known)):
-        raise ValueError(
-            f"{', '.join(unknown):.200}: no field of ModelConfig; it has {', '.join(known)}"
-        )
+        raise ValueError(f"{listed(unknown)}: no field of ModelConfig; it has {', '.join(known)}")
 
 
 def _check_numbers(config: ModelConfig) -> None:
