@@ -18,8 +18,6 @@ from functools import partial
 from reprlib import repr as shortened
 from typing import Any
 
-from llama_tutorial._util.tensor_check import listed
-
 _SWITCHES = {
     "norm": ("layernorm", "rmsnorm"),
     "feed_forward": ("gelu", "swiglu"),
