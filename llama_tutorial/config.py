@@ -200,9 +200,8 @@ class ModelConfig:
 def _check_names(fields: dict[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(ModelConfig)]
     if unknown := sorted(set(fields) - set(known)):
-        raise ValueError(
-            f"{', '.join(unknown):.200}: no field of ModelConfig; it has {', '.join(known)}"
-        )
+        shown = ", ".join(unknown).encode("unicode_escape").decode()  # a file's, perhaps
+        raise ValueError(f"{shown:.200}: no field of ModelConfig; it has {', '.join(known)}")
 
 
 def _check_numbers(config: ModelConfig) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from llama_tutorial._util.terminal import one_line
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -33,6 +35,6 @@ def check_shapes(found: Shapes, expected: Shapes, what: str) -> None:
 
 
 def listed(names: Collection[str], limit: int = 6) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(f"{name:.100}" for name in list(names)[:limit])
+    """The first names, safe to print, and how many more there are."""
+    shown = ", ".join(one_line(name[:100]) for name in list(names)[:limit])
     return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.given_file import kind_of
-from llama_tutorial._util.tensor_check import check_names, check_shapes
+from llama_tutorial._util.tensor_check import check_names, check_shapes, listed
 from llama_tutorial.checkpoints import open_checkpoint, peft
 from llama_tutorial.checkpoints.download import SHORT_NAMES, is_hub_id, locate
 from llama_tutorial.checkpoints.folders import (
@@ -308,8 +308,8 @@ def _source(folder: Path, base: str | None) -> str:
         if is_hub_id(base):
             return base
         raise FileNotFoundError(
-            f"{folder} is an adapter on {base}, and there is no such file or folder (seen from "
-            "the adapter): put it there, or write another base into its JSON file"
+            f"{folder} is an adapter on {listed([base])}, and there is no such file or folder "
+            "(seen from the adapter): put it there, or write another base into its JSON file"
         )
     _check_chain(folder)
     return str(folder / base)

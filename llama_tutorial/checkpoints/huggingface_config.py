@@ -16,6 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.tensor_check import listed
 from llama_tutorial.config import ModelConfig
 
 ARCHITECTURES = {
@@ -73,13 +74,13 @@ def family_of(contents: dict[str, Any], path: Path) -> str:
     if family not in ARCHITECTURES:
         kind = architectures[0] if family is None and architectures else repr(family)
         raise ValueError(
-            f"{path} is of a {kind:.100} model; of Hugging Face's models this package knows "
-            "'llama' and 'gpt2'"
+            f"{path} is of a {listed([kind])} model; of Hugging Face's models this package "
+            "knows 'llama' and 'gpt2'"
         )
     others = [name for name in architectures if name not in ARCHITECTURES[family]]
     if others:
         raise ValueError(
-            f"{path} is of a {', '.join(others):.200}; this package reads "
+            f"{path} is of a {listed(others)}; this package reads "
             f"{' and '.join(ARCHITECTURES[family])}"
         )
     return family

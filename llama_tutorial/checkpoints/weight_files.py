@@ -132,7 +132,7 @@ def tidied(tensors: Tensors, embedding: str, source: Path) -> Tensors:
     for stored, name in plain.items():
         other = names.setdefault(name.removeprefix(front), stored)
         if other != stored:
-            raise ValueError(f"{source} holds both {other} and {stored}")
+            raise ValueError(f"{source} holds both {listed([other])} and {listed([stored])}")
     shapes = {name: tensors.shapes[stored] for name, stored in names.items()}
     return Tensors(shapes, lambda name: tensors.get(names[name]))
 
@@ -161,8 +161,8 @@ def _read_index(path: Path) -> dict[str, list[str]]:
         # Windows' way of writing a path counts everywhere: an index is made on any machine.
         if not isinstance(name, str) or not re.fullmatch(r"(?!\.+$)[^/\\:\0]+", name):
             raise ValueError(
-                f"{path} says that {tensor:.100} lies in {name!r:.100}: it may only name files "
-                "beside it"
+                f"{path} says that {listed([tensor])} lies in {name!r:.100}: it may only name "
+                "files beside it"
             )
         files.setdefault(name, []).append(tensor)
     if not files:

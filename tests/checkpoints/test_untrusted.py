@@ -190,6 +190,36 @@ def test_adapters_on_adapters(tmp_path, begin):
     assert "is an adapter on more than 8 adapters" in refused(tmp_path / "9")
 
 
+HOSTILE = "a\x1b]0;title\x07\nb" + "c" * 500
+
+
+@pytest.mark.parametrize("where", ["field", "model_type", "architecture", "base", "index"])
+def test_names_from_a_file_are_shown_and_not_obeyed(tmp_path, where):
+    folder = tmp_path / "a"
+    if where == "field":
+        save_model(MODEL, folder)
+        rewrite(folder / "config.json", **{HOSTILE: 1})
+    elif where == "base":
+        save_adapter(with_lora(random_model(LLAMA)), folder)
+        rewrite_base(folder, HOSTILE[:40])
+    else:
+        save_model(MODEL, folder, "huggingface")
+        changes = {"model_type": {"model_type": HOSTILE}, "index": {}}
+        changes["architecture"] = {"architectures": [HOSTILE]}
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | changes[where]))
+    if where == "index":
+        (folder / "model.safetensors").unlink()
+        index = {"weight_map": {HOSTILE: "../x"}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        load_model(folder)
+    text = str(error.value)
+    assert r"\x1b]0;title\x07" in text
+    assert text.isprintable()
+    assert len(text) < 900
+
+
 def rewrite_base(folder, base):
     contents = json.loads((folder / "adapter.json").read_text())
     (folder / "adapter.json").write_text(json.dumps({**contents, "base": base}))
