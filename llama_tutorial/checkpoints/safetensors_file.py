@@ -102,7 +102,8 @@ def save_safetensors(
             promised, model = next(expected, (None, tensor))
             if (name, tensor.shape, tensor.dtype) != (promised, model.shape, model.dtype):
                 raise ValueError(f"{name} comes where the header of {path} promises {promised}")
-            file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            plain = tensor.detach().resolve_neg().cpu().contiguous()  # bytes know no negative bit
+            file.write(plain.flatten().view(torch.uint8).numpy().data)
         if missing := next(expected, None):
             raise ValueError(f"{missing[0]}, which the header of {path} promises, is missing")
 

@@ -94,3 +94,9 @@ def test_other_tensors_than_were_promised(tmp_path, given, message):
     like = {"a": torch.ones(2), "b": torch.ones(2)}
     with pytest.raises(ValueError, match=message):
         save_safetensors(given.items(), like, tmp_path / "x")
+
+
+def test_a_negative_bit_is_written_as_the_sign(tmp_path):
+    negative = torch._neg_view(torch.arange(1.0, 7.0).reshape(2, 3))
+    save_safetensors([("a", negative)], {"a": negative}, tmp_path / "a.safetensors")
+    assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], negative)
