@@ -179,7 +179,8 @@ class NumpyLlama:
 
         Arguments, errors and ids are those of :func:`llama_tutorial.generation.generate`, drawn
         ids as well: the same seed gives the same draws in both engines, and where the weights are
-        the same, the same text. (The file of "tales" is int8; that of "tales-small" is not.)
+        the same, the same text. ("tales" is int8 here and float32 there; "tales-small" is int8 in
+        both.)
 
         Returns:
             The new ids of each prompt, and with ``logprobs`` the natural logarithms of their

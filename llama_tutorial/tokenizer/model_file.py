@@ -176,7 +176,7 @@ def _message(data: bytes, field: _Field) -> Message:
 
 def _fields(data: bytes, start: int, end: int) -> list[_Field]:
     """The fields of the message ``data[start:end]``."""
-    fields = []
+    fields: list[_Field] = []
     while start < end:
         tag_start, tag = start, data[start]
         if tag < 0x80:  # nearly all tags and lengths are one byte
