@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from llama_tutorial._util.given_file import check_file, foreign
-from llama_tutorial._util.json_file import LARGEST, parse_json
+from llama_tutorial._util.json_file import parse_json
 from llama_tutorial._util.progress import progress
 
 _DTYPES = {
@@ -30,6 +30,8 @@ _DTYPES = {
     torch.float16: "F16",
     torch.bfloat16: "BF16",
 }
+
+_LONGEST = 2**21  # bytes of a header: a model of 405 billion parameters has some 1,100 tensors
 
 
 @contextmanager
@@ -43,6 +45,7 @@ def open_safetensors(path: Path) -> Iterator[Any]:
     """
     library = _library("safetensors")
     check_file(path)
+    _check_length(path)
     try:
         with library.safe_open(path, framework="pt") as file:
             _check_header(path)
@@ -58,6 +61,15 @@ def open_safetensors(path: Path) -> Iterator[Any]:
         ) from None
 
 
+def _check_length(path: Path) -> None:
+    """Raise a ValueError where it would take seconds to read the header alone."""
+    with open(path, "rb") as file:
+        head = file.read(9)
+    length = int.from_bytes(head[:8], "little")
+    if head[8:] == b"{" and _LONGEST < length <= path.stat().st_size - 8:
+        raise ValueError(f"{path} has a header of {length} bytes: no model needs so many")
+
+
 def _check_header(path: Path) -> None:
     """Raise a ValueError where the library is content with what the format forbids.
 
@@ -66,8 +78,6 @@ def _check_header(path: Path) -> None:
     """
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        if length > LARGEST:
-            raise ValueError(f"{path} has a header of {length} bytes: no model needs so many")
         parse_json(file.read(length).decode("utf-8"), f"{path}: its header")
 
 
@@ -102,7 +112,8 @@ def save_safetensors(
             promised, model = next(expected, (None, tensor))
             if (name, tensor.shape, tensor.dtype) != (promised, model.shape, model.dtype):
                 raise ValueError(f"{name} comes where the header of {path} promises {promised}")
-            file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            plain = tensor.detach().resolve_neg().cpu().contiguous()  # bytes know no negative bit
+            file.write(plain.flatten().view(torch.uint8).numpy().data)
         if missing := next(expected, None):
             raise ValueError(f"{missing[0]}, which the header of {path} promises, is missing")
 

@@ -178,7 +178,9 @@ class NumpyLlama:
         """Continue every prompt, one after the other.
 
         Arguments, errors and ids are those of :func:`llama_tutorial.generation.generate`, drawn
-        ids as well: the same seed gives the same text in both engines.
+        ids as well: the same seed gives the same draws in both engines, and where the weights are
+        the same, the same text. ("tales" is int8 here and float32 there; "tales-small" is int8 in
+        both.)
 
         Returns:
             The new ids of each prompt, and with ``logprobs`` the natural logarithms of their
@@ -222,7 +224,8 @@ class NumpyLlama:
         come at the call, not at the first id.
 
         Raises:
-            ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute.
+            ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute;
+                or, at an id, something else has written to the cache since the id before.
         """
         sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
         [row] = read_rows(self.config, [prompt], sampling.max_new_tokens, seed)
@@ -242,10 +245,17 @@ class NumpyLlama:
         prompt, seed = row
         cache = cache or Cache(self.config, len(prompt) + sampling.max_new_tokens)
         cache.length, ids, numbers = start, prompt[start:], uniforms(seed)
+        end = start
         for _ in range(sampling.max_new_tokens):
+            if cache.length != end:
+                raise ValueError(
+                    f"the cache holds {cache.length} positions where this stream left {end}: each "
+                    "stream that is not at its end needs a cache of its own"
+                )
             with np.errstate(over="ignore", invalid="ignore"):  # one check here, of the logits
                 hidden = self.hidden_states(ids, cache)  # (T, D): the prompt, then token by token
                 logits = self.logits(hidden[-1])  # (V,)
+            end = cache.length
             token = int(logits.argmax())  # the place of a NaN, if there is one
             if not math.isfinite(best := float(logits[token])):
                 raise not_finite([best], self._weights.items(), "float32", number)

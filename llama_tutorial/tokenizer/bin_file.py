@@ -20,7 +20,13 @@ from __future__ import annotations
 
 import struct
 
-from llama_tutorial.tokenizer.vocabulary import BYTE_PIECE, UNK_SURFACE, PieceType, Vocabulary
+from llama_tutorial.tokenizer.vocabulary import (
+    BYTE_PIECE,
+    MOST_PIECES,
+    UNK_SURFACE,
+    PieceType,
+    Vocabulary,
+)
 
 UNK_ID, BOS_ID, EOS_ID = 0, 1, 2
 _ROW = struct.Struct("<fi")
@@ -50,6 +56,8 @@ def parse_tokenizer_bin(data: bytes) -> Vocabulary:
                 f"byte {at}: {len(data) - at} bytes left where piece {len(pieces)} needs "
                 f"{_ROW.size} for its score and length: the file is truncated"
             )
+        if len(pieces) == MOST_PIECES:
+            raise ValueError(f"more than {MOST_PIECES} pieces: no vocabulary has so many")
         score, size = _ROW.unpack_from(data, at)
         at += _ROW.size
         pieces.append(_text(data, at, size, longest, len(pieces)))

@@ -29,7 +29,13 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from llama_tutorial.tokenizer.vocabulary import SPACE, UNK_SURFACE, PieceType, Vocabulary
+from llama_tutorial.tokenizer.vocabulary import (
+    MOST_PIECES,
+    SPACE,
+    UNK_SURFACE,
+    PieceType,
+    Vocabulary,
+)
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # Field numbers of sentencepiece_model.proto: of the model, of a piece, of the two settings.
@@ -170,7 +176,7 @@ def _message(data: bytes, field: _Field) -> Message:
 
 def _fields(data: bytes, start: int, end: int) -> list[_Field]:
     """The fields of the message ``data[start:end]``."""
-    fields = []
+    fields: list[_Field] = []
     while start < end:
         tag_start, tag = start, data[start]
         if tag < 0x80:  # nearly all tags and lengths are one byte
@@ -196,6 +202,10 @@ def _fields(data: bytes, start: int, end: int) -> list[_Field]:
                     "the file is truncated, or no SentencePiece model"
                 )
             value = data[start:after]
+        if len(fields) == MOST_PIECES:
+            raise ValueError(
+                f"byte {start}: more than {MOST_PIECES} fields: no SentencePiece model has so many"
+            )
         fields.append(_Field(number, value, start))
         start = after
     return fields

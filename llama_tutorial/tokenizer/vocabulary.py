@@ -34,6 +34,7 @@ from typing import SupportsIndex
 SPACE = "▁"
 UNK_SURFACE = " ⁇ "
 WHITESPACE_SCORE = -1e9
+MOST_PIECES = 2**19  # twice as many as the largest vocabularies have
 BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 
 import pytest
@@ -94,3 +95,21 @@ def test_other_tensors_than_were_promised(tmp_path, given, message):
     like = {"a": torch.ones(2), "b": torch.ones(2)}
     with pytest.raises(ValueError, match=message):
         save_safetensors(given.items(), like, tmp_path / "x")
+
+
+def test_a_negative_bit_is_written_as_the_sign(tmp_path):
+    negative = torch._neg_view(torch.arange(1.0, 7.0).reshape(2, 3))
+    save_safetensors([("a", negative)], {"a": negative}, tmp_path / "a.safetensors")
+    assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], negative)
+
+
+def test_a_header_of_more_tensors_than_any_model_has(tmp_path):
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"q{i}": entry for i in range(40_000)}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with (
+        pytest.raises(ValueError, match=r"a\.safetensors has a header of \d+ bytes: no model"),
+        open_safetensors(path),
+    ):
+        pass

@@ -499,3 +499,15 @@ def test_files_that_cannot_be_read(tmp_path):
     path.write_bytes(whole[:-100])
     with pytest.raises(ValueError, match="is truncated: a version 0 file"):
         NumpyLlama.load(path)
+
+
+def test_two_streams_in_one_cache_are_refused():
+    _, model = both(CONFIG)
+    cache = Cache(CONFIG, 32)
+    first = model.stream([1, 2, 3], 8, temperature=0, cache=cache)
+    next(first)
+    second = model.stream([4, 5], 8, temperature=0, cache=cache)
+    next(second)
+    with pytest.raises(ValueError, match="the cache holds 2 positions where this stream left 3"):
+        next(first)
+    assert len(list(second)) == 7

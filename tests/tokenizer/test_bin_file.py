@@ -119,3 +119,8 @@ def test_writing():
 def test_what_the_file_cannot_hold_is_refused(v, reason):
     with pytest.raises(ValueError, match=reason):
         format_tokenizer_bin(v)
+
+
+def test_more_pieces_than_any_vocabulary_has():
+    with pytest.raises(ValueError, match="more than 524288 pieces: no vocabulary has so many"):
+        parse_tokenizer_bin(file(row(b"a") * 2**19))

@@ -200,3 +200,9 @@ def test_a_model_and_a_tokenizer_bin_are_told_apart():
     assert is_model(format_model(small()))
     for longest in (1, 10, 0x010A, 0x0A0A, 65535):
         assert not is_model(struct.pack("<i", longest) + bytes(8))
+
+
+@pytest.mark.parametrize("field", [b"\x0a\x00", b"\x30\x01"])
+def test_more_fields_than_any_model_has(field: bytes) -> None:
+    with pytest.raises(ValueError, match="more than 524288 fields: no SentencePiece model has so"):
+        check_whole(field * (2**19 + 1))
