@@ -156,8 +156,8 @@ def test_set_up_cell_is_the_first_and_todays(path: Path) -> None:
 
 def test_set_up_cell_installs_from_the_one_address() -> None:
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    address = f'"llama-tutorial[torch,notebooks] @ git+{config["repository"]["url"]}"'
-    assert address in notebooks.setup_cell()
+    where = f"git+{config['repository']['url']}@{config['repository']['branch']}"
+    assert f'"llama-tutorial[torch,figures] @ {where}"' in notebooks.setup_cell()
 
 
 # What a chapter is made of

@@ -183,7 +183,8 @@ def save_model(
         shards: Files that ``"meta"`` cuts the matrices into; divides every size.
         chat_template: For a model that was fine-tuned on dialogs, in ``"huggingface"``: whether the
             tokenizer's files say how Llama 2 lays them out, so that transformers'
-            ``apply_chat_template`` gives the ids of :func:`llama_tutorial.chat.encode_dialog`.
+            ``apply_chat_template`` gives the ids of
+            :func:`~llama_tutorial.chat.dialog.encode_dialog`.
 
     Raises:
         FileNotFoundError: The folder that ``path`` is to lie in does not exist.

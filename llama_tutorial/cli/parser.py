@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, NoReturn
 
-import llama_tutorial
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints import FORMATS
 from llama_tutorial.shipped import SHIPPED
@@ -68,7 +68,9 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of ``llama-tutorial``; it stores the command's name as ``command``."""
     parser = _Parser(prog="llama-tutorial", description="Llama 2 from scratch, from a shell.")
     parser.add_argument(
-        "--version", action="version", version=f"llama-tutorial {llama_tutorial.__version__}"
+        "--version",
+        action="version",
+        version=f"llama-tutorial {import_module('llama_tutorial').__version__}",
     )
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     for add in (_add_generate, _add_chat, _add_convert, _add_info, _add_pretrain, _add_finetune):

@@ -137,7 +137,7 @@ def _is_sentencepiece(contents: dict[str, Any], model: dict[str, Any]) -> bool:
 def _vocabulary(path: Path, contents: Any) -> dict[str, int]:
     for token, token_id in _object(path, contents, "its vocabulary").items():
         if type(token_id) is not int:
-            raise _refusal(path, f"the id of {token!r} is {token_id!r}")
+            raise _refusal(path, f"the id of {token!r:.50} is {token_id!r:.50}")
     return contents
 
 

@@ -126,7 +126,7 @@ def test_a_models_text_gives_no_orders_to_a_terminal_and_is_whole_in_a_file():
 
 def test_ctrl_c_while_it_writes():
     process = subprocess.Popen(
-        [*GENERATE.split(), "--prompt", "Once"],
+        [*GENERATE.split(), "Once", "--num-samples", "99"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENV,
     )  # fmt: skip
     assert process.stdout.read(4) == b"Once"
