@@ -71,7 +71,6 @@ _KINDS = {
     "metrics.jsonl": "file",
     "checkpoints": "folder",
     "checkpoints/latest": "file",
-    "model": "folder",
 }
 
 
@@ -273,6 +272,7 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
     for name, kind in _KINDS.items():  # a named pipe is refused here already
         if kind_of(path / name) not in ("", kind):
             raise ValueError(f"{path / name}: a run needs a {kind} by this name; move it away")
+    kind_of(path / "model")  # a file or a folder, as `train`'s ``write_model`` has it
     file = path / "settings.json"
     if not file.exists():
         left = [name for name in ("checkpoints", "metrics.jsonl") if (path / name).exists()]
