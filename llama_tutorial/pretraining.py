@@ -33,7 +33,7 @@ from llama_tutorial._util.json_file import read_json
 from llama_tutorial._util.progress import progress
 from llama_tutorial.chat.dialog import Encoder
 from llama_tutorial.tales import tales
-from llama_tutorial.training.step import IGNORE, Batch
+from llama_tutorial.training.step import IGNORE, Batch, check_rows
 
 SEPARATOR = "<|endoftext|>"
 VALIDATION_FRACTION = 0.1
@@ -261,13 +261,7 @@ class TokenStream:
         seed: int = 0,
         separate_documents: bool = True,
     ) -> None:
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("context", context, 1),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name}={value}: must be at least {least}")
+        check_rows(batch_size, context, seed)
         self.info = _read_info(Path(path))
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.separate_documents = separate_documents

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:
-    texts = [sys.stdin.read() if text == "-" else text for text in arguments.text]
+    texts = [_whole(sys.stdin.read()) if text == "-" else text for text in arguments.text]
     if arguments.prompt is not None:
         texts.append(arguments.prompt)
     if arguments.prompt_file is not None:
@@ -43,10 +43,15 @@ def _texts(arguments: argparse.Namespace) -> list[str]:
             raise FileNotFoundError(f"--prompt-file {path}: no such file")
         check_file(path)
         try:
-            texts.append(path.read_text(encoding="utf-8-sig"))
+            texts.append(_whole(path.read_text(encoding="utf-8-sig")))
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not UTF-8: {error.reason} at {error.start}") from None
     return texts or [""]
+
+
+def _whole(text: str) -> str:
+    """A text without the line break that ends a file, from which nobody wants to go on."""
+    return text.removesuffix("\n")
 
 
 def _continue(

@@ -85,8 +85,8 @@ def _add_generate(commands: Any) -> None:
     command = commands.add_parser(
         "generate",
         help="continue a text",
-        description='Continue a text: generate "Once upon a time". On standard error, where that '
-        "is a terminal, stands how fast it was and why it stopped.",
+        description='Continue a text: generate "Once upon a time". Where standard error is a '
+        "terminal, it says how fast the model was and why it stopped.",
         epilog=MODELS,
     )
     command.add_argument(

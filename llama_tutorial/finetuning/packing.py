@@ -21,7 +21,7 @@ import torch
 
 from llama_tutorial._util.shapes import Int
 from llama_tutorial.finetuning.examples import Example
-from llama_tutorial.training.step import IGNORE, Batch
+from llama_tutorial.training.step import IGNORE, Batch, check_rows
 
 PACKINGS = ("documents", "concatenate")
 OPEN_ROWS = 64  # how many rows are tried for an example before a new one is begun
@@ -78,13 +78,7 @@ class PackedExamples:
     ) -> None:
         if packing not in PACKINGS:
             raise ValueError(f"packing={packing!r}: must be one of {', '.join(PACKINGS)}")
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("context", context, 1),
-            ("seed", seed, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name}={value}: must be at least {least}")
+        check_rows(batch_size, context, seed)
         _check(examples)
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.packing = packing

@@ -78,6 +78,17 @@ class Batch(NamedTuple):
         ]
 
 
+def check_rows(batch_size: int, context: int, seed: int) -> None:
+    """Raise a ValueError unless rows of ``context`` tokens can be dealt out in batches."""
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("context", context, 1),
+        ("seed", seed, 0),
+    ):
+        if value < least:
+            raise ValueError(f"{name}={value}: must be at least {least}")
+
+
 def cosine_schedule(
     step: int,
     *,

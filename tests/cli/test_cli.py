@@ -185,9 +185,9 @@ def test_texts_to_continue_are_given_in_many_ways(folder, capsys, monkeypatch, t
     assert cat.startswith("the cat")
     assert err == ""
     assert run(capsys, "generate", "--prompt", "the cat", *options)[1] == cat
-    (tmp_path / "a.txt").write_text("the cat")
+    (tmp_path / "a.txt").write_text("the cat\n")
     assert run(capsys, "generate", "--prompt-file", tmp_path / "a.txt", *options)[1] == cat
-    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\n"))
     assert run(capsys, "generate", "-", *options)[1] == cat
     dog = run(capsys, "generate", "a dog", *options)[1]
     assert run(capsys, "generate", "the cat", "a dog", *options)[1] == f"{cat}\n{dog}"
