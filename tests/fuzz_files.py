@@ -115,6 +115,7 @@ def build_corpus(folder: Path) -> None:
                 "added_tokens": [{"id": 259, "content": "<|endoftext|>", "special": True}],
                 "normalizer": None,
                 "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+                "decoder": {"type": "ByteLevel"},
                 "model": {
                     "type": "BPE",
                     "vocab": {piece: i for i, piece in enumerate(pieces[:-1])},
@@ -558,8 +559,8 @@ def mutate(path: Path, dice: random.Random) -> None:
         kind = dice.randrange(40)
         if kind == 0:
             file.unlink()
-        elif kind == 1:
-            shutil.copy(dice.choice(files), file.with_name(f"{file.name}.copy"))
+        elif kind == 1 and (other := dice.choice(files)).is_file():
+            shutil.copy(other, file.with_name(f"{file.name}.copy"))
         elif kind == 2 and (other := dice.choice(files)).is_file():
             shutil.copy(other, file) if other != file else None
         else:

@@ -30,6 +30,13 @@ def test_damaged_files_load_or_are_refused():
     assert {outcome.what for outcome in outcomes} >= {"loaded", "ValueError"}
 
 
+def test_every_kind_loads_while_it_is_whole(tmp_path):
+    """Where nothing loads, nothing that is damaged can be refused for its damage."""
+    fuzz_files.build_corpus(tmp_path)
+    for name, use in fuzz_files.KINDS.values():
+        use(tmp_path / name)
+
+
 def wasteful(_path):
     return bytearray(b"x") * 1_100_000_000
 
