@@ -166,12 +166,12 @@ def _check_tokens(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> 
         for token in (left, right, left + right):
             if token not in vocabulary:
                 raise ValueError(
-                    f"the merge of {left!r} and {right!r} names {token!r}, which is no token"
+                    f"the merge of {left!r:.50} and {right!r:.50} names {token!r:.50}, which is no token"
                 )
         known.add(left + right)
     if unknown := next((token for token in vocabulary if token not in known), None):
         raise ValueError(
-            f"the token {unknown!r} is no byte, made by no merge, and not {END_OF_TEXT}"
+            f"the token {unknown!r:.50} is no byte, made by no merge, and not {END_OF_TEXT}"
         )
 
 

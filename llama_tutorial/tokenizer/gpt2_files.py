@@ -176,7 +176,9 @@ def _named(settings: dict[str, Any]) -> Iterator[Any]:
 def _check_added(path: Path, token: Any) -> None:
     content = token.get("content") if isinstance(token, dict) else None
     if content != END_OF_TEXT:
-        raise _refusal(path, f"it adds the token {content!r}, and GPT-2 has {END_OF_TEXT} alone")
+        raise _refusal(
+            path, f"it adds the token {content!r:.50}, and GPT-2 has {END_OF_TEXT} alone"
+        )
     for flag in _FLAGS:
         if token.get(flag):
             raise _refusal(
