@@ -166,7 +166,8 @@ def _check_tokens(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> 
         for token in (left, right, left + right):
             if token not in vocabulary:
                 raise ValueError(
-                    f"the merge of {left!r:.50} and {right!r:.50} names {token!r:.50}, which is no token"
+                    f"the merge of {left!r:.50} and {right!r:.50} names {token!r:.50}, "
+                    "which is no token"
                 )
         known.add(left + right)
     if unknown := next((token for token in vocabulary if token not in known), None):
