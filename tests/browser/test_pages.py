@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
@@ -43,10 +44,40 @@ def test_page_asks_nobody_and_complains_of_nothing(visit: Visit) -> None:
     assert visit.trouble == []
 
 
-def test_maths_is_typeset(visit: Visit) -> None:
+def test_page_is_light(visit: Visit, book: Path) -> None:
+    """What a first visit sends over the wire, where the server compresses, as GitHub Pages does."""
+    sent = 0
+    for address in visit.loaded:
+        path = book / unquote(address.removeprefix(visit.site).split("?")[0]).lstrip("/")
+        sent += len(gzip.compress(path.read_bytes()))
+    assert len(visit.loaded) > 5
+    assert sent < 750_000  # bytes; the notebooks with many weights in them need most
+
+
+def test_maths_is_typeset_before_any_script_runs(visit: Visit, book: Path) -> None:
     page = visit.page
-    assert page.locator(".math.notranslate:not(:has(mjx-container))").count() == 0
-    assert page.locator("mjx-merror").count() == 0
+    assert page.locator(".math.notranslate:not(:has(mjx-container > svg))").count() == 0
+    lost = page.evaluate(
+        """[...document.querySelectorAll("mjx-container use")]
+          .map(use => use.getAttribute("xlink:href").slice(1))
+          .filter(name => !document.getElementById(name)).length"""
+    )
+    assert lost == 0
+    source = (book / visit.path).read_text(encoding="utf-8")
+    assert source.count("<mjx-container") == page.locator("mjx-container").count()
+
+
+def test_icons_are_drawn(visit: Visit) -> None:
+    """Each is a character of a font that has been cut to those in use."""
+    page = visit.page
+    page.evaluate("document.fonts.ready")
+    icons = page.evaluate(
+        """[...document.querySelectorAll("i.fa-solid, i.fa-brands, i.fa-regular")]
+          .map(icon => getComputedStyle(icon, "::before").content)"""
+    )
+    assert len(icons) > 3
+    assert all(len(icon) == 3 for icon in icons), icons  # in quotes
+    assert page.locator("script[src*=fontawesome]").count() == 0
 
 
 def test_pictures_have_words(visit: Visit) -> None:

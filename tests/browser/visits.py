@@ -38,6 +38,7 @@ class Visit:
     def __init__(self, browser, site: str, path: str) -> None:
         self.site, self.path = site, path
         self.trouble: list[str] = []
+        self.loaded: list[str] = []
         self.context = browser.new_context(reduced_motion="reduce")
         self.page = self.context.new_page()
         self.page.on("request", self._request)
@@ -45,7 +46,6 @@ class Visit:
         self.page.on("console", self._console)
         self.page.on("response", self._response)
         self.page.goto(f"{site}/{path}", wait_until="load")
-        self.page.evaluate("window.MathJax?.startup?.promise")
 
     def _request(self, request) -> None:
         if not request.url.startswith((self.site, "data:", "blob:")):
@@ -56,6 +56,8 @@ class Visit:
             self.trouble.append(f"console {message.type}: {message.text}")
 
     def _response(self, response) -> None:
+        if response.url.startswith(self.site):
+            self.loaded.append(response.url)
         if response.status >= 400:
             self.trouble.append(f"status {response.status}: {response.url}")
 
