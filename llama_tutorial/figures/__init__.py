@@ -13,9 +13,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llama_tutorial.figures.kit.controls import Select, Slider, Stops, Text, Toggle
+from llama_tutorial.figures.kit.diff import diff
 from llama_tutorial.figures.kit.frames import FrameSlider
 from llama_tutorial.figures.kit.live import LiveFigure
 from llama_tutorial.figures.kit.numbers import number_text, rounded
+from llama_tutorial.figures.kit.predict import Predict
 from llama_tutorial.figures.kit.recorded import recorded
 from llama_tutorial.figures.kit.source import show_source
 from llama_tutorial.figures.kit.style import (
@@ -66,11 +68,13 @@ __all__ = [
     "VIOLET",
     "FrameSlider",
     "LiveFigure",
+    "Predict",
     "Select",
     "Slider",
     "Stops",
     "Text",
     "Toggle",
+    "diff",
     "number_text",
     "recorded",
     "rounded",
