@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         generation,
         gpt,
         gqa,
+        intro,
         journey,
         model,
         numpy_llama,
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
     )
 
 _ON_DEMAND = (
-    "checkpoints finetuning generation gpt gqa journey model numpy_llama pretraining rmsnorm rope "
-    "swiglu tokenizer"
+    "checkpoints finetuning generation gpt gqa intro journey model numpy_llama pretraining rmsnorm "
+    "rope swiglu tokenizer"
 ).split()
 
 __all__ = [
