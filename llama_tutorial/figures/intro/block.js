@@ -95,8 +95,9 @@ const setup = (figure) => {
       arrow(stream, y + 16, inner.x, y + 16);
       box(inner.x, y, inner.right, 32, "norm");
       heading(inner.x + 8, y + 13.5, has("norm") ? "RMSNorm" : "LayerNorm");
-      text(inner.x + 8, y + 26.5, has("norm") ? "x / rms(x)" : "(x − mean) / std");
-      if (!has("norm")) bias(y + 13.5);
+      const scaled = wide ? "(x − mean) / std" : "(x − μ) / σ";
+      text(inner.x + 8, y + 26.5, has("norm") ? "x / rms(x)" : scaled);
+      if (!has("norm")) bias(y + (wide ? 13.5 : 26.5));  // a narrow heading leaves it no room
       link("rmsnorm", has("norm") ? "RMSNorm" : "LayerNorm", inner.x, y, inner.right, 32);
     };
     const added = (y) => {
@@ -122,8 +123,8 @@ const setup = (figure) => {
     heading(left + 8, bottom + 54.5, "output head");
     link("model", "output head", left, bottom + 36, end, 28);
     const own = has("ends");
-    const matrix = own ? "own matrix" : "embedding’s matrix";
-    if (wide || own) text(end - 8, bottom + 54.5, matrix, { "text-anchor": "end" });
+    const matrix = own ? "a matrix of its own" : "the embedding’s matrix";
+    if (wide) text(end - 8, bottom + 54.5, matrix, { "text-anchor": "end" });
     if (!own) {
       const d = `M${end} 40h6V${bottom + 50}h-6`;
       rule(d, { stroke: paint("ends"), "stroke-width": differs("ends") ? 2 : 1.4, "stroke-dasharray": "5 3" });
@@ -162,7 +163,7 @@ const setup = (figure) => {
         const centre = from + ((first + last + 1) / 2) * step;
         for (let head = first; head <= last; head++) {
           const x = from + (head + 0.5) * step;
-          rule(`M${x} ${y + 6}L${centre} ${y + 22}`, { stroke, "stroke-width": 1 });
+          rule(`M${x} ${y + 5}L${centre} ${y + 22}`, { stroke, "stroke-width": 1 });
           draw(svg, "circle", { cx: x, cy: y + 5, r: Math.min(3.5, step * 0.42), fill: stroke, class: "lt-query" });
         }
         const inset = Math.min(2, step * 0.14);
@@ -177,7 +178,7 @@ const setup = (figure) => {
       const gated = has("feed_forward");
       box(inner.x, y, inner.right, height, "feed_forward");
       heading(inner.x + 8, y + 15, gated ? "SwiGLU" : "feed-forward");
-      bias(y + (wide ? 15 : 70));  // a narrow heading leaves it no room
+      bias(y + (wide ? 15 : 70));
       const stroke = paint("feed_forward");
       const [w, h] = [wide ? 34 : 24, 16];
       const [a, c] = [inner.x + 8, inner.right - 8 - w];
