@@ -50,7 +50,8 @@ def block() -> LiveFigure:
         "feed-forward layer is {hidden} wide.",
         caption="<b>Untick a change</b>: that part goes back to GPT-2's, and the numbers with it. "
         "Both columns have the same sizes, vocabulary and context, so that only the design "
-        "differs. The tinted parts have changed; <b>click one</b> for its chapter.",
+        "differs. The tinted parts have changed; <b>click one</b> for its chapter. (Once the "
+        "biases are gone, LayerNorm has as many parameters as RMSNorm.)",
         checks=[
             dict.fromkeys(CHANGES, False),
             {"size": "llama-2-7b", "groups": False},
