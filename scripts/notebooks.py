@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
+FIRST_PAGE = "intro"
 
 # Every run of a notebook, by the runner or by nbval, sees these: one thread, so that sums add up in
 # one order; no progress bars, whose text is a clock; no network.
@@ -90,9 +91,14 @@ def is_setup_cell(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and bool(re.match(r"# (@title )?Set-up: ", cell.source))
 
 
-def chapters() -> list[Path]:
-    """The notebooks of the book."""
+def every() -> list[Path]:
+    """The notebooks of the book: its first page and the chapters."""
     return sorted(BOOK.glob("*.ipynb"))
+
+
+def chapters() -> list[Path]:
+    """The notebooks that are chapters. The first page is none: it has no exercises."""
+    return [path for path in every() if path.stem != FIRST_PAGE]
 
 
 def read(path: Path) -> NotebookNode:

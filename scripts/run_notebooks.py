@@ -1,6 +1,6 @@
 """Runs notebooks in place, so that a second run writes the same file.
 
-    python scripts/run_notebooks.py               every chapter of the book
+    python scripts/run_notebooks.py               every notebook of the book
     python scripts/run_notebooks.py rope gqa      these chapters
 
 Nothing that differs from run to run is kept: no widget state, no time stamps, counted cell ids. The
@@ -66,21 +66,21 @@ def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def chosen(names: list[str]) -> list[Path]:
-    """The notebooks meant by chapter names or paths; all chapters where no name is given."""
+    """The notebooks meant by names or paths; all of them where no name is given."""
     if not names:
-        return notebooks.chapters()
+        return notebooks.every()
     paths = [Path(n) if n.endswith(".ipynb") else notebooks.BOOK / f"{n}.ipynb" for n in names]
     for path in paths:
         if not path.is_file():
-            known = [chapter.stem for chapter in notebooks.chapters()]
-            raise FileNotFoundError(f"no notebook {path.name!r}; the chapters are: {known}")
+            known = [notebook.stem for notebook in notebooks.every()]
+            raise FileNotFoundError(f"no notebook {path.name!r}; there are: {known}")
     return paths
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line and runs the notebooks one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help="chapter names or paths; all when none is given")
+    parser.add_argument("names", nargs="*", help="names or paths; all when none is given")
     parser.add_argument("--timeout", type=int, default=600, help="seconds a cell may take")
     options = parser.parse_args(arguments)
     os.environ.update(notebooks.KERNEL_ENVIRONMENT)

@@ -20,7 +20,7 @@ FILES = ("pyproject.toml", "CITATION.cff")
 def main() -> None:
     """Rewrites the files that have another address."""
     url, tag = notebooks.repository()
-    for path in [*notebooks.chapters(), *(notebooks.ROOT / name for name in FILES)]:
+    for path in [*notebooks.every(), *(notebooks.ROOT / name for name in FILES)]:
         before = path.read_text(encoding="utf-8")
         if path.suffix == ".ipynb":
             notebooks.write(notebooks.read(path), path)

@@ -18,7 +18,7 @@ import yaml
 from nbformat import NotebookNode
 
 ROOT = notebooks.ROOT
-CHAPTERS = notebooks.chapters()
+NOTEBOOKS = notebooks.every()
 
 TAGS = {
     "remove-cell",
@@ -42,7 +42,8 @@ LIBRARIES = {
     "tqdm",
 }
 
-each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_chapter = pytest.mark.parametrize("path", notebooks.chapters(), ids=lambda path: path.stem)
 
 
 def _code(notebook: NotebookNode) -> list[NotebookNode]:
@@ -79,20 +80,20 @@ def _imported(source: str) -> set[str]:
 # The notebooks as files
 
 
-@each_chapter
+@each_notebook
 def test_every_cell_was_run_in_order(path: Path) -> None:
     counts = [cell.execution_count for cell in _code(notebooks.read(path))]
     assert counts == list(range(1, len(counts) + 1))  # nbval passes a cell that was never run
 
 
-@each_chapter
+@each_notebook
 def test_notebook_is_in_the_form_that_is_committed(path: Path, tmp_path: Path) -> None:
     again = tmp_path / path.name
     notebooks.write(notebooks.read(path), again)
     assert again.read_text(encoding="utf-8") == path.read_text(encoding="utf-8")
 
 
-@each_chapter
+@each_notebook
 def test_no_widget_state_and_no_untagged_error(path: Path) -> None:
     notebook = notebooks.read(path)
     assert "widgets" not in notebook.metadata
@@ -102,7 +103,7 @@ def test_no_widget_state_and_no_untagged_error(path: Path) -> None:
             assert all(output.output_type != "error" for output in cell.outputs), cell.id
 
 
-@each_chapter
+@each_notebook
 def test_what_was_printed_in_one_go_is_one_output(path: Path) -> None:
     for cell in _code(notebooks.read(path)):
         kinds = [output.get("name") for output in cell.outputs]
@@ -112,7 +113,7 @@ def test_what_was_printed_in_one_go_is_one_output(path: Path) -> None:
         )
 
 
-@each_chapter
+@each_notebook
 def test_tags_are_known_and_hide_nothing_unasserted(path: Path) -> None:
     for cell in _code(notebooks.read(path)):
         assert _tags(cell) <= TAGS, cell.id
@@ -121,7 +122,7 @@ def test_tags_are_known_and_hide_nothing_unasserted(path: Path) -> None:
             assert _asserts(cell.source), f"{cell.id}: what is not compared must be asserted"
 
 
-@each_chapter
+@each_notebook
 def test_pictures_can_be_compared_and_have_words(path: Path) -> None:
     for cell in _code(notebooks.read(path)):
         assert not _outputs(cell, "image/png"), f"{cell.id}: nbval compares SVG only"
@@ -133,7 +134,7 @@ def test_pictures_can_be_compared_and_have_words(path: Path) -> None:
             assert shown.get("figure", {}).get("name"), f"{cell.id}: no name to refer to"
 
 
-@each_chapter
+@each_notebook
 def test_no_cell_ends_in_a_semicolon(path: Path) -> None:
     for cell in _code(notebooks.read(path)):
         assert not cell.source.rstrip().endswith(";"), (
@@ -145,7 +146,7 @@ def test_no_cell_ends_in_a_semicolon(path: Path) -> None:
 # The set-up cell
 
 
-@each_chapter
+@each_notebook
 def test_set_up_cell_is_the_first_and_todays(path: Path) -> None:
     first, *others = _code(notebooks.read(path))
     assert first.source == notebooks.setup_cell(), "run: python scripts/set_url.py"
@@ -203,8 +204,8 @@ def test_exercises_have_solutions_that_run(path: Path) -> None:
         assert any(_asserts(cell.source) for cell in cells), f"{label}: nothing is asserted"
 
 
-@each_chapter
-def test_chapter_stands_alone(path: Path) -> None:
+@each_notebook
+def test_notebook_stands_alone(path: Path) -> None:
     for cell in _code(notebooks.read(path)):
         assert not re.search(r"^\s*[%!]", cell.source, re.MULTILINE), (
             f"{cell.id}: plain Python only"
@@ -216,11 +217,11 @@ def test_chapter_stands_alone(path: Path) -> None:
             assert not re.search(rf"\b{call}\(", cell.source), f"{cell.id}: {call} escapes nbval"
 
 
-def test_every_chapter_is_in_the_contents() -> None:
+def test_every_page_is_in_the_contents() -> None:
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
     sections = [section for chapter in chapters for section in chapter.get("sections", [])]
-    pages = [*CHAPTERS, *notebooks.BOOK.glob("*.md"), *notebooks.BOOK.glob("api/*.md")]
+    pages = [*NOTEBOOKS, *notebooks.BOOK.glob("*.md"), *notebooks.BOOK.glob("api/*.md")]
     there = {page.relative_to(ROOT).with_suffix("").as_posix() for page in pages}
     assert {toc["root"], *(page["file"] for page in [*chapters, *sections])} == there
 
@@ -228,5 +229,5 @@ def test_every_chapter_is_in_the_contents() -> None:
 def test_every_script_of_a_figure_has_its_figure() -> None:
     paths = (ROOT / "llama_tutorial" / "figures").glob("*/[a-z]*.js")
     scripts = {f"{path.parent.name}/{path.stem}" for path in paths}
-    shown = "".join(path.read_text(encoding="utf-8") for path in CHAPTERS)
+    shown = "".join(path.read_text(encoding="utf-8") for path in NOTEBOOKS)
     assert scripts == {name for name in scripts if f'data-live=\\"{name}\\"' in shown}

@@ -57,7 +57,7 @@ def test_one_changed_digit_is_found(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
-    [path for path in notebooks.chapters() if path.stem not in TRAINED_ONCE],
+    [path for path in notebooks.every() if path.stem not in TRAINED_ONCE],
     ids=lambda path: path.stem,
 )
 def test_notebook_computes_the_same_elsewhere(path: Path) -> None:

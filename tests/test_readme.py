@@ -42,7 +42,7 @@ def test_the_python_runs(capsys) -> None:
 
 def test_the_chapters_are_those_that_there_are() -> None:
     states = dict(re.findall(r"^\| `(\w+)` \|.*\| (\w+) \|$", README, re.MULTILINE))
-    done = {path.stem for path in (ROOT / "book").glob("*.ipynb")}
+    done = {path.stem for path in (ROOT / "book").glob("*.ipynb")} - {"intro"}
     assert {name for name, state in states.items() if state == "done"} == done
 
 

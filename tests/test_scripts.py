@@ -91,7 +91,7 @@ def test_a_draft_becomes_cells(notebook: Path) -> None:
     assert last.source == "x"
 
 
-@pytest.mark.parametrize("chapter", notebooks.chapters(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("chapter", notebooks.every(), ids=lambda path: path.stem)
 def test_a_chapter_survives_the_way_through_a_draft(chapter: Path, tmp_path: Path) -> None:
     again = Path(shutil.copy(chapter, tmp_path))
     notebook_text.convert(again, tmp_path / "draft.md")
@@ -201,7 +201,7 @@ def test_figures_come_out_as_html_and_svg(notebook: Path) -> None:
 def test_an_unknown_chapter_lists_those_that_there_are() -> None:
     with pytest.raises(FileNotFoundError, match=r"no notebook 'nowhere\.ipynb'; .* \['"):
         run_notebooks.chosen(["nowhere"])
-    assert run_notebooks.chosen([]) == notebooks.chapters()
+    assert run_notebooks.chosen([]) == notebooks.every()
 
 
 def test_the_address_is_carried_to_where_it_is_needed(

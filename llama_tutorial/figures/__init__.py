@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         generation,
         gpt,
         gqa,
+        intro,
         journey,
         model,
         numpy_llama,
@@ -52,8 +53,8 @@ if TYPE_CHECKING:
     )
 
 _ON_DEMAND = (
-    "checkpoints finetuning generation gpt gqa journey model numpy_llama pretraining rmsnorm rope "
-    "swiglu tokenizer"
+    "checkpoints finetuning generation gpt gqa intro journey model numpy_llama pretraining rmsnorm "
+    "rope swiglu tokenizer"
 ).split()
 
 __all__ = [

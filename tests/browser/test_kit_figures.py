@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 from browser.fixtures import turning
 from browser.live import SET
-from notebooks import chapters, read
+from notebooks import every, read
 
 from llama_tutorial import figures
 from llama_tutorial.figures.kit import assets
@@ -188,7 +188,7 @@ def test_figure_fits_a_phone(browser, demo: str) -> None:
 def _pages_with_figures() -> list[str]:
     return [
         f"book/{path.stem}.html"
-        for path in chapters()
+        for path in every()
         if any("lt-figure" in str(cell.get("outputs")) for cell in read(path).cells)
     ]
 
