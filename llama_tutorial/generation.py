@@ -105,7 +105,7 @@ def generate(
         min_p: Draw from those at least this many times as likely as the likeliest; 0 for all.
         repetition_penalty: Above 1 it makes every token that the row holds, its prompt included,
             less likely (EOS and BOS too, where the prompt holds them); below 1 likelier. It changes
-            the logits before all else, also with temperature 0. See :mod:`.sampling`.
+            the logits before all else, also with temperature 0: see :mod:`llama_tutorial.sampling`.
         seed: Fixes the draws. A row's depend on the seed, its prompt, and how many equal prompts
             stand before it, so copies of one prompt give different samples.
         stop_ids: A set of ids that end a row; they are not returned.
