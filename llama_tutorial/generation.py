@@ -23,6 +23,7 @@ from torch import Tensor
 
 from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial._util.generation_settings import (
+    Rows,
     Sampling,
     check_sampling,
     check_start,
@@ -32,7 +33,7 @@ from llama_tutorial._util.not_finite import not_finite
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer
-from llama_tutorial.sampling import draw, next_probabilities
+from llama_tutorial.sampling import draw, next_probabilities, repetition_penalty
 
 Ids = Sequence[int] | np.ndarray | Tensor
 
@@ -46,6 +47,8 @@ def generate(
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
+    min_p: float | int = 0.0,
+    repetition_penalty: float | int = 1.0,
     seed: int | None = None,
     stop_ids: Collection[int] | None = (),
     logprobs: Literal[False] = False,
@@ -61,6 +64,8 @@ def generate(
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
+    min_p: float | int = 0.0,
+    repetition_penalty: float | int = 1.0,
     seed: int | None = None,
     stop_ids: Collection[int] | None = (),
     logprobs: Literal[True],
@@ -75,6 +80,8 @@ def generate(
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
+    min_p: float | int = 0.0,
+    repetition_penalty: float | int = 1.0,
     seed: int | None = None,
     stop_ids: Collection[int] | None = (),
     logprobs: bool = False,
@@ -95,11 +102,15 @@ def generate(
         temperature: 0 takes the likeliest token.
         top_k: Draw from the ``k`` likeliest only; None for all.
         top_p: Draw from the likeliest that together hold this share; 1 for all.
+        min_p: Draw from those at least this many times as likely as the likeliest; 0 for all.
+        repetition_penalty: Above 1 it makes every token that the row holds, its prompt included,
+            less likely (EOS and BOS too, where the prompt holds them); below 1 likelier. It changes
+            the logits before all else, also with temperature 0: see :mod:`llama_tutorial.sampling`.
         seed: Fixes the draws. A row's depend on the seed, its prompt, and how many equal prompts
             stand before it, so copies of one prompt give different samples.
         stop_ids: A set of ids that end a row; they are not returned.
         logprobs: Also return the natural logarithm of each new token's probability under the
-            model as it is, before temperature and cuts.
+            model as it is, before penalty, temperature and cuts.
 
     Returns:
         The new ids of each prompt, and with ``logprobs`` their logarithms, in a second list.
@@ -110,7 +121,9 @@ def generate(
             context. Or the model's logits are not finite: its weights are damaged, or numbers
             overflow.
     """
-    sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+    sampling = check_sampling(
+        temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, stop_ids
+    )
     rows = read_rows(model.config, prompts, sampling.max_new_tokens, seed)
     ids: list[list[int]] = [[] for _ in rows]
     logs: list[list[float]] = [[] for _ in rows]
@@ -138,6 +151,8 @@ def stream(
     temperature: float | int = 0.6,
     top_k: int | None = None,
     top_p: float | int = 0.9,
+    min_p: float | int = 0.0,
+    repetition_penalty: float | int = 1.0,
     seed: int | None = None,
     stop_ids: Collection[int] | None = (),
     cache: KVCache | None = None,
@@ -156,7 +171,9 @@ def stream(
         ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute, or
             the cache has no room for what is to come.
     """
-    sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+    sampling = check_sampling(
+        temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, stop_ids
+    )
     rows = read_rows(model.config, [prompt], sampling.max_new_tokens, seed)
     room = (0, model.config.max_seq_len) if cache is None else (cache.length, cache.max_seq_len)
     start = check_start(rows[0][0], start, sampling.max_new_tokens, *room)
@@ -171,13 +188,9 @@ def stream(
 
 
 def _decode(
-    model: Transformer,
-    rows: Sequence[tuple[Sequence[int], int]],
-    sampling: Sampling,
-    cache: KVCache | None = None,
-    start: int = 0,
+    model: Transformer, rows: Rows, sampling: Sampling, cache: KVCache | None = None, start: int = 0
 ) -> Iterator[tuple[Int[Tensor, " B"], Float[Tensor, "B V"]]]:
-    """Step by step the new id of every row, and the logits that it was chosen by."""
+    """Step by step the new id of every row, and the logits that the model gave for it."""
     if not rows or not sampling.max_new_tokens:
         return
     weight, modules = model.tok_embeddings.weight, list(model.modules())
@@ -188,7 +201,8 @@ def _decode(
         raise not_finite([math.nan], model.named_parameters(), str(weight.dtype))
     lengths = torch.tensor([len(ids) for ids, _ in rows], device="cpu")
     longest = int(lengths.max())
-    padded = [[*ids[start:], *[0] * (longest - len(ids))] for ids, _ in rows]
+    # Padded with its own last id, a row holds no token that it did not hold before.
+    padded = [[*ids, *ids[-1:] * (longest - len(ids))] for ids, _ in rows]
     if cache is None:
         cache = KVCache(
             model.config,
@@ -199,10 +213,10 @@ def _decode(
             n_kv_heads=first.attention.n_kv_heads,  # fewer where processes share the model
         )
     cache.length = torch.full_like(lengths, start)
-    generators = [torch.Generator().manual_seed(seed) for _, seed in rows]
+    sources = [torch.Generator().manual_seed(seed) for _, seed in rows]
 
     # Prefill: all prompts in one pass, and of each the last token's logits alone.
-    tokens = torch.tensor(padded, device=weight.device)  # (B, T)
+    history, tokens = torch.tensor(padded, device=weight.device).tensor_split([start], 1)  # (B, T)
     last: Tensor | None = lengths - start - 1
     for _ in range(sampling.max_new_tokens):
         training = any(module.training for module in modules)
@@ -212,14 +226,16 @@ def _decode(
         best = logits.amax(-1).tolist()  # NaN where one is
         if not all(map(math.isfinite, best)):
             raise not_finite(best, model.named_parameters(), str(weight.dtype))
+        scores = logits
+        if sampling.repetition_penalty != 1:
+            history = torch.cat((history, tokens), 1)  # (B, T)
+            scores = repetition_penalty(logits, history, sampling.repetition_penalty)
         if sampling.temperature == 0:
-            new_ids = logits.argmax(-1)  # (B,)
+            new_ids = scores.argmax(-1)  # (B,)
         else:  # each row draws from a source of its own, which no other row disturbs
-            uniform = [
-                torch.rand(1, generator=g, dtype=torch.float64, device="cpu") for g in generators
-            ]
-            probabilities = next_probabilities(logits, *sampling[:3])
-            new_ids = draw(probabilities, torch.cat(uniform))  # (B,)
+            u = [torch.rand(1, generator=g, dtype=torch.float64, device="cpu") for g in sources]
+            probabilities = next_probabilities(scores, *sampling[:4])
+            new_ids = draw(probabilities, torch.cat(u))  # (B,)
         yield new_ids, logits
         # From now on one token a row; the last one is not fed.
         tokens, last, lengths = new_ids[:, None], None, lengths + 1

@@ -177,10 +177,22 @@ def top_k_kept(logits: Sequence[float], k: int) -> set[int]:
     return set(sorted(range(len(logits)), key=lambda i: -logits[i])[:k])
 
 
+def penalised(logits: Array, ids: Sequence[int], penalty: float) -> Array:
+    """Keskar et al.'s repetition penalty, on the sign as everybody has it."""
+    changed = np.array(logits, dtype=np.float64)
+    for i in set(ids):
+        changed[i] = changed[i] / penalty if changed[i] > 0 else changed[i] * penalty
+    return changed
+
+
 def next_distribution(
-    logits: Array, temperature: float, top_k: int | None = None, top_p: float = 1.0
+    logits: Array,
+    temperature: float,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    min_p: float = 0.0,
 ) -> Array:
-    """What a token is drawn from: temperature, then k, then p, each renormalised."""
+    """What a token is drawn from: temperature, then k, then p, then min-p, each renormalised."""
     p = softmax(np.asarray(logits, dtype=np.float64) / temperature)
     if top_k is not None:
         kept = top_k_kept(list(p), top_k)
@@ -190,4 +202,5 @@ def next_distribution(
         kept = top_p_kept(list(p), top_p)
         p = np.array([v if i in kept else 0.0 for i, v in enumerate(p)])
         p /= p.sum()
-    return p
+    p = np.array([v if v >= min_p * p.max() else 0.0 for v in p])
+    return p / p.sum()

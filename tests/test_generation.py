@@ -63,10 +63,11 @@ def test_greedy_takes_no_notice_of_seed_and_cuts(model):
 
 
 @pytest.mark.parametrize("temperature", [0, 0.6, 1.5])
+@pytest.mark.parametrize("more", [{}, {"repetition_penalty": 1.5, "min_p": 0.02}])
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
-def test_a_row_is_what_it_is_alone(temperature, name):
+def test_a_row_is_what_it_is_alone(temperature, more, name):
     model = small_models.random_model(small_models.NAMED[name], dtype=torch.float64)
-    settings = {"temperature": temperature, "top_p": 0.95, "seed": 7}
+    settings = {"temperature": temperature, "top_p": 0.95, "seed": 7, **more}
     together = generate(model, PROMPTS, 12, **settings)
     assert together == [generate(model, [prompt], 12, **settings)[0] for prompt in PROMPTS]
 
@@ -123,6 +124,7 @@ def test_numpys_integers_are_the_same_prompt(model, unchecked):
         {"temperature": 1.0, "top_p": 1.0},
         {"temperature": 0.6, "top_p": 0.9},
         {"temperature": 2.0, "top_k": 5, "top_p": 0.8},
+        {"temperature": 1.5, "top_p": 1.0, "min_p": 0.1},
     ],
 )
 @torch.no_grad()
@@ -177,11 +179,60 @@ def test_a_stop_id_in_the_prompt_stops_nothing(model):
     assert len(generate(model, [prompt], 5, temperature=0, stop_ids=[prompt[0]])[0]) > 0
 
 
+# The repetition penalty, and min-p
+
+
+@torch.no_grad()
+def penalised_by_full_passes(model, prompt, n, penalty):
+    ids = list(prompt)
+    for _ in range(n):
+        logits = model(torch.tensor([ids]))[0, -1].numpy()
+        ids.append(int(oracles.penalised(logits, ids, penalty).argmax()))
+    return ids[len(prompt) :]
+
+
+@pytest.mark.parametrize("penalty", [0.6, 1.2, 3])
+def test_the_penalty_counts_prompt_and_new_ids_of_its_own_row(model, penalty):
+    penalised = generate(model, PROMPTS, 20, temperature=0, repetition_penalty=penalty)
+    assert penalised == [penalised_by_full_passes(model, row, 20, penalty) for row in PROMPTS]
+    assert penalised != generate(model, PROMPTS, 20, temperature=0)
+
+
+def test_padding_is_not_penalised():
+    """A short row beside a long one, and a model that likes 0 best, then 1, then 2, ..."""
+    model = small_models.random_model(CONFIG, dtype=torch.float64)
+    hook = model.output.register_forward_hook(
+        lambda _layer, _inputs, logits: 2 - torch.arange(37).double() / 10 + 0 * logits
+    )
+    try:
+        ids = generate(model, [[5], [9] * 30], 3, temperature=0, repetition_penalty=2)
+    finally:
+        hook.remove()
+    assert ids == [[0, 1, 2], [0, 1, 2]]
+
+
+def test_no_penalty_and_no_min_p_change_nothing(model):
+    plain = generate(model, PROMPTS, 12, temperature=1.2, seed=3)
+    off = {"repetition_penalty": 1, "min_p": 0}
+    assert generate(model, PROMPTS, 12, temperature=1.2, seed=3, **off) == plain
+
+
+def test_min_p_1_is_greedy(model):
+    plain = generate(model, PROMPTS, 12, temperature=0)
+    assert generate(model, PROMPTS, 12, temperature=3, top_p=1, min_p=1, seed=0) == plain
+
+
 # Log-probabilities
 
 
 @pytest.mark.parametrize(
-    "settings", [{"temperature": 0}, {"temperature": 1.4, "top_k": 20, "top_p": 0.9, "seed": 5}]
+    "settings",
+    [
+        {"temperature": 0},
+        {"temperature": 1.4, "top_k": 20, "top_p": 0.9, "seed": 5},
+        {"temperature": 0, "repetition_penalty": 1.8},
+        {"temperature": 2.0, "top_p": 1, "min_p": 0.1, "repetition_penalty": 1.8, "seed": 5},
+    ],
 )
 @torch.no_grad()
 def test_logprobs_are_the_untempered_models(model, settings):
@@ -384,9 +435,10 @@ def test_an_error_puts_the_mode_back(dropping):
 def test_prompts_and_numbers_of_libraries(model, unchecked):
     prompts = [[1, 2, 3], [1, 2, 4]]
     settings = {"temperature": 0.5, "top_k": 5, "top_p": 0.75, "seed": 3, "stop_ids": {7}}
+    settings |= {"min_p": 0.125, "repetition_penalty": 1.25}
     expected = generate(model, prompts, 9, **settings)
     for make in (np.array, torch.tensor):
-        theirs = {name: make(settings[name])[()] for name in ("temperature", "top_k", "top_p")}
+        theirs = {name: make(value)[()] for name, value in settings.items() if name != "stop_ids"}
         theirs |= {"seed": make(3)[()], "stop_ids": make([7])}
         assert generate(model, make(prompts), make(9)[()], **theirs) == expected
         assert list(stream(model, make(prompts[0]), make(9)[()], **theirs)) == expected[0]
@@ -401,6 +453,8 @@ def test_prompts_and_numbers_of_libraries(model, unchecked):
         ("text", {}, "prompt 0 is text: encode it first, tokenizer.encode(text, bos=True)"),
         ([[1, 2]], {}, "prompt 0 holds [1, 2]: ids are whole numbers"),
         ([1], {"max_new_tokens": 2.5}, "max_new_tokens=2.5: must be 0 or above, a whole number"),
+        ([1], {"min_p": -1}, "min_p=-1: must be at least 0, which keeps all, and at most 1"),
+        ([1], {"repetition_penalty": "1"}, "repetition_penalty='1': must be above 0 and finite"),
         ([1], {"stop_ids": 2}, "stop_ids=2: must be a set of ids; put a single one in a set"),
         ([1], {"seed": 1.5}, "seed=1.5: must be a whole number, or None"),
         ([1], {"start": 0.0}, "start=0.0: must be between 0 and 0"),
@@ -429,7 +483,8 @@ def test_streaming_gives_generates_ids(model, temperature):
 def test_a_stream_has_the_same_defaults_as_generate(model):
     (whole,) = generate(model, [[1, 2]], 12, seed=3)
     assert list(stream(model, [1, 2], 12, seed=3)) == whole
-    explicit = {"temperature": 0.6, "top_k": None, "top_p": 0.9, "seed": 3, "stop_ids": ()}
+    explicit = {"temperature": 0.6, "top_k": None, "top_p": 0.9, "min_p": 0.0}
+    explicit |= {"repetition_penalty": 1.0, "seed": 3, "stop_ids": ()}
     assert generate(model, [[1, 2]], 12, **explicit) == [whole]
 
 
@@ -576,7 +631,15 @@ def test_no_gradients_are_kept(model, monkeypatch):
 # A cache that is kept
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 0},
+        {"seed": 2},
+        {"temperature": 0, "repetition_penalty": 2},
+        {"temperature": 2, "min_p": 0.1, "repetition_penalty": 2, "seed": 2},
+    ],
+)
 def test_a_stream_goes_on_where_a_kept_cache_ends(model, settings):
     cache = KVCache(CONFIG, dtype=torch.float64)
     prompt = [1, 2, 3, 4, 5]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from llama_tutorial import KVCache, ModelConfig, Transformer, generate, stream
 from llama_tutorial.gqa import attention_weights, repeat_kv
 from llama_tutorial.rope import apply_rope, rope_table
-from llama_tutorial.sampling import draw, next_probabilities
+from llama_tutorial.sampling import draw, next_probabilities, repetition_penalty
 
 pytestmark = pytest.mark.gpu
 
@@ -151,6 +151,7 @@ def test_greedy_ids_of_a_ragged_batch(name, dtype):
 def test_a_seed_gives_the_ids_it_gives_on_the_cpu(name):
     cpu, gpu = both(name, torch.float64)
     settings = {"temperature": 0.9, "top_k": 100, "top_p": 0.95, "seed": 3}
+    settings |= {"min_p": 0.01, "repetition_penalty": 1.2}
     on_cpu = generate(cpu, PROMPTS, 30, **settings)
     assert generate(gpu, PROMPTS, 30, **settings) == on_cpu
     assert list(stream(gpu, PROMPTS[1], 30, **settings)) == on_cpu[1]
@@ -169,7 +170,11 @@ def test_generation_where_cuda_is_the_default_device():
 def test_sampling_equals_the_cpus():
     logits = 4 * torch.randn(16, 32000, generator=torch.Generator().manual_seed(0)).double()
     uniform = torch.rand(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    for settings in ((0.6, None, 0.9), (1.0, 40, 1.0), (1.3, 500, 0.7), (1.0, None, 1.0)):
+    ids = torch.randint(0, 32000, (16, 200), generator=torch.Generator().manual_seed(2))
+    penalised = repetition_penalty(logits.cuda(), ids.cuda(), 1.3)
+    close(penalised, repetition_penalty(logits, ids, 1.3), torch.float64)
+    settings_of = [(0.6, None, 0.9), (1.0, 40, 1.0), (1.3, 500, 0.7), (1.0, None, 1.0)]
+    for settings in (*settings_of, (1.5, None, 1.0, 0.05)):
         on_cpu = next_probabilities(logits, *settings)
         on_gpu = next_probabilities(logits.cuda(), *settings)
         close(on_gpu, on_cpu, torch.float64)

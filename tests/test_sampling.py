@@ -1,4 +1,4 @@
-"""Temperature, top-k, top-p and the draw, against Meta's algorithm in plain Python."""
+"""Penalty, temperature, the three cuts and the draw, against Meta's algorithm in plain Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import torch
 from llama_tutorial.sampling import (
     check_sampling,
     draw,
+    min_p_filter,
     next_probabilities,
+    repetition_penalty,
     top_k_filter,
     top_p_filter,
 )
@@ -135,10 +137,90 @@ def test_top_p_1_keeps_all():
         assert torch.equal(top_p_filter(logits, p), logits)
 
 
+# Min-p
+
+
+@repeatable
+@given(logit_lists, shares)
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest(logits, p):
+    chances = oracles.softmax(np.array(logits, dtype=float))
+    assume((abs(chances - p * chances.max()) > 1e-12).all())  # where rounding decides
+    filtered = min_p_filter(double(logits), p)
+    expected = {i for i, chance in enumerate(chances) if chance >= p * chances.max()}
+    assert kept(filtered) == expected
+    assert all(filtered[i] == logits[i] for i in expected)
+
+
+def test_min_p_0_keeps_all_and_1_the_likeliest_and_its_equals():
+    logits = torch.randn(20, 50, generator=torch.Generator().manual_seed(0))
+    logits[:, 7] = logits.amax(-1)
+    for nothing in (0, 0.0, 1e-300):
+        assert torch.equal(min_p_filter(logits, nothing), logits)
+    for everything in (1, 1.0):
+        best = logits == logits.amax(-1, keepdim=True)
+        assert torch.equal(min_p_filter(logits, everything).isfinite(), best)
+        assert best.sum() >= 20
+
+
+@repeatable
+@given(logit_lists, st.none() | st.integers(1, 12), st.just(1.0) | shares, shares)
+def test_other_cuts_do_not_change_what_min_p_drops(logits, top_k, top_p, p):
+    """The likeliest token, which it compares with, stays in all of them."""
+    before = next_probabilities(double(logits), 1.0, top_k, top_p) > 0
+    after = next_probabilities(double(logits), 1.0, top_k, top_p, p) > 0
+    assert torch.equal(after, before & min_p_filter(double(logits), p).isfinite())
+
+
+# The repetition penalty
+
+
+@repeatable
+@given(logit_lists, st.lists(st.integers(0, 11)), st.floats(0.5, 3.0))
+def test_the_penalty_equals_the_reference(logits, ids, penalty):
+    ids = [token % len(logits) for token in ids]
+    changed = repetition_penalty(double(logits), torch.tensor(ids, dtype=torch.int64), penalty)
+    expected = oracles.penalised(np.array(logits), ids, penalty)
+    np.testing.assert_allclose(changed, expected, rtol=0, atol=1e-12)
+
+
+def test_the_penalty_counts_each_token_once_whatever_its_sign():
+    logits = double([3.0, -2.0, 0.0, 5.0, -1.0, -math.inf])
+    changed = repetition_penalty(logits, torch.tensor([0, 1, 1, 2, 0, 5]), 2)
+    assert changed.tolist() == [1.5, -4.0, 0.0, 5.0, -1.0, -math.inf]
+    assert torch.equal(repetition_penalty(changed, torch.tensor([1, 0]), 0.5), logits)
+    for same in (repetition_penalty(logits, torch.tensor([0, 1]), 1), logits):
+        assert torch.equal(same, double([3.0, -2.0, 0.0, 5.0, -1.0, -math.inf]))
+
+
+def test_the_penalty_treats_every_row_alone():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 40, generator=generator)
+    ids = torch.randint(0, 40, (2, 3, 9), generator=generator)
+    changed = repetition_penalty(logits, ids, 1.3)
+    for row in np.ndindex(2, 3):
+        assert torch.equal(changed[row], repetition_penalty(logits[row], ids[row], 1.3))
+
+
+@pytest.mark.parametrize("penalty", [5e-324, 1e-50, 1e-30, 1e30, 1e50, 1e308, 10**300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_penalty_out_of_all_proportion_leaves_numbers(penalty, dtype):
+    logits = torch.tensor([9.0, -9.0, 0.0, 1.0, -math.inf], dtype=dtype)
+    changed = repetition_penalty(logits, torch.tensor([0, 1, 2, 4]), penalty)
+    assert changed[:4].isfinite().all()
+    assert changed[2:].tolist() == [0.0, 1.0, -math.inf]
+    assert (changed[0] > 9) == (penalty < 1)
+    assert (changed[1] < -9) == (penalty > 1)
+    assert next_probabilities(changed, 0.5, 4, 0.9, 0.1).isfinite().all()
+
+
+# Filters
+
+
 def test_filters_treat_every_row_alone():
     logits = torch.randn(2, 3, 40, generator=torch.Generator().manual_seed(0))
     for filtered, single in (
         (top_p_filter(logits, 0.7), lambda row: top_p_filter(row, 0.7)),
+        (min_p_filter(logits, 0.3), lambda row: min_p_filter(row, 0.3)),
         (top_k_filter(logits, 7), lambda row: top_k_filter(row, 7)),
     ):
         for index in np.ndindex(2, 3):
@@ -150,7 +232,9 @@ def test_filters_leave_their_input_alone():
     before = logits.clone()
     top_k_filter(logits, 3)
     top_p_filter(logits, 0.4)
-    next_probabilities(logits, 0.5, 3, 0.4)
+    min_p_filter(logits, 0.4)
+    repetition_penalty(logits, torch.tensor([[1, 2], [3, 3], [4, 5]]), 1.4)
+    next_probabilities(logits, 0.5, 3, 0.4, 0.3)
     assert torch.equal(logits, before)
 
 
@@ -165,6 +249,46 @@ def test_filters_agree_with_hugging_face_where_the_two_mean_the_same():
     for p in (0.1, 0.5, 0.9):
         expected = logits_process.TopPLogitsWarper(p)(None, logits)
         assert torch.equal(top_p_filter(logits, p), expected)
+    for p in (0, 0.01, 0.1, 0.5, 1.0):
+        expected = logits_process.MinPLogitsWarper(p)(None, logits)
+        assert torch.equal(min_p_filter(logits, p), expected)
+    ids = torch.randint(0, 100, (4, 30), generator=torch.Generator().manual_seed(2))
+    for penalty in (0.5, 1.0, 1.2, 5.0):
+        expected = logits_process.RepetitionPenaltyLogitsProcessor(penalty)(ids, logits)
+        assert torch.equal(repetition_penalty(logits, ids, penalty), expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 0.6, "top_k": None, "top_p": 0.9, "min_p": 0.0},
+        {"temperature": 1.0, "top_k": 40, "top_p": 1.0, "min_p": 0.05},
+        {"temperature": 2.5, "top_k": None, "top_p": 1.0, "min_p": 0.2},
+        {"temperature": 1.7, "top_k": 60, "top_p": 0.8, "min_p": 0.1},
+    ],
+)
+@pytest.mark.parametrize("penalty", [1.0, 1.2, 0.7])
+def test_the_whole_chain_is_hugging_faces_in_its_order(settings, penalty):
+    """As ``generate`` of transformers puts it together, from a config of generation."""
+    transformers = pytest.importorskip("transformers")
+    wanted = {name: value for name, value in settings.items() if value}
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=1000, hidden_size=8, num_hidden_layers=1, num_attention_heads=1
+        )
+    )
+    config = transformers.GenerationConfig(do_sample=True, repetition_penalty=penalty, **wanted)
+    if settings["top_k"] is None:
+        config.top_k = None  # its default is 50
+    chain = model._get_logits_processor(config, input_ids_seq_length=30)
+    generator = torch.Generator().manual_seed(3)
+    logits = 3 * torch.randn(4, 1000, generator=generator, dtype=torch.float64)
+    ids = torch.randint(0, 1000, (4, 30), generator=generator)
+    ids[:, 0] = logits.argmax(-1)  # so that the penalty falls on the likeliest
+    expected = chain(ids, logits).softmax(-1)
+    actual = next_probabilities(repetition_penalty(logits, ids, penalty), **settings)
+    assert torch.equal(actual > 0, expected > 0)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
 
 
 # All together
@@ -176,13 +300,15 @@ def test_filters_agree_with_hugging_face_where_the_two_mean_the_same():
     st.floats(0.1, 4.0),
     st.none() | st.integers(1, 12),
     st.just(1.0) | shares,
+    st.just(0.0) | shares,
 )
-def test_the_distribution_equals_the_reference(logits, temperature, top_k, top_p):
+def test_the_distribution_equals_the_reference(logits, temperature, top_k, top_p, min_p):
     after_k = oracles.next_distribution(np.array(logits), temperature, top_k)
     above = np.cumsum(np.sort(after_k)[::-1])
     assume(all(abs(share - top_p) > 1e-9 for share in above[:-1]))
-    expected = oracles.next_distribution(np.array(logits), temperature, top_k, top_p)
-    actual = next_probabilities(double(logits), temperature, top_k, top_p)
+    assume((abs(after_k - min_p * after_k.max()) > 1e-12).all())
+    expected = oracles.next_distribution(np.array(logits), temperature, top_k, top_p, min_p)
+    actual = next_probabilities(double(logits), temperature, top_k, top_p, min_p)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-9)
 
 
@@ -363,6 +489,17 @@ def test_the_filters_refuse_as_well():
     for p in (0, 1.5):
         with pytest.raises(ValueError, match=f"top_p={p}: must be above 0 and at most 1"):
             top_p_filter(torch.zeros(4), p)
+    for p in (-0.1, 1.5, math.nan):
+        with pytest.raises(ValueError, match=f"min_p={p}: must be at least 0, which keeps all"):
+            min_p_filter(torch.zeros(4), p)
+        with pytest.raises(ValueError, match=f"min_p={p}: must be at least 0, which keeps all"):
+            next_probabilities(torch.zeros(4), 1.0, min_p=p)
+    for penalty in (0, -1.2, math.nan, math.inf):
+        with pytest.raises(ValueError, match=f"repetition_penalty={penalty}: must be above 0 and"):
+            repetition_penalty(torch.zeros(4), torch.tensor([1]), penalty)
+    for token in (-1, 4):
+        with pytest.raises(ValueError, match=f"ids hold {token}: must be 0 to 3"):
+            repetition_penalty(torch.zeros(4), torch.tensor([1, token]), 1.2)
 
 
 @pytest.mark.parametrize("settings", [{"temperature": 0}, {"top_k": 1}, {"top_p": 1}, {}])

@@ -9,13 +9,18 @@ NumPy. This module needs neither.
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 from llama_tutorial.config import ModelConfig
+
+Rows = list[tuple[list[int], int]]
+"""Of each row the prompt's ids, and the seed of its draws."""
 
 
 class Sampling(NamedTuple):
@@ -24,8 +29,21 @@ class Sampling(NamedTuple):
     temperature: float
     top_k: int | None
     top_p: float
+    min_p: float
+    repetition_penalty: float
     max_new_tokens: int
     stop_ids: frozenset[int]
+
+
+_ABOVE_0, _FINITE = math.ulp(0.0), sys.float_info.max
+_RULES = {  # of each number, in the order above: types, the least and the greatest, and in words
+    "temperature": ((int, float), 0, _FINITE, "0 (the likeliest token) or above"),
+    "top_k": ((int, NoneType), 1, math.inf, "a whole number of at least 1, or None for all"),
+    "top_p": ((int, float), _ABOVE_0, 1, "above 0 and at most 1, which keeps all"),
+    "min_p": ((int, float), 0, 1, "at least 0, which keeps all, and at most 1"),
+    "repetition_penalty": ((int, float), _ABOVE_0, _FINITE, "above 0 and finite; 1 is no penalty"),
+    "max_new_tokens": ((int,), 0, math.inf, "0 or above, a whole number"),
+}
 
 
 def plain(value: Any) -> Any:
@@ -37,6 +55,8 @@ def check_sampling(
     temperature: Any = 1.0,
     top_k: Any = None,
     top_p: Any = 1.0,
+    min_p: Any = 0.0,
+    repetition_penalty: Any = 1.0,
     max_new_tokens: Any = 0,
     stop_ids: Any = (),
 ) -> Sampling:
@@ -45,25 +65,21 @@ def check_sampling(
     Raises:
         ValueError: One of them means nothing; with the value and the rule.
     """
-    t, k, p, n = map(plain, (temperature, top_k, top_p, max_new_tokens))
-    if type(t) not in (int, float) or not 0 <= t <= sys.float_info.max:
-        raise ValueError(f"temperature={t!r}: must be 0 (the likeliest token) or above")
-    if k is not None and (type(k) is not int or k < 1):
-        raise ValueError(f"top_k={k!r}: must be a whole number of at least 1, or None for all")
-    if type(p) not in (int, float) or not 0 < p <= 1:
-        raise ValueError(f"top_p={p!r}: must be above 0 and at most 1, which keeps all")
-    if type(n) is not int or n < 0:
-        raise ValueError(f"max_new_tokens={n!r}: must be 0 or above, a whole number")
+    given = temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens
+    numbers: dict[str, Any] = dict(zip(_RULES, map(plain, given), strict=True))
+    for name, (types, least, most, rule) in _RULES.items():
+        value = numbers[name]
+        if type(value) not in types or (value is not None and not least <= value <= most):
+            raise ValueError(f"{name}={value!r}: must be {rule}")
+        numbers[name] = float(value) if float in types else value
     stops = () if stop_ids is None else plain(stop_ids)
     stops = list(map(plain, stops)) if isinstance(stops, Iterable) else [None]
     if any(type(token) is not int for token in stops):
         raise ValueError(f"stop_ids={stop_ids!r}: must be a set of ids; put a single one in a set")
-    return Sampling(float(t), k, float(p), n, frozenset(stops))
+    return Sampling(**numbers, stop_ids=frozenset(stops))
 
 
-def read_rows(
-    config: ModelConfig, prompts: Any, max_new_tokens: int, seed: Any
-) -> list[tuple[list[int], int]]:
+def read_rows(config: ModelConfig, prompts: Any, max_new_tokens: int, seed: Any) -> Rows:
     """The ids of each prompt, and the seed of 64 bits for its draws.
 
     So no row disturbs another: a row's seed depends on ``seed``, its prompt, and how many equal
@@ -78,7 +94,7 @@ def read_rows(
         raise ValueError(f"seed={seed!r}: must be a whole number, or None for new draws")
     if isinstance(prompts, str) or not isinstance(prompts, Iterable):
         prompts = [prompts]
-    rows: list[tuple[list[int], int]] = []
+    rows: Rows = []
     seen: Counter[tuple[int, ...]] = Counter()
     for row, prompt in enumerate(map(plain, prompts)):
         if isinstance(prompt, str | bytes):

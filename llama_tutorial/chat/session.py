@@ -20,7 +20,7 @@ Nothing here needs torch; the model may be of either engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any
@@ -30,6 +30,7 @@ from llama_tutorial.chat.dialog import TAGS, dialog_turns, encode_dialog
 from llama_tutorial.numpy_llama.engine import Cache, NumpyLlama
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
+from llama_tutorial.tokenizer.stop_strings import StopStrings
 
 
 class Reply(Iterator[str]):
@@ -41,15 +42,25 @@ class Reply(Iterator[str]):
         dropped: How many old questions, with their answers, were dropped.
         ended: None while the answer is generated; then "stop" (the model ended it), "length" (no
             more room, or ``max_new_tokens`` reached), "tag" (the model began to write one of
-            Llama's tags) or "stopped" (from outside).
+            Llama's tags), "stop_string" (it wrote a stop string) or "stopped" (from outside).
     """
 
     def __init__(
-        self, prompt: list[int], reused: int, dropped: int, pieces: Generator[str, None, str]
+        self,
+        prompt: list[int],
+        reused: int,
+        dropped: int,
+        pieces: Generator[str, None, str],
+        stops: StopStrings,
     ) -> None:
         self.prompt, self.reused, self.dropped = prompt, reused, dropped
         self.ended: str | None = None
-        self._pieces = pieces  # returns why it ended
+        self._pieces, self._stops = pieces, stops  # the pieces return why it ended
+
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that ended the answer, if one did."""
+        return self._stops.found if self.ended == "stop_string" else None
 
     def __next__(self) -> str:
         try:
@@ -81,6 +92,10 @@ class ChatSession:
         temperature: 0 takes the likeliest token.
         top_k: Draw from the ``k`` likeliest only; None for all.
         top_p: Draw from the likeliest that together have this probability; 1 for all.
+        min_p: Draw from those at least this many times as likely as the likeliest; 0 for all.
+        repetition_penalty: Above 1 it makes the tokens of the dialog so far less likely; with it
+            EOS, once the dialog holds an answer, so answers may grow longer.
+        stop_strings: Texts that end an answer; it holds what stands before them.
         seed: Fixes the draws: an answer depends on it and on the dialog so far.
 
     Attributes:
@@ -101,9 +116,13 @@ class ChatSession:
         temperature: float | int = 0.6,
         top_k: int | None = None,
         top_p: float | int = 0.9,
+        min_p: float | int = 0.0,
+        repetition_penalty: float | int = 1.0,
+        stop_strings: Iterable[str] = (),
         seed: int | None = None,
     ) -> None:
-        check_sampling(temperature, top_k, top_p)
+        check_sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+        self._stop_strings = StopStrings(stop_strings).stop_strings
         self._context = model.config.max_seq_len
         if max_new_tokens is not None and not 1 <= max_new_tokens < self._context:
             raise ValueError(
@@ -112,7 +131,14 @@ class ChatSession:
             )
         self._tokenizer, self._max_new_tokens = tokenizer, max_new_tokens
         self._stream, self._cache = _engine(model)
-        self._sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        self._sampling = {
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "repetition_penalty": repetition_penalty,
+            "seed": seed,
+        }
         # A model that was trained otherwise may end its turn by beginning the next one: with BOS.
         self._stop_ids = {tokenizer.eos_id, tokenizer.bos_id}
         self._ids: list[int] = []  # those before the cache's length are in the cache
@@ -161,7 +187,9 @@ class ChatSession:
 
         cached = self._ids[: int(self._cache.length)]
         reused = _n_common(cached, prompt[:-1])  # the last one's logits are needed
-        self._reply = Reply(prompt, reused, dropped, self._answer(question, prompt, reused))
+        stops = StopStrings([*TAGS, *self._stop_strings])
+        pieces = self._answer(question, prompt, reused, stops)
+        self._reply = Reply(prompt, reused, dropped, pieces, stops)
         return self._reply
 
     def stop(self) -> None:
@@ -187,7 +215,7 @@ class ChatSession:
         return prompt, dropped
 
     def _answer(
-        self, question: dict[str, str], prompt: list[int], reused: int
+        self, question: dict[str, str], prompt: list[int], reused: int, stops: StopStrings
     ) -> Generator[str, None, str]:
         """Yield the answer's text as far as it is certain; add it to the dialog at its end."""
         room = self._context - len(prompt)
@@ -208,16 +236,18 @@ class ChatSession:
             for token in ids:
                 new.append(token)
                 self._ids = prompt + new
-                text = (text + decoder.feed(token)) if text else decoder.feed(token).lstrip()
-                if (end := _end_of_answer(text)) is not None:
-                    text, ended = text[:end], "tag"
+                text = (text + stops.feed(decoder.feed(token))).lstrip()
+                if stops.found is not None:
                     break
-                if (certain := _certain(text)) > shown:
+                if (certain := len(text.rstrip())) > shown:  # spaces only if text follows
                     piece, shown = text[shown:certain], certain
                     yield piece
             else:
-                text += decoder.flush()
+                text = (text + stops.feed(decoder.flush()) + stops.flush()).lstrip()
+            if stops.found is None:
                 ended = "length" if len(new) == limit else "stop"
+            else:
+                ended = "tag" if stops.found in TAGS else "stop_string"
             if rest := text[shown:].rstrip():
                 yield rest
             return ended
@@ -241,21 +271,3 @@ def _n_common(ids: Sequence[int], others: Sequence[int]) -> int:
     """The length of the common prefix."""
     pairs = zip(ids, others, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _end_of_answer(text: str) -> int | None:
-    """Where one of Llama's tags begins; None if there is none."""
-    return min((text.index(tag) for tag in TAGS if tag in text), default=None)
-
-
-def _certain(text: str) -> int:
-    """The length of the part of ``text`` that belongs to the answer whatever follows.
-
-    Spaces at the end belong to it only if text follows, and the beginning of a tag only if the
-    rest of the tag does not.
-    """
-    for tag in TAGS:
-        for n in range(len(tag) - 1, 0, -1):
-            if text.endswith(tag[:n]):
-                return len(text[:-n].rstrip())
-    return len(text.rstrip())

@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
         tokenizer,
         system=arguments.system,
         max_new_tokens=arguments.max_new_tokens,
+        stop_strings=arguments.stop_strings,
         **settings,
     )
     if arguments.model in SHIPPED and arguments.model != CHAT_MODEL:
@@ -119,6 +120,8 @@ def _answer(session: ChatSession, question: str) -> None:
     print()
     if reply.ended in ENDS:
         _note(ENDS[reply.ended])
+    elif reply.stop_string is not None:
+        _note(f"the answer was cut at --stop {reply.stop_string!r}")
 
 
 def _note(text: str) -> None:

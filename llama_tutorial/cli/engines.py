@@ -15,6 +15,7 @@ from llama_tutorial._util.generation_settings import check_sampling
 from llama_tutorial.cli.options import options_named
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
+from llama_tutorial.tokenizer.stop_strings import StopStrings
 
 if TYPE_CHECKING:
     import torch
@@ -89,8 +90,10 @@ def engine_processes(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The sampling options as keyword arguments of both engines, checked."""
-    chosen = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p")}
+    """The sampling options as keyword arguments of both engines, checked, --stop as well."""
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    chosen = {name: getattr(arguments, name) for name in names}
     with options_named(arguments):
         check_sampling(**chosen, max_new_tokens=arguments.max_new_tokens or 0)
+        StopStrings(arguments.stop_strings)
     return {**chosen, "seed": arguments.seed}

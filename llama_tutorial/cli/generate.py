@@ -11,6 +11,7 @@ from typing import Any
 from llama_tutorial._util.given_file import check_file, kind_of
 from llama_tutorial._util.terminal import shown
 from llama_tutorial.cli.engines import engine_processes, load_engine, sampling
+from llama_tutorial.tokenizer.stop_strings import StopStrings
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -66,19 +67,22 @@ def _continue(
         from llama_tutorial.generation import stream
 
         ids = stream(model, prompt, most, **settings)
-    decoder = tokenizer.stream_decoder()
+    decoder, stops = tokenizer.stream_decoder(), StopStrings(arguments.stop_strings)
     began, waited, n = time.perf_counter(), 0.0, 0
     for token in prompt:
         print(shown(decoder.feed(token)), end="")
     for token in ids:
         n += 1
         waited = waited or time.perf_counter() - began
-        print(shown(decoder.feed(token)), end="", flush=True)
-    print(shown(decoder.flush()))
+        print(shown(stops.feed(decoder.feed(token))), end="", flush=True)
+        if stops.found is not None:
+            break
+    print(shown(stops.feed(decoder.flush()) + stops.flush()))
     if n and (arguments.stats or sys.stderr.isatty()):
         rest = max(time.perf_counter() - began - waited, 1e-9)
         speed = f", then {(n - 1) / rest:.0f} tokens/s" if n > 1 else ""
         why = "the context is full" if most == room else "--max-new-tokens is reached"
         why = "the text has ended" if n < most else why
+        why = why if stops.found is None else f"--stop {stops.found!r} is reached"
         tokens = f"{len(prompt)} tokens read, {n} written"
         print(f"[{tokens}; the first after {waited:.2f} s{speed}; {why}]", file=sys.stderr)

@@ -15,6 +15,7 @@ _OPTIONS = {  # where it is not the name of the field
     "n_layers": "layers",
     "n_heads": "heads",
     "n_kv_heads": "kv-heads",
+    "stop_strings": "stop",
 }
 
 

@@ -50,7 +50,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Every help text ends with the option's default, if it has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        has_default = action.default not in (None, "") and action.default is not False
+        has_default = action.default not in (None, "", []) and action.default is not False
         return super()._get_help_string(action) if has_default else action.help
 
 
@@ -305,6 +305,26 @@ def _add_sampling(command: Any) -> None:
     command.add_argument("--top-k", type=int, help="draw from the K likeliest only")
     command.add_argument(
         "--top-p", type=float, default=0.9, help="draw from the likeliest with this probability"
+    )
+    command.add_argument(
+        "--min-p",
+        type=float,
+        default=0.0,
+        help="draw from those at least P times as likely as the likeliest; 0 for all",
+    )
+    command.add_argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        help="above 1: what the text holds already, the prompt included, becomes less likely",
+    )
+    command.add_argument(
+        "--stop",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        dest="stop_strings",
+        help="end before this text; may be given several times (a line break: $'\\n' in bash)",
     )
     command.add_argument("--seed", type=int, help="the same seed gives the same text")
 

@@ -41,7 +41,12 @@ from llama_tutorial.numpy_llama.layers import (
     rotations,
 )
 from llama_tutorial.numpy_llama.llama2c import ForeignFileError, read
-from llama_tutorial.numpy_llama.sampling import draw, next_probabilities, uniforms
+from llama_tutorial.numpy_llama.sampling import (
+    draw,
+    next_probabilities,
+    repetition_penalty,
+    uniforms,
+)
 from llama_tutorial.quantization import QuantizedTensor
 from llama_tutorial.shipped import SHIPPED
 
@@ -170,6 +175,8 @@ class NumpyLlama:
         temperature: float | int = 0.6,
         top_k: int | None = None,
         top_p: float | int = 0.9,
+        min_p: float | int = 0.0,
+        repetition_penalty: float | int = 1.0,
         seed: int | None = None,
         stop_ids: Collection[int] | None = (),
         logprobs: bool = False,
@@ -189,7 +196,9 @@ class NumpyLlama:
         Raises:
             ValueError: As :func:`llama_tutorial.generation.generate`.
         """
-        sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+        sampling = check_sampling(
+            temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, stop_ids
+        )
         rows = read_rows(self.config, prompts, sampling.max_new_tokens, seed)
         bar = {"total": len(rows), "unit": "prompt"}
         ids: list[list[int]] = []
@@ -213,6 +222,8 @@ class NumpyLlama:
         temperature: float | int = 0.6,
         top_k: int | None = None,
         top_p: float | int = 0.9,
+        min_p: float | int = 0.0,
+        repetition_penalty: float | int = 1.0,
         seed: int | None = None,
         stop_ids: Collection[int] | None = (),
         cache: Cache | None = None,
@@ -227,7 +238,9 @@ class NumpyLlama:
             ValueError: As `generate`; or ``start`` is not in the cache, or leaves no id to compute;
                 or, at an id, something else has written to the cache since the id before.
         """
-        sampling = check_sampling(temperature, top_k, top_p, max_new_tokens, stop_ids)
+        sampling = check_sampling(
+            temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, stop_ids
+        )
         [row] = read_rows(self.config, [prompt], sampling.max_new_tokens, seed)
         room = (0, self.config.max_seq_len) if cache is None else (cache.length, cache.k.shape[2])
         start = check_start(row[0], start, sampling.max_new_tokens, *room)
@@ -241,11 +254,11 @@ class NumpyLlama:
         start: int = 0,
         number: int = 0,
     ) -> Iterator[tuple[int, Float[np.ndarray, " V"]]]:
-        """Each new id, and the logits that it was chosen from; ``number`` is the row's."""
+        """Each new id, and the logits that the model gave for it; ``number`` is the row's."""
         prompt, seed = row
         cache = cache or Cache(self.config, len(prompt) + sampling.max_new_tokens)
         cache.length, ids, numbers = start, prompt[start:], uniforms(seed)
-        end = start
+        end, history = start, prompt[:start]
         for _ in range(sampling.max_new_tokens):
             if cache.length != end:
                 raise ValueError(
@@ -259,8 +272,13 @@ class NumpyLlama:
             token = int(logits.argmax())  # the place of a NaN, if there is one
             if not math.isfinite(best := float(logits[token])):
                 raise not_finite([best], self._weights.items(), "float32", number)
+            scores = logits
+            if sampling.repetition_penalty != 1:
+                history = history + ids
+                scores = repetition_penalty(logits, history, sampling.repetition_penalty)
+                token = int(scores.argmax())
             if sampling.temperature > 0:
-                chances = next_probabilities(logits, *sampling[:3])
+                chances = next_probabilities(scores, *sampling[:4])
                 token = draw(chances, next(numbers))
             yield token, logits
             ids = [token]

@@ -1,8 +1,8 @@
 r"""From logits to a token in NumPy: the same rules as :mod:`llama_tutorial.sampling`, for one row.
 
-Temperature comes first, then top-k, then top-p. Both cuts keep the tokens above a threshold and,
-among those that lie exactly on it, the first. So nothing but the values has to be sorted, which
-NumPy does in vector registers.
+A repetition penalty comes first, then temperature, top-k, top-p and min-p. Top-k and top-p keep the
+tokens above a threshold and, among those that lie exactly on it, the first. So nothing but the
+values has to be sorted, which NumPy does in vector registers.
 
 The random numbers are PyTorch's, too. Both libraries have the Mersenne Twister; seeded alike and
 read alike, it gives the same numbers, so one seed gives one text in both engines.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -32,14 +32,15 @@ def next_probabilities(
     temperature: float | int,
     top_k: int | None = None,
     top_p: float | int = 1.0,
+    min_p: float | int = 0.0,
 ) -> Float[np.ndarray, " V"]:
     """What the next token is drawn from; ``temperature`` is above 0.
 
     Raises:
         ValueError: The largest logit is not finite, or one is NaN; or there is no such setting.
     """
-    if not 0 <= temperature < math.inf or not 0 < top_p <= 1 or top_k is not None:
-        temperature, top_k, top_p, *_ = check_sampling(temperature, top_k, top_p)
+    if not 0 <= temperature < math.inf or not 0 < top_p <= 1 or top_k is not None or min_p:
+        temperature, top_k, top_p, min_p, *_ = check_sampling(temperature, top_k, top_p, min_p)
     best = logits.max()  # NaN where one is
     if not math.isfinite(best):
         raise not_finite([float(best)])
@@ -56,7 +57,30 @@ def next_probabilities(
         above = reached - probabilities  # what the likelier tokens hold
         count = max(int((above <= top_p).sum()), 1)  # the likeliest always stays
         logits = _keep(logits, count, ordered[count - 1])
+    if min_p:
+        logits = np.where(logits < math.log(min_p), np.float32(-np.inf), logits)
     return softmax(logits)
+
+
+def repetition_penalty(
+    logits: Float[np.ndarray, " V"], ids: Sequence[int], penalty: float | int
+) -> Float[np.ndarray, " V"]:
+    """Make the tokens of a text less likely: positive logits divided, the others multiplied.
+
+    Each once; ``ids`` are the prompt and the new tokens. A logit of -inf stays; the others stay
+    finite.
+
+    Raises:
+        ValueError: The penalty is not above 0.
+    """
+    penalty = check_sampling(repetition_penalty=penalty).repetition_penalty
+    penalty = min(max(penalty, _TINY), _HUGE)
+    now = logits[ids]  # (T,)
+    with np.errstate(over="ignore"):
+        changed = np.where(now > 0, now / penalty, now * penalty).clip(-_HUGE, _HUGE)
+    logits = logits.copy()
+    logits[ids] = np.where(now > -np.inf, changed, now)
+    return logits
 
 
 def _keep(

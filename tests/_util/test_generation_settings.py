@@ -42,6 +42,21 @@ def seeds_of(prompts, seed):
         ({"top_p": 1.5}, "top_p=1.5: must be above 0"),
         ({"top_p": math.nan}, "top_p=nan: must be above 0"),
         ({"top_p": None}, "top_p=None: must be above 0"),
+        ({"min_p": -0.1}, "min_p=-0.1: must be at least 0, which keeps all, and at most 1"),
+        ({"min_p": 1.5}, "min_p=1.5: must be at least 0"),
+        ({"min_p": math.nan}, "min_p=nan: must be at least 0"),
+        ({"min_p": "0.1"}, "min_p='0.1': must be at least 0"),
+        ({"min_p": None}, "min_p=None: must be at least 0"),
+        ({"min_p": True}, "min_p=True: must be at least 0"),
+        (
+            {"repetition_penalty": 0},
+            "repetition_penalty=0: must be above 0 and finite; 1 is no penalty",
+        ),
+        ({"repetition_penalty": -1.2}, "repetition_penalty=-1.2: must be above 0"),
+        ({"repetition_penalty": math.nan}, "repetition_penalty=nan: must be above 0"),
+        ({"repetition_penalty": math.inf}, "repetition_penalty=inf: must be above 0 and finite"),
+        ({"repetition_penalty": "1.2"}, "repetition_penalty='1.2': must be above 0"),
+        ({"repetition_penalty": None}, "repetition_penalty=None: must be above 0"),
         ({"max_new_tokens": -1}, "max_new_tokens=-1: must be 0 or above, a whole number"),
         ({"max_new_tokens": 2.5}, "max_new_tokens=2.5: must be 0 or above, a whole number"),
         ({"max_new_tokens": True}, "max_new_tokens=True: must be 0 or above, a whole number"),
@@ -62,10 +77,10 @@ def test_settings_that_mean_nothing(settings, message):
 @pytest.mark.parametrize("library", [np, torch])
 def test_numbers_of_libraries_are_pythons(library):
     make = {np: np.array, torch: torch.tensor}[library]
-    scalars = make(0.5)[()], make(5)[()], make(1.0)[()], make(7)[()]
-    settings = check_sampling(*scalars, make([2, 3]))
-    assert settings == (0.5, 5, 1.0, 7, {2, 3})
-    assert [type(value) for value in settings[:4]] == [float, int, float, int]
+    numbers = 0.5, 5, 1.0, 0.25, 2, 7
+    settings = check_sampling(*(make(number)[()] for number in numbers), make([2, 3]))
+    assert settings == (*numbers, {2, 3})
+    assert [type(value) for value in settings[:6]] == [float, int, float, float, float, int]
     assert check_sampling(stop_ids=list(make([2, 3]))).stop_ids == {2, 3}
 
 

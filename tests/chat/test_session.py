@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from small_models import LLAMA, random_model
@@ -10,7 +12,6 @@ pytest.importorskip("sentencepiece")
 
 from llama_tutorial import generate, load_tokenizer, save_model
 from llama_tutorial.chat import TAGS, encode_dialog
-from llama_tutorial.chat import session as chat_session
 from llama_tutorial.chat.session import ChatSession
 from llama_tutorial.numpy_llama import NumpyLlama
 from llama_tutorial.shipped import SHIPPED
@@ -55,7 +56,12 @@ def scripted(session: ChatSession, *replies: str | list[int]) -> ChatSession:
 @pytest.mark.parametrize("system", [None, "Be kind."])
 @pytest.mark.parametrize(
     "settings",
-    [{"temperature": 0}, {"seed": 3}, {"temperature": 1.5, "top_k": 50, "top_p": 1.0, "seed": 1}],
+    [
+        {"temperature": 0},
+        {"seed": 3},
+        {"temperature": 1.5, "top_k": 50, "top_p": 1.0, "seed": 1},
+        {"temperature": 1.5, "min_p": 0.05, "repetition_penalty": 1.3, "seed": 1},
+    ],
 )
 def test_every_answer_is_generates_on_the_dialogs_exact_ids(model, system, settings):
     session = ChatSession(model, TALES, system=system, max_new_tokens=20, **settings)
@@ -253,10 +259,54 @@ def test_text_comes_as_soon_as_it_is_certain(model):
     session = scripted(ChatSession(model, TALES), said)
     pieces = list(session.say("Who?"))
     assert len(pieces) >= len(said.split())
-    assert chat_session._certain("ends [/IN") == len("ends")
-    assert chat_session._certain("ends <<SYS>") == len("ends")
-    assert chat_session._certain("ends [IN T") == len("ends [IN T")
-    assert chat_session._certain("all of it") == len("all of it")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["ends", " [", "/IN"], ["ends", " [/IN"]),
+        (["ends", "  ", "<<SYS", "> x"], ["ends", "  <<SYS> x"]),
+        (["ends", " [IN", " T"], ["ends", " [IN T"]),
+        (["ends", " ", "here"], ["ends", " here"]),
+        (["ends [IN", "ST]"], ["ends"]),
+    ],
+)
+def test_what_may_begin_a_tag_or_end_the_answer_waits(model, monkeypatch, pieces, shown):
+    session = scripted(ChatSession(model, TALES), list(range(len(pieces))))
+    decoder = SimpleNamespace(feed=pieces.__getitem__, flush=lambda: "")
+    monkeypatch.setattr(session._tokenizer, "stream_decoder", lambda: decoder)
+    assert list(session.say("Who?")) == shown
+
+
+@pytest.mark.parametrize(
+    ("stops", "answer", "ended"),
+    [
+        (["\n"], "It was Tom.", "stop_string"),
+        (["Tom."], "It was", "stop_string"),
+        (["om", "was Tom"], "It", "stop_string"),
+        (["It"], "", "stop_string"),
+        (["[INST"], "It was Tom.\nWho?", "stop_string"),
+        (["[INST]"], "It was Tom.\nWho?", "tag"),
+        (["Mia"], "It was Tom.\nWho?", "tag"),
+    ],
+)
+def test_an_answer_ends_before_a_stop_string(model, stops, answer, ended):
+    said = "It was Tom.\nWho? [INST] Mia"
+    session = scripted(ChatSession(model, TALES, stop_strings=stops), said, "Yes.")
+    reply = session.say("Who?")
+    assert reply.stop_string is None
+    assert "".join(reply) == answer
+    assert reply.ended == ended
+    assert (reply.stop_string in stops) == (ended == "stop_string")
+    assert session.messages == [user("Who?"), assistant(answer)]
+    assert answers(session, ["Really?"]) == ["Yes."]
+
+
+def test_a_stop_string_in_the_dialog_does_not_count(model):
+    session = ChatSession(model, TALES, stop_strings=["INST", "ball"], max_new_tokens=8, seed=0)
+    plain = ChatSession(model, TALES, max_new_tokens=8, seed=0)
+    for question in QUESTIONS:
+        assert "".join(session.say(question)) == "".join(plain.say(question))
 
 
 def test_why_an_answer_ended(model):
@@ -329,6 +379,10 @@ def test_an_interrupted_prefill_leaves_nothing_wrong_in_the_cache(model, monkeyp
         ({"temperature": -1}, "temperature=-1: must be 0"),
         ({"top_k": 0}, "top_k=0: must be a whole number"),
         ({"top_p": 0}, "top_p=0: must be above 0"),
+        ({"min_p": 2}, "min_p=2: must be at least 0"),
+        ({"repetition_penalty": 0}, "repetition_penalty=0: must be above 0"),
+        ({"stop_strings": "END"}, "stop_strings='END': must be a list of texts"),
+        ({"stop_strings": [""]}, "stop_strings='': each must be a text of at least one"),
         (
             {"max_new_tokens": 0},
             "max_new_tokens=0: must be at least 1 and below the context of",

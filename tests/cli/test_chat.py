@@ -81,6 +81,15 @@ def test_a_pipe_gets_the_answers_and_nothing_else(monkeypatch, capsys, folder):
     assert err == cut * err.count("\n")
 
 
+def test_an_answer_ends_before_a_stop_string_which_is_named(monkeypatch, capsys, folder):
+    whole = answer(folder, messages("Who?"))
+    stop = whole[3:5]
+    options = ["--model", folder, *GREEDY, "--stop", "Who?", "--stop", stop]
+    code, out, err = talk(monkeypatch, capsys, "Who?\n", *options)
+    assert (code, out) == (0, whole[: whole.index(stop)].rstrip() + "\n")
+    assert err == f"[the answer was cut at --stop {stop!r}]\n"
+
+
 def test_a_system_text_stands_before_the_dialog(monkeypatch, capsys, folder):
     options = ["--model", folder, *GREEDY, "--system", "Be kind."]
     _, out, _ = talk(monkeypatch, capsys, "Who?\n", *options)

@@ -16,7 +16,15 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
 import llama_tutorial
-from llama_tutorial import ModelConfig, Tokenizer, Transformer, hub, load_model, save_model
+from llama_tutorial import (
+    ModelConfig,
+    Tokenizer,
+    Transformer,
+    generate,
+    hub,
+    load_model,
+    save_model,
+)
 from llama_tutorial.shipped import SHIPPED
 
 TALES = ["--checkpoint", "tales", "--tokenizer", SHIPPED["tales"].tokenizer]
@@ -217,6 +225,55 @@ def test_how_fast_it_was_and_why_it_stopped(capsys, engine):
     assert "the text has ended]" in run(capsys, *options)[2]
 
 
+@pytest.mark.parametrize("engine", ["torch", "numpy"])
+def test_a_text_ends_before_a_stop_string_and_it_is_named(capsys, engine):
+    options = ("generate", "Once upon a time", "--engine", engine, "--seed", 0, "--stats")
+    whole = run(capsys, *options)[1].rstrip("\n")
+    told = whole.removeprefix("Once upon a time")
+    word = told.split()[9]
+    for stop in (word, word[1:], f"{told.split()[8][-1]} {word[0]}", told[40:60]):
+        code, out, err = run(capsys, *options, "--stop", "time", "--stop", stop, "--stop", "\u2603")
+        assert (code, out) == (0, whole[: -len(told)] + told[: told.index(stop)] + "\n")
+        assert err.endswith(f"; --stop {stop!r} is reached]\n")
+    assert run(capsys, *options, "--stop", "\u2603")[1] == whole + "\n"
+
+
+@pytest.mark.parametrize("engine", ["torch", "numpy"])
+def test_min_p_and_the_penalty_reach_the_engine(capsys, engine):
+    options = ("generate", "Once", "--model", "tales-small", "--engine", engine)
+    options += ("--max-new-tokens", 30)
+    model, tokenizer = hub.load("tales-small", engine=engine)
+    one = model.generate if engine == "numpy" else lambda *a, **b: generate(model, *a, **b)
+    prompt = tokenizer.encode("Once", bos=True)
+    for settings in (
+        {"temperature": 0.0, "repetition_penalty": 1.5},
+        {"temperature": 2.0, "top_p": 1.0, "min_p": 0.1, "seed": 3},
+    ):
+        given = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        (ids,) = one([prompt], 30, stop_ids={1, 2}, **settings)
+        assert run(capsys, *options, *given)[1] == tokenizer.decode(prompt + ids) + "\n"
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--min-p 2", "--min-p 2.0: must be at least 0, which keeps all, and at most 1"),
+        ("--min-p nan", "--min-p nan: must be at least 0, which keeps all, and at most 1"),
+        ("--min-p=-0.1", "--min-p -0.1: must be at least 0, which keeps all, and at most 1"),
+        ("--repetition-penalty 0", "--repetition-penalty 0.0: must be above 0 and finite; 1 is no"),
+        ("--repetition-penalty=-1", "--repetition-penalty -1.0: must be above 0 and finite; 1 is"),
+        ("--repetition-penalty inf", "--repetition-penalty inf: must be above 0 and finite; 1 is"),
+        ("--repetition-penalty x", "--repetition-penalty: invalid float value: 'x'"),
+        ("--stop=", "--stop '': each must be a text of at least one character"),
+    ],
+)
+def test_sampling_that_means_nothing(capsys, command, options, message):
+    code, out, err = run(capsys, command, "--engine", "numpy", *options.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
 HELP = """
 import sys
 from llama_tutorial.cli import main
@@ -237,6 +294,7 @@ def test_help_shows_the_defaults_and_loads_nothing_heavy():
     assert "of weights, data and order (default: 0)" in text
     assert "passes over the rows (default: 1, large models 2)" in text
     assert "of the output (default: native)" in text
+    assert "(default: [])" not in text
     assert "compile the model --" in text  # a switch is off by default
 
 

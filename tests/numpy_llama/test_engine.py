@@ -12,7 +12,7 @@ import pytest
 import small_models
 import torch
 
-from llama_tutorial import generate, load_model, stream
+from llama_tutorial import generate, load_model, save_model, stream
 from llama_tutorial.checkpoints import llama2c
 from llama_tutorial.numpy_llama import Cache, NumpyLlama, layers
 from llama_tutorial.numpy_llama import engine as engine_module
@@ -275,6 +275,10 @@ def test_the_published_greedy_ids(assets, case):
         {"temperature": 1.0, "top_p": 1},
         {"temperature": 1.3, "top_k": 7, "top_p": 0.8},
         {"temperature": 2, "top_k": 3, "top_p": 1.0},
+        {"temperature": 0, "repetition_penalty": 1.4},
+        {"temperature": 2, "top_p": 1, "min_p": 0.1},
+        {"temperature": 1.5, "min_p": 0.02, "repetition_penalty": 1.4},
+        {"temperature": 1.5, "top_k": 20, "repetition_penalty": 0.8},
     ],
 )
 def test_both_engines_give_the_same_ids_for_the_same_seed(name, settings):
@@ -284,6 +288,31 @@ def test_both_engines_give_the_same_ids_for_the_same_seed(name, settings):
         ids = list(engine.stream(prompt, 10, seed=seed, **settings))
         assert generate(model, [prompt], 10, seed=seed, **settings) == [ids]
         assert all(type(token) is int for token in ids)
+
+
+@pytest.mark.parametrize("penalty", [0.8, 1.2, 2.0])
+def test_greedy_ids_with_a_penalty_are_those_of_transformers(engines, tmp_path, penalty):
+    transformers = pytest.importorskip("transformers", minversion="5")
+    pytest.importorskip("safetensors")
+    model, engine = engines
+    save_model(model, tmp_path / "model", "huggingface")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model").eval()
+    prompts = [tokens_of(CONFIG, n, n) for n in (1, 3, 8)]
+    settings = {"temperature": 0, "repetition_penalty": penalty}
+    expected = [
+        theirs.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+            max_new_tokens=30,
+            do_sample=False,
+            eos_token_id=None,
+            repetition_penalty=penalty,
+        )[0, len(prompt) :].tolist()
+        for prompt in prompts
+    ]
+    assert generate(model, prompts, 30, **settings) == expected
+    assert engine.generate(prompts, 30, **settings) == expected
+    assert generate(model, prompts, 30, temperature=0) != expected
 
 
 def test_without_a_seed_every_draw_is_new(engines):
@@ -307,7 +336,9 @@ def test_it_may_fill_the_whole_context(engines):
     assert list(engine.stream([1], 0)) == []
 
 
-@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 2}])
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0}, {"seed": 2}, {"temperature": 0, "repetition_penalty": 2}]
+)
 def test_it_goes_on_where_a_kept_cache_ends(engines, settings):
     _, engine = engines
     cache = Cache(CONFIG, CONFIG.max_seq_len)
@@ -324,7 +355,14 @@ def test_it_goes_on_where_a_kept_cache_ends(engines, settings):
 
 
 @each_llama
-@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seed": 3, "temperature": 1.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 0},
+        {"seed": 3, "temperature": 1.0},
+        {"seed": 3, "temperature": 1.5, "repetition_penalty": 1.3, "min_p": 0.05},
+    ],
+)
 def test_a_batch_of_prompts_is_what_pytorch_makes_of_it(name, settings):
     model, engine = both(LLAMAS[name])
     prompts = [tokens_of(model.config, n, n) for n in (3, 5, 1)] * 2  # a copy has its own draws
@@ -400,6 +438,8 @@ def test_prompts_and_numbers_of_libraries(engines, unchecked):
         ([1], 5, {"temperature": -1}, "temperature=-1: must be 0 (the likeliest token) or above"),
         ([1], 5, {"top_k": 0}, "top_k=0: must be a whole number of at least 1"),
         ([1], 5, {"top_p": 1.5}, "top_p=1.5: must be above 0 and at most 1"),
+        ([1], 5, {"min_p": 1.5}, "min_p=1.5: must be at least 0, which keeps all, and at most 1"),
+        ([1], 5, {"repetition_penalty": 0}, "repetition_penalty=0: must be above 0 and finite"),
         ([1], 2.5, {}, "max_new_tokens=2.5: must be 0 or above, a whole number"),
         ([1], 5, {"stop_ids": 2}, "stop_ids=2: must be a set of ids; put a single one in a set"),
         ([1], 5, {"seed": 1.5}, "seed=1.5: must be a whole number, or None"),

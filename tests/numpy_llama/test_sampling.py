@@ -11,7 +11,12 @@ import pytest
 import torch
 
 from llama_tutorial import sampling
-from llama_tutorial.numpy_llama.sampling import draw, next_probabilities, uniforms
+from llama_tutorial.numpy_llama.sampling import (
+    draw,
+    next_probabilities,
+    repetition_penalty,
+    uniforms,
+)
 
 pytest.importorskip("hypothesis")
 from hypothesis import assume, given, settings
@@ -41,14 +46,47 @@ def test_the_distribution_is_metas(logits, temperature, top_k, top_p):
 
 @pytest.mark.parametrize("top_k", [None, 1, 50, 31999, 40000])
 @pytest.mark.parametrize("top_p", [0.01, 0.9, 0.999, 1.0])
-def test_the_distribution_is_the_pytorch_engines(top_k, top_p):
+@pytest.mark.parametrize("min_p", [0.0, 0.2])
+def test_the_distribution_is_the_pytorch_engines(top_k, top_p, min_p):
     for seed, temperature in itertools.product(range(3), (0.3, 1.0, 2.5)):
         logits = 3 * np.random.default_rng(seed).standard_normal(32000, np.float32)
-        expected = sampling.next_probabilities(torch.from_numpy(logits), temperature, top_k, top_p)
-        actual = next_probabilities(logits, temperature, top_k, top_p)
+        settings = (temperature, top_k, top_p, min_p)
+        expected = sampling.next_probabilities(torch.from_numpy(logits), *settings)
+        actual = next_probabilities(logits, *settings)
         np.testing.assert_allclose(actual, expected.numpy(), rtol=0, atol=1e-5)
         parted = (actual > 0) != (expected.numpy() > 0)
         assert (actual + expected.numpy())[parted].sum() < 1e-5  # where a rounded sum meets p
+
+
+def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest():
+    logits = np.log(single([0.5, 0.26, 0.14, 0.1]))
+    for p, n_kept in ((0.0, 4), (0.19, 4), (0.21, 3), (0.5, 2), (0.53, 1), (1, 1)):
+        chances = next_probabilities(logits, 1.0, min_p=p)
+        assert (chances > 0).tolist() == [True] * n_kept + [False] * (4 - n_kept)
+        assert chances.sum() == pytest.approx(1)
+    for p in (-0.1, 1.5, math.nan):
+        with pytest.raises(ValueError, match=f"min_p={p}: must be at least 0, which keeps all"):
+            next_probabilities(logits, 1.0, min_p=p)
+
+
+@pytest.mark.parametrize("penalty", [1e-300, 0.5, 1, 1.2, 7.0, 1e300])
+def test_the_penalty_is_the_pytorch_engines_to_the_bit(penalty):
+    random = np.random.default_rng(0)
+    logits = 3 * random.standard_normal(1000, np.float32)
+    logits[:3] = 0, -0.0, -np.inf
+    ids = [0, 1, 2, *random.integers(0, 1000, 300).tolist()]
+    before = logits.copy()
+    expected = sampling.repetition_penalty(torch.from_numpy(logits), torch.tensor(ids), penalty)
+    changed = repetition_penalty(logits, ids, penalty)
+    assert changed.dtype == np.float32
+    np.testing.assert_array_equal(changed, expected.numpy())
+    np.testing.assert_array_equal(logits, before)
+
+
+@pytest.mark.parametrize("penalty", [0, -1.2, math.nan, math.inf])
+def test_a_penalty_that_means_nothing(penalty):
+    with pytest.raises(ValueError, match=f"repetition_penalty={penalty}: must be above 0 and fini"):
+        repetition_penalty(single([1, 2]), [0], penalty)
 
 
 @pytest.mark.parametrize(
