@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A room imports only from floors below its own. A folder is one room, but for those of its modules
 # that are named here.
 FLOORS = [
-    {"config", "shipped", "tales"},
+    {"config", "shipped", "tales", "browser"},
     {"_util"},
     # the decoder
     {"rmsnorm", "rope", "swiglu", "gpt", "kv_cache", "quantization"},
