@@ -22,7 +22,7 @@ _LOOKS = ((ORANGE, "--"), (GREEN, "-."), (BLUE, "-"), (ROSE, ":"))
 #: The parts of the map from top to bottom: height, words, shape of what leaves it, marks.
 _MAP = (
     (10.0, "tokens", "(B, T)", ""),
-    (8.8, "token embedding + position", "(B, T, D)", "2"),
+    (8.8, "embedding + position", "(B, T, D)", "2"),
     (7.1, "norm", "(B, T, D)", "1"),
     (6.2, "attention", "(B, T, D)", "4"),
     (4.5, "norm", "(B, T, D)", "1"),
@@ -38,7 +38,7 @@ def network_map(n_layers: int) -> Figure:
     Args:
         n_layers: How often the block is there.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 4.7))
+    figure, axes = plt.subplots(figsize=(4, 4.4))
     axes.plot([1, 1], [8.4, 2.0], color=BLUE, linewidth=5, linestyle="-", alpha=0.85)
     axes.text(0.55, 5.2, "residual stream", rotation=90, ha="center", va="center")
     for height, words, shape, marks in _MAP:
@@ -87,7 +87,7 @@ def cafe(words: Sequence[str]) -> Figure:
     Args:
         words: Three orders, guest and dish in turn, and the same orders again: twelve words.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 2.35))
+    figure, axes = plt.subplots(figsize=(4, 2.15))
     for position, word in enumerate(words):
         row, column = divmod(position, 6)
         asked = row == 1 and column % 2 == 1
@@ -124,7 +124,7 @@ def slabs(n_heads: int) -> Figure:
     Args:
         n_heads: Number of heads, H; up to five are told apart.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 2.75))
+    figure, axes = plt.subplots(figsize=(4, 2.5))
     width, height = 0.82, 2.5
     looks = (BLUE, ORANGE, GREEN, ROSE, VIOLET)[:n_heads]
     for head, color in enumerate(looks):
@@ -171,7 +171,7 @@ def losses(curves: Mapping[str, Sequence[float]], every: int, marks: Mapping[str
         every: Training steps from one reading to the next.
         marks: Losses to draw a line at, by name.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(4, 2.6))
     for (name, curve), (color, linestyle) in zip(curves.items(), _LOOKS, strict=False):
         steps = [every * reading for reading in range(len(curve))]
         axes.plot(steps, rounded(list(curve)), color=color, linestyle=linestyle, label=name)
@@ -179,7 +179,10 @@ def losses(curves: Mapping[str, Sequence[float]], every: int, marks: Mapping[str
         axes.axhline(loss, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))
         axes.text(0, loss - 0.06, name, va="top")
     axes.set(xlabel="training steps", ylabel="loss of the answers (nats)", ylim=(0, None))
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=len(curves), borderaxespad=0)
+    look: dict[str, Any] = {"handlelength": 1.7, "columnspacing": 1, "handletextpad": 0.5}
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(0, 1.2), ncols=len(curves), borderaxespad=0, **look
+    )
     return figure
 
 
@@ -193,7 +196,7 @@ def attention(
         words: The words of the text.
         asked: Query positions to be pointed at.
     """
-    figure, panels = plt.subplots(1, len(weights), figsize=(4.6, 3.1), sharey=True, squeeze=False)
+    figure, panels = plt.subplots(1, len(weights), figsize=(4, 2.8), sharey=True, squeeze=False)
     places = range(len(words))
     for axes, (name, weight) in zip(panels[0], weights.items(), strict=True):
         axes.pcolormesh(rounded(weight), cmap="lt-sequential", vmin=0, vmax=1)
@@ -215,7 +218,7 @@ def growth(sizes: Mapping[str, Sequence[float]]) -> Figure:
     Args:
         sizes: Standard deviation of the stream before the first block and after each, by name.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(4, 2.6))
     for (name, size), (color, linestyle) in zip(sizes.items(), _LOOKS[::2], strict=False):
         axes.plot(rounded(list(size)), color=color, linestyle=linestyle, label=name)
     axes.set(xlabel="blocks passed", ylabel="standard deviation", ylim=(0, None))
