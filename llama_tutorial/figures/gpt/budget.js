@@ -52,7 +52,7 @@ const setup = (figure) => {
     draw(svg, "line", { x1: 150, x2: 150, y1: 28, y2: 322, class: "lt-axis" });
     parts.forEach((part, i) => {
       const y = 34 + 42 * i;
-      draw(svg, "text", { x: 142, y: y + 18, "text-anchor": "end" }, part);
+      draw(svg, "text", { x: 148, y: y + 18, "text-anchor": "end" }, part);
       bar(svg, y, parameters[i], 0);
       bar(svg, y + 15, operations[i], 1);
     });
