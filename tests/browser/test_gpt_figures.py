@@ -68,6 +68,18 @@ def test_context_passes_the_orange_mark_where_scores_overtake(show):
         assert (dot > mark) == (context > shown["crossing"] == 6 * 768)
 
 
+def test_context_can_be_dragged_past_the_mark(show, page):
+    figure = show(live.budget())
+    dot = figure.locator(".lt-stage circle").bounding_box()
+    mark = figure.locator(".lt-stage line[stroke-width='3']").bounding_box()
+    page.mouse.move(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(mark["x"] + 60, dot["y"] + dot["height"] / 2)
+    page.mouse.up()
+    *_, scores, _ = figure.evaluate("(root) => root.numbers.operations")
+    assert scores > 50
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_budget_at_sizes_of_every_control(show, tied):
     figure = show(live.budget())

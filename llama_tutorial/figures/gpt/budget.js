@@ -37,7 +37,8 @@ const setup = (figure) => {
     const label = `T = 6D = ${crossing.toLocaleString("en-US")}`;
     const end = at(crossing) > 300 ? "end" : "middle";
     draw(svg, "text", { x: Math.max(at(crossing), 60), y: y - 14, "text-anchor": end }, label);
-    draw(svg, "circle", { cx: at(context), cy: y, r: 6, fill: color(0) });
+    const dot = draw(svg, "circle", { cx: at(context), cy: y, r: 8, fill: color(0) });
+    figure.drag(dot, (x) => ({ context: 128 * 2 ** (((x - 30) * 8) / 390) }));
     draw(svg, "text", { x: 225, y: y + 38, "text-anchor": "middle" }, "context T");
   };
 

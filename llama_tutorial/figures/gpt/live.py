@@ -132,7 +132,7 @@ def budget() -> LiveFigure:
         caption="A GPT of any size with heads of 64 features. Blue, above: the share of the "
         "parameters. Orange, below: the share of the operations for one token at the end of the "
         "context. <b>Untie the head</b>, then <b>make the model wider and deeper</b> and watch the "
-        "embedding's share; then <b>stretch the context</b> past the orange mark at T = 6D.",
+        "embedding's share; then <b>drag the context</b> past the orange mark at T = 6D.",
         checks=[
             {"tied": False, "dim": 4096, "layers": 80},
             {"context": 16384, "vocab": 256},
