@@ -68,14 +68,15 @@ def test_context_passes_the_orange_mark_where_scores_overtake(show):
         assert (dot > mark) == (context > shown["crossing"] == 6 * 768)
 
 
-def test_context_can_be_dragged_past_the_mark(show, page):
+def test_context_can_be_dragged_past_the_mark(show):
     figure = show(live.budget())
+    figure.locator(".lt-stage circle").scroll_into_view_if_needed()
     dot = figure.locator(".lt-stage circle").bounding_box()
     mark = figure.locator(".lt-stage line[stroke-width='3']").bounding_box()
-    page.mouse.move(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(mark["x"] + 60, dot["y"] + dot["height"] / 2)
-    page.mouse.up()
+    figure.page.mouse.move(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)
+    figure.page.mouse.down()
+    figure.page.mouse.move(mark["x"] + 60, dot["y"] + dot["height"] / 2, steps=5)
+    figure.page.mouse.up()
     *_, scores, _ = figure.evaluate("(root) => root.numbers.operations")
     assert scores > 50
 

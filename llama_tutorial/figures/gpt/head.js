@@ -22,10 +22,16 @@ const setup = (figure) => {
   const two = (value) => (Number.isFinite(value) ? value.toFixed(2) : "−∞");
 
   // A word that is touched asks; the slider above follows.
+  const ask = (i) => {
+    const input = figure.inputs.find((one) => one.dataset.name === "word");
+    input.value = i;
+    input.dispatchEvent(new Event("input"));
+  };
+
   const touchable = (svg, y) => words.forEach((_, i) => {
     const area = { x: columns[i] - 24, y, width: 48, height: 30, fill: "transparent" };
     const box = draw(svg, "rect", { ...area, style: "cursor: pointer", "data-word": i });
-    box.addEventListener("click", () => figure.set({ word: words[i] }));
+    box.addEventListener("click", () => ask(i));
   });
 
   return ({ word, strength, causal }) => {

@@ -153,7 +153,7 @@ def _slab(
     axes: Any, x: float, y: float, color: str, width: float, height: float, *, solid: bool = False
 ) -> None:
     """A column of features over all positions; a solid one hides what lies behind it."""
-    box = {"edgecolor": color, "linewidth": 1.5}
+    box: dict[str, Any] = {"edgecolor": color, "linewidth": 1.5}
     axes.add_patch(plt.Rectangle((x, y), width, height, facecolor="none", **box))
     axes.add_patch(plt.Rectangle((x, y), width, height, facecolor=color, alpha=0.16))
     if solid:
