@@ -51,6 +51,36 @@ def test_mask_is_seen_to_hide_the_future(show):
     assert figure.locator(".lt-stage text", has_text="−∞").count() == 0
 
 
+def test_a_word_that_is_touched_asks(show):
+    figure = show(head())
+    for at, word in enumerate(WORDS):
+        figure.locator(f"rect[data-word='{at}']").first.click()
+        assert figure.evaluate("(root) => root.numbers.visible") == at + 1
+        assert f"“{word}”" in figure.locator(".lt-readout").inner_text()
+
+
+def test_context_passes_the_orange_mark_where_scores_overtake(show):
+    figure = show(live.budget())
+    for context in (1024, 4096, 8192):
+        shown = figure.evaluate(SET, {"context": context})
+        mark = float(figure.locator(".lt-stage line[stroke-width='3']").get_attribute("x1"))
+        dot = float(figure.locator(".lt-stage circle").get_attribute("cx"))
+        assert (dot > mark) == (context > shown["crossing"] == 6 * 768)
+
+
+def test_context_can_be_dragged_past_the_mark(show):
+    figure = show(live.budget())
+    figure.locator(".lt-stage circle").scroll_into_view_if_needed()
+    dot = figure.locator(".lt-stage circle").bounding_box()
+    mark = figure.locator(".lt-stage line[stroke-width='3']").bounding_box()
+    figure.page.mouse.move(dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2)
+    figure.page.mouse.down()
+    figure.page.mouse.move(mark["x"] + 60, dot["y"] + dot["height"] / 2, steps=5)
+    figure.page.mouse.up()
+    *_, scores, _ = figure.evaluate("(root) => root.numbers.operations")
+    assert scores > 50
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_budget_at_sizes_of_every_control(show, tied):
     figure = show(live.budget())
@@ -60,7 +90,7 @@ def test_budget_at_sizes_of_every_control(show, tied):
     settings = [dict(zip(names, values, strict=True)) for values in sizes]
     for values, shown in zip(settings, said(figure, settings), strict=True):
         expected = live.budget_numbers(**values)
-        assert shown["total"] == expected["total"]
+        assert (shown["total"], shown["crossing"]) == (expected["total"], expected["crossing"])
         for name in ("gflops", "ratio", "parameters", "operations"):
             assert shown[name] == pytest.approx(expected[name], rel=1e-12), values
 

@@ -109,6 +109,15 @@ def test_budget_starts_at_gpt2():
     assert figure.numbers(**first | {"tied": False})["total"] == "163,037,184"
 
 
+@pytest.mark.parametrize("dim", [128, 768, 4096])
+def test_scores_cost_as_much_as_the_blocks_matrices_at_the_crossing(dim):
+    crossing = live.budget_numbers(dim, 12, 50257, 1024, True)["crossing"]
+    _, operations = live.budget_parts(live.gpt_config(dim, 12, 50257, crossing, True))
+    by_name = dict(zip(live.PARTS, operations, strict=True))
+    matrices = by_name["attention matrices"] + by_name["feed-forward"]
+    assert by_name["scores and sums"] == matrices
+
+
 def test_every_stop_of_the_budget_is_a_model():
     dim, *_ = live.budget().controls
     for width in dim.values:
@@ -130,6 +139,36 @@ def test_map_names_every_part_and_every_mark():
     assert {"tokens", "attention", "feed-forward", "output head"} <= set(shown)
     assert "one block, 12 of them" in shown
     assert sorted(text for text in shown if text.isdigit()) == list("11123445")
+
+
+CAFE = "Ann tea Ben figs Cleo rice Ben figs Ann tea Cleo rice".split()
+
+
+def test_cafe_shows_every_word_at_its_position():
+    shown = texts(figures.svg_text(plots.cafe(CAFE)))
+    assert [text for text in shown if text in CAFE] == CAFE
+    assert [int(text) for text in shown if text.isdigit()] == list(range(12))
+
+
+def test_cafe_draws_the_waiters_dishes_dashed_and_looks_the_first_one_up():
+    axes = plots.cafe(CAFE).axes[0]
+    boxes = [patch for patch in axes.patches if isinstance(patch, plots.plt.Rectangle)]
+    dashed = [at for at, box in enumerate(boxes) if box.get_linestyle() != "-"]
+    assert dashed == [7, 9, 11]
+    to_guest, to_dish = (text for text in axes.texts if text.get_text() == "")
+    corners = [box.get_x() + box.get_width() / 2 for box in boxes]
+    assert to_guest.xy[0] == pytest.approx(corners[2])  # where Ben ordered
+    assert to_dish.get_position()[0] == pytest.approx(corners[3])  # his figs
+
+
+@pytest.mark.parametrize("n_heads", [2, 4])
+def test_slabs_are_cut_and_set_behind_each_other_with_one_size(n_heads):
+    figure = plots.slabs(n_heads)
+    columns = [p for p in figure.axes[0].patches if p.get_facecolor()[3] == 0]
+    assert len(columns) == 2 * n_heads  # before and after
+    assert len({(p.get_width(), p.get_height()) for p in columns}) == 1
+    shown = texts(figures.svg_text(figure))
+    assert {"(B, T, D)", "(B, H, T, h)", f"h = D / {n_heads}"} <= set(shown)
 
 
 def test_curves_are_plotted_at_their_steps():

@@ -21,13 +21,26 @@ const setup = (figure) => {
     draw(svg, "text", { x: columns[i], y, "text-anchor": "middle" }, text));
   const two = (value) => (Number.isFinite(value) ? value.toFixed(2) : "−∞");
 
+  // A word that is touched asks; the slider above follows.
+  const ask = (i) => {
+    const input = figure.inputs.find((one) => one.dataset.name === "word");
+    input.value = i;
+    input.dispatchEvent(new Event("input"));
+  };
+
+  const touchable = (svg, y) => words.forEach((_, i) => {
+    const area = { x: columns[i] - 24, y, width: 48, height: 30, fill: "transparent" };
+    const box = draw(svg, "rect", { ...area, style: "cursor: pointer", "data-word": i });
+    box.addEventListener("click", () => ask(i));
+  });
+
   return ({ word, strength, causal }) => {
     const at = words.indexOf(word);
     const { scores, seen, weights, output } = attend(at, strength, causal);
     const svg = figure.svg(450, 432);
     const box = { width: 48, height: 24, rx: 4, fill: "none", stroke: color(0), "stroke-width": 2 };
     draw(svg, "rect", { x: columns[at] - 24, y: 25, ...box });
-    title(svg, 16, "words; the boxed one asks");
+    title(svg, 16, "touch a word: the boxed one asks");
     row(svg, 42, words);
     title(svg, 76, "scores: query · key / √h");
     row(svg, 97, scores.map(two));
@@ -49,6 +62,8 @@ const setup = (figure) => {
       draw(svg, "rect", { x: 60, y, width: 300 * value, height: 18, fill: color(2) });
       draw(svg, "text", { x: 66 + 300 * value, y: y + 14 }, two(value));
     });
+    touchable(svg, 22);
+    touchable(svg, 288);
     return { scores, weights, output, visible: causal ? at + 1 : words.length };
   };
 };

@@ -71,8 +71,8 @@ def head(
         f"them; their weights are {{weights}}. The weighted sum of the values, for "
         f"{', '.join(names)}: {{output}}.",
         caption="One head, one query, from top to bottom: every word's score, the mask, the "
-        "weights, and what the query takes home. <b>Move the word that asks</b>, then <b>take the "
-        "mask away</b> and ask again; with the <b>strength</b> at 0 nothing is asked for.",
+        "weights, and what the query takes home. <b>Touch the word that asks</b>, then <b>take the "
+        "mask away</b> and ask again. The strength multiplies the query; at 0 it asks for nothing.",
         checks=[
             {"word": words[2], "causal": False},
             {"word": words[-1], "strength": 5},
@@ -124,14 +124,15 @@ def budget() -> LiveFigure:
         ],
         numbers=budget_numbers,
         readout="{total} parameters; {gflops} GFLOPs for a token that sees the whole context, "
-        "{ratio} times two for each parameter.",
+        "{ratio} times two for each parameter. Scores and sums overtake the blocks' matrices at a "
+        "context of 6D = {crossing}.",
         alt="Bars for the parts of a GPT of width {dim}, {layers} layers, a vocabulary of {vocab} "
         f"and a context of {{context}}. In the order {', '.join(PARTS)}: shares of the parameters "
         "in percent {parameters}; shares of the operations in percent {operations}.",
         caption="A GPT of any size with heads of 64 features. Blue, above: the share of the "
         "parameters. Orange, below: the share of the operations for one token at the end of the "
-        "context. <b>Begin at GPT-2, untie the head</b>, then <b>make the model wider and "
-        "deeper</b> and watch what is left of the embeddings; then <b>draw the context out</b>.",
+        "context. <b>Untie the head</b>, then <b>make the model wider and deeper</b> and watch the "
+        "embedding's share; then <b>drag the context</b> past the orange mark at T = 6D.",
         checks=[
             {"tied": False, "dim": 4096, "layers": 80},
             {"context": 16384, "vocab": 256},
@@ -178,6 +179,7 @@ def budget_numbers(dim: int, layers: int, vocab: int, context: int, tied: bool) 
     total, flops = config.n_params, config.flops_per_token(context)
     parameters, operations = budget_parts(config)
     return {
+        "crossing": 6 * dim,  # 4 T D L operations against 24 D² L
         "total": f"{total:,}",
         "gflops": flops / 1e9,
         "ratio": flops / (2 * total),
