@@ -22,9 +22,10 @@ from llama_tutorial.figures.kit.numbers import rounded
 
 LOWEST, REACH = -6.0, 4.0  # smallest and largest gate; the axis of factors goes to 4 both ways
 CLOSED = 0.05  # a smaller factor lets nothing through that could be seen
-CELLS = 24  # cells of the plane in each direction
+CELLS = 48  # cells of the plane in each direction
 WIDE = 3.0  # largest feature on the plane
-DEEPEST = 4.0  # the output of the strongest colour
+DEEPEST = 12.0  # the output of the strongest colour
+MARKS = (-12, -6, -3, -1, 0, 1, 3, 6, 12)  # outputs written beside the colours
 
 GATES = {
     "SiLU (SwiGLU)": "silu",
@@ -43,28 +44,28 @@ _FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def factor(kind: str, gate: float | int) -> float:
-    """What the up value is multiplied by when the gate reads ``gate``."""
+    """What a gate of ``gate`` multiplies by."""
     return _FUNCTIONS[kind](torch.tensor(float(gate), dtype=torch.float64)).item()
 
 
 def gate() -> LiveFigure:
-    """One hidden unit: how far the gate is open, and what becomes of the up value."""
+    """One hidden unit: the gate's factor, and what becomes of the number that it multiplies."""
     return LiveFigure(
         "swiglu/gate",
         data={"lowest": LOWEST, "reach": REACH, "closed": CLOSED},
         controls=[
             Select("kind", "silu", label="gate function", options=GATES),
-            Slider("gate", LOWEST, REACH, 2.0, 0.1, label="gate a"),
-            Slider("up", -2.0, 2.0, 1.0, 0.1, label="up b"),
+            Slider("gate", LOWEST, REACH, 2.0, 0.1, label="gate a, from w1"),
+            Slider("up", -2.0, 2.0, 1.0, 0.1, label="b, from w3"),
         ],
         numbers=gate_numbers,
-        readout="Factor {factor}: an up value of {up} leaves as {passes}. The gate is {state}.",
-        alt="Left, the factor over the gate: at {gate} it is {factor}. Right, what leaves over "
-        "what arrives, a line of slope {factor}: {up} becomes {passes}. The gate is {state}.",
-        caption="One hidden unit. Left: the gate function turns the gate's value into a factor. "
-        "Right: the up value is multiplied by it, so the factor is the slope of the line, and the "
-        "dotted line is a factor of 1. <b>Move the gate</b> and watch the line lie down, dip below "
-        "the horizontal, and stand up beyond the dotted line. Then try the other gate functions.",
+        readout="Factor {factor}: b = {up} becomes {passes}. The gate is {state}.",
+        alt="Left, the factor over the gate: at {gate} it is {factor}. Right, factor times b over "
+        "b, a line of slope {factor}: {up} becomes {passes}. The gate is {state}.",
+        caption="One hidden unit. Left: the gate <i>a</i> becomes a factor. Right: <i>b</i> is "
+        "multiplied by it, so the factor is the slope of the line; the dotted line has slope 1. "
+        "<b>Drag the left dot</b> along the curve, and the line lies down, dips below the "
+        "horizontal, and stands up beyond the dotted one. Then try the other gate functions.",
         checks=[
             {"gate": -1.3, "up": 2.0},
             {"gate": 0.0, "up": -1.5},
@@ -74,7 +75,7 @@ def gate() -> LiveFigure:
 
 
 def gate_numbers(kind: str, gate: float | int, up: float | int) -> dict[str, Any]:
-    """The factor, what leaves, and a word for the gate's state."""
+    """The factor, its product with ``up``, and a word for the gate's state."""
     by = factor(kind, gate)
     state = "closed" if abs(by) < CLOSED else "open" if by > 0 else "reversed"
     return {"factor": by, "passes": by * up, "state": state}
@@ -84,13 +85,13 @@ def plane() -> LiveFigure:
     """The output of one unit for every pair of features, plain or with a gate."""
     return LiveFigure(
         "swiglu/plane",
-        data={"cells": CELLS, "wide": WIDE, "deepest": DEEPEST},
+        data={"cells": CELLS, "wide": WIDE, "deepest": DEEPEST, "marks": MARKS},
         controls=[
             Select(
                 "kind",
-                "plain",
+                "gated",
                 label="unit",
-                options={"plain: SiLU(w1·x)": "plain", "gated: SiLU(w1·x) · (w3·x)": "gated"},
+                options={"gated: SiLU(w1·x) · (w3·x)": "gated", "plain: SiLU(w1·x)": "plain"},
             ),
             Slider("angle", 0, 180, 90, 15, label="from w1 to w3", unit="°"),
             Slider("first", -WIDE, WIDE, 2.0, 0.5, label="feature x1"),
@@ -100,13 +101,13 @@ def plane() -> LiveFigure:
         readout="w1·x = {gate}, w3·x = {up}, output {output}.",
         alt="The output of one unit over two features, blue where positive, orange where negative; "
         "w3 is {angle} from w1. At x = ({first}, {second}) the output is {output}.",
-        caption="Two features, one unit; blue is a positive output, orange a negative one, and the "
-        "page itself is zero. The solid arrow is <code>w1</code>, the dashed one <code>w3</code> "
-        "(which only the gated unit has). <b>Choose the gated unit, then drag the tip of "
-        "<code>w3</code></b>, and watch the stripes of the plain unit break. The cross can be "
-        "dragged too: it is the point whose output stands below the picture.",
+        caption="Two features, one unit; blue is a positive output, orange a negative one. The "
+        "solid arrow is <code>w1</code>, the dashed one <code>w3</code>. <b>Drag the tip of "
+        "<code>w3</code></b> round to <code>w1</code> and past it, then choose the plain unit, "
+        "which has no <code>w3</code>. The cross can be dragged too: its output stands below the "
+        "picture.",
         checks=[
-            {"kind": "gated"},
+            {"kind": "plain"},
             {"kind": "gated", "angle": 0},
             {"kind": "gated", "angle": 180, "first": -3.0},
             {"kind": "gated", "angle": 45, "second": -2.5},
@@ -129,10 +130,10 @@ def words_gates(
     gates: Mapping[str, Float[Tensor, "T n"]],
     ups: Mapping[str, Float[Tensor, "T n"]],
 ) -> LiveFigure:
-    """Gate and up of chosen hidden units of a trained model, piece by piece of a text.
+    """Both numbers of chosen hidden units of a trained model, token by token of a text.
 
     Args:
-        pieces: The pieces of the text, one a position.
+        pieces: The tokens of the text, one a position.
         gates: By layer, ``w1``'s output for ``n`` units at every position, before SiLU.
         ups: By layer, ``w3``'s output for the same units.
     """
@@ -152,16 +153,16 @@ def words_gates(
             Stops("place", len(pieces) // 2, list(range(len(pieces))), label="position"),
         ],
         numbers=numbers,
-        readout="At “{word}”: factor {factor}, up {up}, out {passes}. The gate is {state} here; "
-        "it opens widest at “{widest}” ({most}).",
-        alt="Three rows of bars over the pieces of a text: the factor, the up value, and their "
+        readout="At “{word}”: factor {factor}, b {up}, product {passes}. The gate is {state} here; "
+        "its largest factor is {most}, at “{widest}”.",
+        alt="Three columns of bars beside the tokens of a text: the factor SiLU(a), b, and their "
         "product. At “{word}” they are {factor}, {up} and {passes}. The factor is largest at "
         "“{widest}”, {most}.",
-        caption="A hidden unit of a trained model, reading a text. Upper bars: the factor "
-        "SiLU(w1·x), how far the gate is open. Middle: the up value w3·x. Lower: their product, "
-        "which is what the unit hands to <code>w2</code>. <b>Move along the text</b> and look for "
-        "places where the up value is large and nothing comes out. <b>Change the unit</b> and see "
-        "other pieces open other gates.",
+        caption="A hidden unit of a trained model, reading a text from top to bottom. First "
+        "column: the factor, from <code>w1</code>. Second: <i>b</i>, from <code>w3</code>. Third: "
+        "their product, which goes on to <code>w2</code>. Bars to the left are negative. <b>Touch "
+        "a token</b> to read its numbers, and look for one where <i>b</i> is large and nothing "
+        "comes out. <b>Change the unit</b>, and other tokens open the gate.",
         checks=[{"place": len(pieces) - 1, "unit": n_units, "layer": layer} for layer in layers],
     )
 
