@@ -74,25 +74,61 @@ def test_unit_at_points_of_the_plane(show, kind, angle):
             same(shown, live.plane_numbers(kind, angle, first, second))
 
 
+def field(figure):
+    """Colour and opacity of the plane's cells, column by column."""
+    looks = figure.evaluate(
+        """figure => [...figure.querySelectorAll(".lt-stage .lt-cell")].map((box) =>
+             ["x", "fill", "opacity"].map((name) => box.getAttribute(name)))"""
+    )
+    columns = {}
+    for x, fill, opacity in looks:
+        columns.setdefault(x, set()).add((fill, round(float(opacity), 6)))
+    return columns
+
+
 def test_stripes_of_the_plain_unit_break_when_the_gate_comes_in(show):
     figure = show(live.plane())
-
-    def field():
-        """Colour and opacity, column by column."""
-        looks = figure.evaluate(
-            """figure => [...figure.querySelectorAll(".lt-stage rect")].map((box) =>
-                 ["x", "fill", "opacity"].map((name) => box.getAttribute(name)))"""
-        )
-        columns = {}
-        for x, fill, opacity in looks:
-            columns.setdefault(x, set()).add((fill, round(float(opacity), 6)))
-        return columns
-
-    assert all(len(looks) == 1 for looks in field().values())
-    figure.evaluate(SET, {"kind": "gated"})
-    right = field()[max(field(), key=float)]
+    right = field(figure)[max(field(figure), key=float)]
     assert len({fill for fill, _ in right}) == 2
     assert len(right) > 10
+    figure.evaluate(SET, {"kind": "plain"})
+    assert all(len(looks) == 1 for looks in field(figure).values())
+
+
+def test_no_colour_of_the_plane_is_at_its_end_but_in_a_corner(show):
+    figure = show(live.plane())
+    for angle in (0, 45, 90, 180):
+        figure.evaluate(SET, {"angle": angle})
+        opacities = [opacity for looks in field(figure).values() for _, opacity in looks]
+        assert sum(opacity == 1 for opacity in opacities) <= 2
+    written = figure.locator(".lt-stage text").all_text_contents()
+    assert {"−12", "−6", "6", "12", "output"} <= set(written)
+
+
+def drag(page, handle, right, down):
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right, y + down, steps=4)
+    page.mouse.up()
+
+
+def test_second_direction_and_cross_are_dragged(show):
+    figure = show(live.plane())
+    tip, cross = figure.locator(".lt-handle").nth(0), figure.locator(".lt-handle").nth(1)
+    drag(figure.page, tip, -150, 60)
+    assert figure.evaluate("figure => figure.numbers.up") < 0  # beyond 90 degrees, x1 = 2
+    drag(figure.page, cross, -300, 0)
+    assert figure.evaluate("figure => figure.numbers.gate") < 0
+
+
+def test_gate_is_dragged_along_its_curve(show):
+    figure = show(live.gate())
+    drag(figure.page, figure.locator(".lt-handle").first, -60, 0)
+    shown = figure.evaluate("figure => figure.numbers")
+    assert shown["factor"] < 0.1
 
 
 def test_words_at_every_place_unit_and_layer(show):
@@ -107,8 +143,14 @@ def test_words_at_every_place_unit_and_layer(show):
                 same(shown, made.numbers(layer=layer, unit=unit, place=place))
 
 
-def test_words_are_written_under_their_bars(show):
+def test_words_are_written_beside_their_bars(show):
     figure = show(words_figure())
     written = figure.locator(".lt-stage text").all_text_contents()
     assert written[-len(WORDS) :] == WORDS
     assert len(figure.locator(".lt-stage rect").all()) == 3 * len(WORDS) + 1
+
+
+def test_a_touch_on_a_word_chooses_it(show):
+    figure = show(words_figure())
+    figure.locator(".lt-stage text").filter(has_text="time").click()
+    assert figure.evaluate("figure => figure.numbers.word") == "time"

@@ -14,7 +14,9 @@ import torch
 from live_figures import check_page
 
 from llama_tutorial import figures
-from llama_tutorial.figures.swiglu import live, plots
+from llama_tutorial.config import PRESETS
+from llama_tutorial.figures.kit.svg import svg_text
+from llama_tutorial.figures.swiglu import live, plots, tables
 
 pytestmark = pytest.mark.usefixtures("figure_look")
 
@@ -123,3 +125,46 @@ def test_matrices_are_drawn_to_scale():
     assert [box.get_width() for box in boxes] == [4, 4, 2.67, 2.67]
     assert {box.get_height() for box in boxes} == {1}
     assert len({box.get_y() for box in boxes}) == 2
+
+
+def test_circuits_name_every_matrix_and_curve():
+    written = svg_text(plots.circuits())
+    for name in ("GPT", "Llama 2", "w1", "w2", "w3", "gate", "up", "down", "GELU", "SiLU", "4D"):
+        assert f">{name}<" in written, name
+
+
+def test_bars_of_the_wirings_are_their_losses():
+    figure = plots.wirings({"GELU": 0.495, "none": 2.5, "w3": 10.26}, right=0.49, bigram=2.8)
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [0.495, 2.5, 10.3]
+    said = {text.get_text(): text.get_position()[0] for text in axes.texts}
+    assert {"0.49", "2.50", "10.26", "no mistake", "bigram table"} <= set(said)
+    assert said["2.50"] > 2.8  # not on the line
+
+
+def test_recorded_runs_are_those_of_the_two_layers():
+    chain = {entry["name"]: entry for entry in figures.recorded("swaps")["chain"]}
+    for row, name in zip(tables.ablation().rows, tables.LAYERS, strict=True):
+        expected = [*chain[name]["validation_loss"], chain[name]["mean"]]
+        assert row[1:] == [f"{loss:.3f}" for loss in expected]
+
+
+def test_tasks_are_shares():
+    table = tables.tasks({"plain": {"product": 0.00756, "size": 0.1}})
+    assert table.header == ["layer", "product", "size"]
+    assert table.rows == [["plain", "0.76%", "10.00%"]]
+
+
+def test_widths_have_a_column_for_each_size():
+    table = tables.widths({"llama-2-7b": [16384, 10922, 10922, 11008]})
+    assert table.header == ["", "7B"]
+    assert [row[1] for row in table.rows] == [4096, 16384, 10922, 10922, 256, 11008]
+
+
+def test_costs_are_counted_from_the_model():
+    name, layer, ratio, share = tables.costs({"7B": PRESETS["llama-2-7b"]}).rows[0]
+    assert (name, layer, ratio, share) == ("7B", 3 * 4096 * 11008, "1.0078", "64.2%")
+
+
+def test_published_losses_are_all_shown():
+    assert [row[0] for row in tables.published().rows] == list(tables.PUBLISHED)
