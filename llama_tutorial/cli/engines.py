@@ -83,7 +83,7 @@ def engine_processes(arguments: argparse.Namespace) -> Iterator[None]:
     from llama_tutorial.training.processes import broadcast, process_group
 
     with process_group(parse_device(arguments.device)):
-        if arguments.seed is None:
+        if getattr(arguments, "seed", 0) is None:
             arguments.seed = broadcast(torch.seed() % 2**31)
         yield
 

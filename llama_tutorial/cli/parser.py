@@ -73,7 +73,15 @@ def make_parser() -> argparse.ArgumentParser:
         version=f"llama-tutorial {import_module('llama_tutorial').__version__}",
     )
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    for add in (_add_generate, _add_chat, _add_convert, _add_info, _add_pretrain, _add_finetune):
+    for add in (
+        _add_generate,
+        _add_chat,
+        _add_convert,
+        _add_info,
+        _add_evaluate,
+        _add_pretrain,
+        _add_finetune,
+    ):
         add(commands)
     return parser
 
@@ -159,6 +167,49 @@ def _add_info(commands: Any) -> None:
     command.add_argument("checkpoint", nargs="?", help=f"{_WHERE}, or a preset's sizes")
     command.add_argument("--model", dest="model", help="the same")
     _add_filename(command)
+
+
+def _add_evaluate(commands: Any) -> None:
+    command = commands.add_parser(
+        "evaluate",
+        help="how well a model predicts a text",
+        description="How well a model predicts a text: evaluate mine.txt. Loss (nats per token), "
+        "perplexity, and bits per byte, which alone can be compared between models with different "
+        "tokenizers. Documents in a text are separated by <|endoftext|>; each is read between BOS "
+        "and EOS, and nothing is predicted from another one. Of dialogs, only the answers count. "
+        "Without DATA: tales that no model of this package has learned from.",
+        epilog=f"{DIALOGS} {MODELS}",
+    )
+    command.add_argument(
+        "data", nargs="?", help="a text file, a token file of pretrain's, or a file of dialogs"
+    )
+    command.add_argument("--data", dest="data_option", metavar="DATA", help="the same")
+    command.add_argument(
+        "--as",
+        dest="form",
+        choices=["text", "tokens", "dialogs"],
+        help="what DATA is; by default tokens if it is a token file, dialogs if its name ends in "
+        ".jsonl or .json, else text; dialogs without DATA: dialogs about tales",
+    )
+    _add_model(command, "tales")
+    command.add_argument(
+        "--context", type=int, help="tokens of a window; by default the model's context"
+    )
+    command.add_argument(
+        "--stride",
+        type=int,
+        help="tokens from one window to the next; each token counts in one window only; by "
+        "default --context, as pretrain validates; less is slower and gives every token more to "
+        "be predicted from",
+    )
+    command.add_argument("--batch-size", type=int, default=8, help="windows or dialogs at a time")
+    command.add_argument(
+        "--no-eos",
+        action="store_true",
+        help="do not count the end of a document, for models that saw none, such as llama2.c's",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_engine(command)
 
 
 def _add_pretrain(commands: Any) -> None:

@@ -220,7 +220,8 @@ def test_how_fast_it_was_and_why_it_stopped(capsys, engine):
 HELP = """
 import sys
 from llama_tutorial.cli import main
-for command in ([], ["generate"], ["chat"], ["convert"], ["info"], ["pretrain"], ["finetune"]):
+for command in ([], ["generate"], ["chat"], ["convert"], ["info"], ["evaluate"],
+                ["pretrain"], ["finetune"]):
     try:
         main([*command, "--help"])
     except SystemExit:
