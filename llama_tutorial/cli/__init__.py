@@ -18,6 +18,7 @@ Where it happened is shown too if LLAMA_TUTORIAL_TRACEBACK is set.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import signal
@@ -33,6 +34,7 @@ INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells report SIGINT and SIGPIPE: 128 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    arguments = None
     try:
         try:
             parser = import_module("llama_tutorial.cli.parser").make_parser()
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The panics of libraries in Rust are no Exception, and neither is argparse's way out.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        return _report(error)
+        return _report(error, arguments)
     return 0
 
 
@@ -123,10 +125,11 @@ class _Output(io.TextIOWrapper):
         self._error = None
 
 
-def _report(error: BaseException) -> int:
+def _report(error: BaseException, arguments: argparse.Namespace | None) -> int:
     """Say in one line what went wrong; returns the exit code."""
     from llama_tutorial._util.extras import install_hint
     from llama_tutorial._util.terminal import one_line, printable
+    from llama_tutorial.cli.options import for_shell
 
     if os.environ.get("LLAMA_TUTORIAL_TRACEBACK"):
         import traceback
@@ -143,6 +146,8 @@ def _report(error: BaseException) -> int:
             f"unexpected {type(error).__name__}: {message}; this is a fault of llama-tutorial, "
             "please report it (with LLAMA_TUTORIAL_TRACEBACK=1 it shows where it happened)"
         )
+    if code == 2:
+        message = for_shell(message, arguments)
     _complain(f"llama-tutorial: {message}")
     return code
 

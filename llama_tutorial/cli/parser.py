@@ -16,6 +16,7 @@ from llama_tutorial.checkpoints import FORMATS
 from llama_tutorial.shipped import SHIPPED
 
 CHAT_MODEL = "tales-chat"
+LINEAR = ("wq", "wk", "wv", "wo", "w1", "w2", "w3", "output")  # the layers that LoRA can adapt
 _WHERE = "a model that comes with the package, a file or folder, or a hub repository"
 MODELS = f"Models that come with the package: {', '.join(SHIPPED)}."
 DIALOGS = (
@@ -153,6 +154,9 @@ def _add_convert(commands: Any) -> None:
         action="store_true",
         help="huggingface only: say how Llama 2 lays out a dialog, for apply_chat_template (the "
         f"package's {CHAT_MODEL} says so anyway)",
+    )
+    command.add_argument(
+        "--force", action="store_true", help="replace a checkpoint that OUTPUT holds already"
     )
     command.add_argument("--shards", type=int, default=1, help="files that meta is split into")
     command.add_argument(
@@ -298,7 +302,14 @@ def _add_finetune(commands: Any) -> None:
         "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
     )
     group.add_argument("--dropout", type=float, default=0.0, help="of the adapters' inputs")
-    group.add_argument("--targets", nargs="+", help="layers, such as wq wv; by default all")
+    group.add_argument(
+        "--targets",
+        nargs="+",
+        choices=LINEAR,
+        metavar="LAYER",
+        help=f"some of {', '.join(LINEAR)} (GPT-2 has no w3, tied models no output); by default "
+        "all but output",
+    )
 
     group = command.add_argument_group("training")
     group.add_argument("--epochs", type=float, help="passes over the rows" + _by_size("epochs"))
@@ -388,4 +399,4 @@ def _add_filename(command: Any) -> None:
 
 
 def _add_device(command: Any) -> None:
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ..., mps (Apple)")

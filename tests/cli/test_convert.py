@@ -142,10 +142,10 @@ def test_metas_tokenizer_lies_one_folder_above(every, tmp_path, capsys):
     [
         (("--format", "gguf"), "argument --format: invalid choice: 'gguf'"),
         (("--format", "llama2c", "--tokenizer", "x"), "x does not exist"),
-        (("--chat-template",), "chat_template=True belongs to a tokenizer in format='huggingface'"),
-        (("--format", "llama2c-int8"), "group_size=64"),
-        (("--shards", 2), "shards=2: format='native' is not cut; only 'meta' is"),
-        (("--format", "meta", "--shards", 5), "shards=5 does not divide dim=24"),
+        (("--chat-template",), "--chat-template belongs to a tokenizer in --format huggingface"),
+        (("--format", "llama2c-int8"), "--group-size 64: must divide"),
+        (("--shards", 2), "--shards 2: --format native is not cut; only 'meta' is"),
+        (("--format", "meta", "--shards", 5), "--shards 5 does not divide dim=24"),
         (("--tokenizer", "missing.model"), "missing.model does not exist"),
     ],
 )
