@@ -132,13 +132,26 @@ def text_loss(
         ValueError: There are fewer than two ids, or one that the model does not know; ``context``,
             ``stride`` or ``batch_size`` is out of range; or logits are not finite.
     """
+    context, stride = check_windows(model.config, context, stride)
     tokens = _checked_ids(ids, model.config)
-    own = model.config.max_seq_len
-    context = _between("context", own if context is None else context, own, "the model's context")
-    stride = _between("stride", context if stride is None else stride, context, "the context")
     rows = _windows(tokens, context, stride, bos_id)
     n_windows = 1 + max(0, -(-(len(tokens) - 1 - context) // stride))
     return _measure(model, rows, batch_size, n_windows if progress else None)
+
+
+def check_windows(
+    config: ModelConfig, context: int | None = None, stride: int | None = None
+) -> tuple[int, int]:
+    """The windows that :func:`text_loss` takes: their tokens, and from one to the next.
+
+    Raises:
+        ValueError: One of the two is out of range.
+    """
+    own = config.max_seq_len
+    context = _between("context", own if context is None else context, own, "the model's context")
+    return context, _between(
+        "stride", context if stride is None else stride, context, "the context"
+    )
 
 
 def example_loss(

@@ -15,6 +15,7 @@ A shell gets one line on standard error, and an exit code:
 
 Where it happened is shown too if LLAMA_TUTORIAL_TRACEBACK is set.
 """
+# PYTHON_ARGCOMPLETE_OK
 
 from __future__ import annotations
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = None
     try:
         try:
+            if "_ARGCOMPLETE" in os.environ:  # a shell wants to know how a word may go on
+                import_module("llama_tutorial.cli.completion").complete()
             parser = import_module("llama_tutorial.cli.parser").make_parser()
             arguments = parser.parse_args(argv)
             if arguments.command is None:

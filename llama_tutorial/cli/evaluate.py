@@ -18,7 +18,7 @@ from llama_tutorial._util.given_file import check_file, kind_of
 from llama_tutorial._util.terminal import notice, printable
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.cli.engines import engine_processes, load_engine
-from llama_tutorial.evaluation import Loss, example_loss, text_loss
+from llama_tutorial.evaluation import Loss, check_windows, example_loss, text_loss
 from llama_tutorial.finetuning.dialog_file import read_dialogs
 from llama_tutorial.finetuning.examples import Example, encode_example
 from llama_tutorial.pretraining import (
@@ -54,10 +54,16 @@ def run(arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) and form not in forms:
             option = "--" + name.replace("_", "-")
             raise ValueError(f"{option}: {data} is measured as {form}; leave it out")
-    texts = _texts(data) if form == TEXT else []  # a file that cannot be read is no work lost
+    if arguments.batch_size < 1:
+        raise ValueError(f"--batch-size {arguments.batch_size}: must be at least 1")
+    # A file is read before the model, which may be large, and tales are told after it.
+    texts = read_documents(data) if form == TEXT and data != TALES else []
     given = read_dialogs(data) if form == DIALOGS and data != TALES else None
     with engine_processes(arguments):
         model, tokenizer = load_engine(arguments.model, arguments)
+        check_windows(model.config, arguments.context, arguments.stride)
+        if form == TEXT and data == TALES:
+            texts = [tale.text for tale in tales(VALIDATION_TALES, "validation")]
         began = time.perf_counter()
         if form == DIALOGS:
             measured = _measure_dialogs(model, tokenizer, given, arguments)
@@ -90,13 +96,6 @@ def _form(data: str, form: str | None) -> str:
     return DIALOGS if Path(data).suffix in (".jsonl", ".json") else TEXT
 
 
-def _texts(data: str) -> list[str]:
-    """The documents of a text file, or the tales that pretrain validates with."""
-    if data == TALES:
-        return [tale.text for tale in tales(VALIDATION_TALES, "validation")]
-    return read_documents(data)
-
-
 def _measure_text(
     model: Any,
     tokenizer: AnyTokenizer,
@@ -118,27 +117,24 @@ def _measure_text(
                 f"{data} was made by a tokenizer of {info.vocab_size} pieces, the model has "
                 f"{model.config.vocab_size}: they do not belong together; give the text itself"
             )
-    context = arguments.context or model.config.max_seq_len
+    context, stride = check_windows(model.config, arguments.context, arguments.stride)
     loss = text_loss(
         model,
         ids,
-        context=arguments.context,
-        stride=arguments.stride,
+        context=context,
+        stride=stride,
         batch_size=arguments.batch_size,
         bos_id=bos_id,
         progress=True,
     )
-    return _Measured(loss, n_documents, n_bytes, context, arguments.stride or context)
+    return _Measured(loss, n_documents, n_bytes, context, stride)
 
 
 def _measure_dialogs(
     model: Any, tokenizer: AnyTokenizer, given: list | None, arguments: argparse.Namespace
 ) -> _Measured:
     """The loss on the answers of dialogs, each by itself; too long ones are cut, as in finetune."""
-    own = model.config.max_seq_len
-    context = own if arguments.context is None else arguments.context
-    if not 1 <= context <= own:
-        raise ValueError(f"context={context}: must be between 1 and the model's context, {own}")
+    context, _ = check_windows(model.config, arguments.context)
     if given is None:
         given = list(
             tale_dialogs(
