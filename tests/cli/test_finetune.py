@@ -254,7 +254,7 @@ def test_the_small_model_gets_a_longer_context_and_no_adapter_can(base, tmp_path
         ("--model none", "none: no such file or folder"),
         (
             "--lora --targets output",
-            "--targets: no linear layer is called 'output'; this model has",
+            "--targets: no linear layer is called 'output'; this",
         ),
         ("--warmup 1000", "--warmup 1000: must be between 0 and 6 steps"),
         ("--micro-batches 3", "--micro-batches 3: a batch has 2 rows, so it must be at most 2"),
