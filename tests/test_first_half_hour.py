@@ -56,9 +56,10 @@ class Shell:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def has(self, module: str) -> bool:
-        code = f"import importlib.util as u; print(u.find_spec({module!r}) is not None)"
-        return self.run(f'python -c "{code}"') == "True\n"
+    def has(self, *modules: str) -> bool:
+        """Whether one of these can be imported."""
+        code = f"import importlib.util as u; print(*map(u.find_spec, {modules}))"
+        return "ModuleSpec" in self.run(f'python -c "{code}"')
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +80,12 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     assert make.startswith("python3 -m venv .venv")
     shell.run(make.replace("python3", f"'{sys.executable}'", 1), shell.source)
     yield shell
-    shutil.rmtree(folder)
+    subprocess.run(["rm", "-rf", folder], check=False)  # 2 GB of small files
 
 
 def numpy_alone(shell: Shell) -> None:
     """README's command, and `load(..., engine="numpy")`, without anything but NumPy."""
-    assert not any(map(shell.has, ("torch", "sentencepiece", "safetensors", "tqdm", "argcomplete")))
+    assert not shell.has("torch", "sentencepiece", "safetensors", "tqdm", "argcomplete")
     *_, command = BLOCKS
     assert command.endswith("--engine numpy")
     assert shell.run(f"{command} --seed 0 --max-new-tokens 20").startswith("Once upon a time")

@@ -19,7 +19,6 @@ Where it happened is shown too if LLAMA_TUTORIAL_TRACEBACK is set.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import signal
@@ -27,7 +26,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import argparse
 
 USER_ERRORS = (ValueError, OSError, ImportError, MemoryError)
 INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells report SIGINT and SIGPIPE: 128 + the signal

@@ -222,7 +222,7 @@ def test_only_a_model_that_is_known_to_be_a_base_is_called_so(monkeypatch, capsy
         (["--model", "talse"], "talse: no such file or folder, and no model of this package"),
         (["--temperature", "-1"], "--temperature -1.0: must be 0 (the likeliest token) or above"),
         (["--top-p", "2"], "--top-p 2.0: must be above 0 and at most 1"),
-        (["--max-new-tokens", "0"], "max_new_tokens=0: must be at least 1 and below the context"),
+        (["--max-new-tokens", "0"], "--max-new-tokens 0: must be at least 1 and below the context"),
         (["--device", "warp"], "--device warp: cannot be used here; this machine has cpu"),
         (["--engine", "numpy", "--dtype", "bfloat16"], "on the CPU, not with --dtype bfloat16"),
         (["--rude"], "unrecognized arguments: --rude"),
