@@ -22,7 +22,6 @@ from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import adapter, native, save_adapter
 from llama_tutorial.checkpoints.folders import TOKENIZER_FILES, AnyTokenizer, tokenizer_names
 from llama_tutorial.cli.engines import parse_device
-from llama_tutorial.cli.options import options_named
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
 from llama_tutorial.cli.training import (
     MANY,
@@ -56,6 +55,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, pack, train, and print what the run is and what the model answers."""
     _check(arguments)
     given = None if arguments.data == "tales" else _read(arguments)
+    n_dialogs = arguments.dialogs if given is None else len(given[0])
+    if arguments.packing == "documents" and (arguments.batch_size or 0) > n_dialogs:
+        raise ValueError(  # each row holds one dialog or more
+            f"--batch-size {arguments.batch_size}: {n_dialogs:,} dialogs fill at most as many "
+            f"rows; give {n_dialogs} or less"
+        )
     with process_group(parse_device(arguments.device)) as device, run_lock(arguments.out):
         torch.manual_seed(arguments.seed)
         model, tokenizer = hub.load(
@@ -81,6 +86,11 @@ def run(arguments: argparse.Namespace) -> None:
             )
             for part in (dialogs, held_out)
         )
+        if (arguments.batch_size or 0) > training.n_rows:
+            raise ValueError(
+                f"--batch-size {arguments.batch_size}: the dialogs fill {training.n_rows:,} rows "
+                f"of {training.context} tokens; give {training.n_rows} or less"
+            )
         config, out = _train_config(arguments, defaults, training), Path(arguments.out)
         _print_summary(model, training, config)
         if arguments.lora:
@@ -102,15 +112,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what cannot be trained or written, before there is any work to lose."""
-    with options_named(arguments):
-        check_common(arguments)
-        check_whole(arguments, "max_seq_len", 1)
-        check_whole(arguments, "dialogs", 1)
-        if arguments.epochs is not None and not 0 < arguments.epochs < MANY:
-            raise ValueError(f"--epochs {arguments.epochs}: must be above 0 and below {MANY}")
-        warmup = arguments.warmup_steps or 0
-        train_config(arguments, total_steps=MANY - 1, warmup_steps=warmup)  # as many as may be
-        LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
+    check_common(arguments)
+    check_whole(arguments, "max_seq_len", 1)
+    check_whole(arguments, "dialogs", 1)
+    if arguments.epochs is not None and not 0 < arguments.epochs < MANY:
+        raise ValueError(f"--epochs {arguments.epochs}: must be above 0 and below {MANY}")
+    warmup = arguments.warmup_steps or 0
+    train_config(arguments, total_steps=MANY - 1, warmup_steps=warmup)  # as many as may be
+    LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
     if not arguments.lora:
         check_unused(arguments, "only with --lora", "rank", "alpha", "dropout", "targets")
     if arguments.data == "tales":
@@ -189,13 +198,12 @@ def _train_config(
 ) -> TrainConfig:
     steps = training.steps(arguments.epochs or defaults.epochs)
     lr, warmup = arguments.peak_lr, arguments.warmup_steps
-    with options_named(arguments):
-        return train_config(
-            arguments,
-            total_steps=steps,
-            peak_lr=lr or (defaults.lora_lr if arguments.lora else defaults.lr),
-            warmup_steps=round(steps * defaults.warmup_ratio) if warmup is None else warmup,
-        )
+    return train_config(
+        arguments,
+        total_steps=steps,
+        peak_lr=lr or (defaults.lora_lr if arguments.lora else defaults.lr),
+        warmup_steps=round(steps * defaults.warmup_ratio) if warmup is None else warmup,
+    )
 
 
 def _data(arguments: argparse.Namespace, training: PackedExamples, base: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from llama_tutorial.checkpoints import FORMATS
 from llama_tutorial.shipped import SHIPPED
 
 CHAT_MODEL = "tales-chat"
+LINEAR = ("wq", "wk", "wv", "wo", "w1", "w2", "w3", "output")  # the layers that LoRA can adapt
 _WHERE = "a model that comes with the package, a file or folder, or a hub repository"
 MODELS = f"Models that come with the package: {', '.join(SHIPPED)}."
 DIALOGS = (
@@ -73,7 +74,15 @@ def make_parser() -> argparse.ArgumentParser:
         version=f"llama-tutorial {import_module('llama_tutorial').__version__}",
     )
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    for add in (_add_generate, _add_chat, _add_convert, _add_info, _add_pretrain, _add_finetune):
+    for add in (
+        _add_generate,
+        _add_chat,
+        _add_convert,
+        _add_info,
+        _add_evaluate,
+        _add_pretrain,
+        _add_finetune,
+    ):
         add(commands)
     return parser
 
@@ -146,6 +155,9 @@ def _add_convert(commands: Any) -> None:
         help="huggingface only: say how Llama 2 lays out a dialog, for apply_chat_template (the "
         f"package's {CHAT_MODEL} says so anyway)",
     )
+    command.add_argument(
+        "--force", action="store_true", help="replace a checkpoint that OUTPUT holds already"
+    )
     command.add_argument("--shards", type=int, default=1, help="files that meta is split into")
     command.add_argument(
         "--group-size", type=int, default=64, help="weights with a common scale in llama2c-int8"
@@ -159,6 +171,49 @@ def _add_info(commands: Any) -> None:
     command.add_argument("checkpoint", nargs="?", help=f"{_WHERE}, or a preset's sizes")
     command.add_argument("--model", dest="model", help="the same")
     _add_filename(command)
+
+
+def _add_evaluate(commands: Any) -> None:
+    command = commands.add_parser(
+        "evaluate",
+        help="how well a model predicts a text",
+        description="How well a model predicts a text: evaluate mine.txt. Loss (nats per token), "
+        "perplexity, and bits per byte, which alone can be compared between models with different "
+        "tokenizers. Documents in a text are separated by <|endoftext|>; each is read between BOS "
+        "and EOS, and nothing is predicted from another one. Of dialogs, only the answers count. "
+        "Without DATA: tales that no model of this package has learned from.",
+        epilog=f"{DIALOGS} {MODELS}",
+    )
+    command.add_argument(
+        "data", nargs="?", help="a text file, a token file of pretrain's, or a file of dialogs"
+    )
+    command.add_argument("--data", dest="data_option", metavar="DATA", help="the same")
+    command.add_argument(
+        "--as",
+        dest="form",
+        choices=["text", "tokens", "dialogs"],
+        help="what DATA is; by default tokens if it is a token file, dialogs if its name ends in "
+        ".jsonl or .json, else text; dialogs without DATA: dialogs about tales",
+    )
+    _add_model(command, "tales")
+    command.add_argument(
+        "--context", type=int, help="tokens of a window; by default the model's context"
+    )
+    command.add_argument(
+        "--stride",
+        type=int,
+        help="tokens from one window to the next; each token counts in one window only; by "
+        "default --context, as pretrain validates; less is slower and gives every token more to "
+        "be predicted from",
+    )
+    command.add_argument("--batch-size", type=int, default=8, help="windows or dialogs at a time")
+    command.add_argument(
+        "--no-eos",
+        action="store_true",
+        help="do not count the end of a document, for models that saw none, such as llama2.c's",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_engine(command)
 
 
 def _add_pretrain(commands: Any) -> None:
@@ -247,7 +302,14 @@ def _add_finetune(commands: Any) -> None:
         "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
     )
     group.add_argument("--dropout", type=float, default=0.0, help="of the adapters' inputs")
-    group.add_argument("--targets", nargs="+", help="layers, such as wq wv; by default all")
+    group.add_argument(
+        "--targets",
+        nargs="+",
+        choices=LINEAR,
+        metavar="LAYER",
+        help=f"some of {', '.join(LINEAR)} (GPT-2 has no w3, tied models no output); by default "
+        "all but output",
+    )
 
     group = command.add_argument_group("training")
     group.add_argument("--epochs", type=float, help="passes over the rows" + _by_size("epochs"))
@@ -357,4 +419,4 @@ def _add_filename(command: Any) -> None:
 
 
 def _add_device(command: Any) -> None:
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ..., mps (Apple)")

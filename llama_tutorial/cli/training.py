@@ -86,7 +86,7 @@ def weights_name(model: Transformer) -> str:
     """A name for a model's weights, wherever they lie: a hash of some of each tensor's numbers."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
-        numbers = tensor.flatten()[:1024].double().cpu().numpy()
+        numbers = tensor.flatten()[:1024].cpu().double().numpy()
         digest.update(f"{name} {tuple(tensor.shape)}".encode() + numbers.tobytes())
     return f"sha256 {digest.hexdigest()}"
 

@@ -27,12 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from llama_tutorial._util.labels import IGNORE
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.processes import all_reduce_sum, rank, world_size
-
-IGNORE = -100
-"""The label of a token that has no loss."""
 
 
 class DivergenceError(ValueError):

@@ -49,10 +49,10 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys, monkeypatch):
     assert run(*options) == 0
     monkeypatch.setattr(pretrain, "load_corpus", lambda *_: pytest.fail("that is work"))
     for other, message in [
-        ("--seed 1", "data setting seed=0, not 1"),
-        ("--batch-size 2", "data setting batch_size=4, not 2"),
-        ("--lr 0.1", "training setting peak_lr=0.003, not 0.1"),
-        ("--steps 7", "training setting total_steps=6, not 7"),
+        ("--seed 1", "data setting --seed 0, not 1"),
+        ("--batch-size 2", "data setting --batch-size 4, not 2"),
+        ("--lr 0.1", "training setting --lr 0.003, not 0.1"),
+        ("--steps 7", "training setting --steps 6, not 7"),
     ]:
         assert run(*options, other) == 2
         assert message in capsys.readouterr().err
