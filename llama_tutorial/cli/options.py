@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -131,7 +132,7 @@ def _translated(message: str, given: dict[str, object]) -> str:
 
 
 def _plain(value: str) -> str:
-    """A value as it is typed: no quotes, and the elements of a tuple or list side by side."""
+    """A value as it is typed: quotes where a shell needs them, elements of a list side by side."""
     if value[0] in "([":
         return " ".join(_plain(element) for element in re.split(r",\s*", value[1:-1]) if element)
-    return value.strip("'")
+    return shlex.quote(value.strip("'"))
