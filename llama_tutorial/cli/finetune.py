@@ -17,7 +17,7 @@ import torch
 
 from llama_tutorial import hub
 from llama_tutorial._util.given_file import kind_of
-from llama_tutorial._util.terminal import printable
+from llama_tutorial._util.progress import lines_without_terminal, progress
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import adapter, native, save_adapter
 from llama_tutorial.checkpoints.folders import TOKENIZER_FILES, AnyTokenizer, tokenizer_names
@@ -31,7 +31,9 @@ from llama_tutorial.cli.training import (
     check_same_run,
     check_unused,
     check_whole,
+    folder_of_run,
     report_end,
+    say,
     train_config,
     weights_name,
 )
@@ -44,7 +46,6 @@ from llama_tutorial.model import Transformer
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
 from llama_tutorial.training.loop import TrainConfig, check_own_model, train
 from llama_tutorial.training.processes import loading_device, process_group
-from llama_tutorial.training.run_lock import run_lock
 
 SAMPLES, SAMPLE_TOKENS = 3, 80
 VALIDATION_BATCHES = 20
@@ -56,7 +57,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, pack, train, and print what the run is and what the model answers."""
     _check(arguments)
     given = None if arguments.data == "tales" else _read(arguments)
-    with process_group(parse_device(arguments.device)) as device, run_lock(arguments.out):
+    out = Path(arguments.out)
+    with (
+        process_group(parse_device(arguments.device)) as device,
+        folder_of_run(out),
+        lines_without_terminal(),
+    ):
+        say(f"loading the model {arguments.model}")
         torch.manual_seed(arguments.seed)
         model, tokenizer = hub.load(
             arguments.model,
@@ -71,9 +78,10 @@ def run(arguments: argparse.Namespace) -> None:
         check_batch_size(batch_size, arguments.micro_batches)
         model = _prepare(model, arguments, defaults)
         dialogs, held_out = given or _about_tales(arguments, model.config.max_seq_len, tokenizer)
+        say(f"tokenizing {len(dialogs):,} dialogs for training, {len(held_out):,} for validation")
         training, validation = (
             PackedExamples(
-                [encode_example(dialog, tokenizer) for dialog in part],
+                [encode_example(dialog, tokenizer) for dialog in progress(part, "tokenizing")],
                 batch_size,
                 model.config.max_seq_len,
                 seed=arguments.seed,
@@ -81,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
             )
             for part in (dialogs, held_out)
         )
-        config, out = _train_config(arguments, defaults, training), Path(arguments.out)
+        config = _train_config(arguments, defaults, training)
         _print_summary(model, training, config)
         if arguments.lora:
             adapter.check_target(out / "model", tokenizer_names(tokenizer))
@@ -96,6 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
             data=_data(arguments, training, base),
             on_evaluation=partial(_samples, tokenizer=tokenizer, dialogs=held_out[:SAMPLES]),
             write_model=write_adapter if arguments.lora else None,
+            log=say,
         )
         report_end(finished, out)
 
@@ -166,7 +175,9 @@ def _about_tales(
         length=lambda dialog: len(encode_example(dialog, tokenizer).ids),
     )
     first = FIRST_TALE + arguments.seed * 10_000_000
+    say(f"telling tales for {arguments.dialogs:,} dialogs")
     training = fitting(arguments.dialogs, "train", first)
+    training = progress(training, "telling", total=arguments.dialogs)
     return list(training), list(fitting(VALIDATION_DIALOGS, "validation"))
 
 
@@ -217,14 +228,14 @@ def _data(arguments: argparse.Namespace, training: PackedExamples, base: str) ->
 def _print_summary(model: Transformer, training: PackedExamples, config: TrainConfig) -> None:
     n_trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     full = training.n_tokens / (training.n_rows * training.context)
-    print(
+    say(
         f"{model.config.n_params:,} parameters, {n_trained:,} of them trained; "
         f"{training.n_examples:,} dialogs in {training.n_rows:,} rows of {training.context} tokens "
         f"({full:.0%} full); {training.n_targets:,} of {training.n_tokens:,} tokens are learned; "
         f"{config.total_steps:,} steps of {training.batch_size} rows"
     )
     if training.n_cut or training.n_dropped:
-        print(
+        say(
             f"longer than {training.context} tokens: {training.n_cut:,} dialogs lost their end, "
             f"{training.n_dropped:,} were left out, since the first question alone fills a row"
         )
@@ -240,4 +251,4 @@ def _samples(
         if room > 0:
             (ids,) = generate(model, [prompt], room, temperature=0, stop_ids={tokenizer.eos_id})
             question, answer = dialog[-2]["content"].split("\n")[-1], tokenizer.decode(ids)
-            print(printable(f"step {step}: {question.strip()} -> {answer.strip()}"))
+            say(f"step {step}: {question.strip()} -> {answer.strip()}")

@@ -203,7 +203,10 @@ def _add_pretrain(commands: Any) -> None:
         "--lr", type=float, default=3e-3, dest="peak_lr", help="peak of the learning rate"
     )
     group.add_argument(
-        "--warmup", type=int, default=100, dest="warmup_steps", help="steps of the warm-up"
+        "--warmup",
+        type=int,
+        dest="warmup_steps",
+        help="steps of the warm-up (default: a tenth of --steps, at most 100)",
     )
     group.add_argument("--cross-documents", action="store_true", help="attend across documents")
     _add_training(group, evaluate_every=1000, checkpoint_every=500)

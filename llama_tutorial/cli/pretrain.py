@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from llama_tutorial._util.terminal import printable
+from llama_tutorial._util.progress import lines_without_terminal
 from llama_tutorial.checkpoints.folders import TOKENIZER_FILES
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.cli.engines import parse_device
@@ -26,13 +26,23 @@ from llama_tutorial.cli.training import (
     check_same_run,
     check_unused,
     check_whole,
+    folder_of_run,
     report_end,
+    say,
+    setting_of_run,
     train_config,
 )
 from llama_tutorial.config import PRESETS, ModelConfig
 from llama_tutorial.generation import generate
 from llama_tutorial.model import Transformer
-from llama_tutorial.pretraining import DATA_SETS, Corpus, TokenStream, load_corpus, tokenize
+from llama_tutorial.pretraining import (
+    DATA_SETS,
+    Corpus,
+    TokenStream,
+    is_tokenized,
+    load_corpus,
+    tokenize,
+)
 from llama_tutorial.tales import tales
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.bpe import BPETokenizer
@@ -46,9 +56,9 @@ from llama_tutorial.training.processes import (
     rank0_first,
 )
 from llama_tutorial.training.run_folder import check_settings
-from llama_tutorial.training.run_lock import run_lock
 
 SAMPLE_TOKENS = 80
+WARMUP = 100  # steps at most, if the options do not say
 VALIDATION_BATCHES = 20
 TOKENIZER_TALES = 5000
 SMALLEST_VOCABULARY = 3 + 256 + 1  # special pieces, bytes, and one to learn
@@ -57,32 +67,26 @@ SMALLEST_VOCABULARY = 3 + 256 + 1  # special pieces, bytes, and one to learn
 def run(arguments: argparse.Namespace) -> None:
     """Prepare tokens, train, and print what the run is and what the model writes."""
     _check(arguments)
-    with process_group(parse_device(arguments.device)) as device, run_lock(arguments.out):
-        config, out = train_config(arguments), Path(arguments.out)
+    corpus, out = _corpus(arguments), Path(arguments.out)
+    with (
+        process_group(parse_device(arguments.device)) as device,
+        folder_of_run(out),
+        lines_without_terminal(),
+    ):
+        config = train_config(arguments)
         check_batch_size(arguments.batch_size, arguments.micro_batches)
         with rank0_first():  # rank 0 tokenizes; the others find its files
-            corpus = load_corpus(arguments.data, arguments.tales, arguments.seed)
+            corpus = corpus or load_corpus(arguments.data)
             tokenizer = _tokenizer(arguments, corpus, out)
-            source = _source(corpus, tokenizer, out)
-            training, validation = (
-                TokenStream(
-                    tokenize(texts, tokenizer, out / f"{name}.tokens", source),
-                    arguments.batch_size,
-                    arguments.max_seq_len,
-                    seed=arguments.seed,
-                    separate_documents=not arguments.cross_documents,
-                )
-                for name, texts in [
-                    ("training", corpus.training),
-                    ("validation", corpus.validation),
-                ]
-            )
+            training, validation = _streams(arguments, corpus, tokenizer, out)
+        model_config = _model_config(arguments, tokenizer.vocab_size)
+        say(f"building a model of {model_config.n_params:,} parameters")
         torch.manual_seed(arguments.seed)
-        model = Transformer(_model_config(arguments, tokenizer.vocab_size))
-        model.to(loading_device(device))
-        n_tokens = arguments.total_steps * arguments.batch_size * arguments.max_seq_len
-        print(
-            f"{model.config.n_params:,} parameters, {training.info.n_tokens:,} tokens of text, "
+        model = Transformer(model_config).to(loading_device(device))
+        n_tokens = config.total_steps * arguments.batch_size * arguments.max_seq_len
+        say(
+            f"training: {config.total_steps:,} steps of {arguments.batch_size} rows of "
+            f"{arguments.max_seq_len} tokens; {training.info.n_tokens:,} tokens of text, "
             f"{n_tokens:,} to train on ({n_tokens / training.info.n_tokens:.1f} epochs)"
         )
         finished = train(
@@ -98,17 +102,20 @@ def run(arguments: argparse.Namespace) -> None:
                 "seed": arguments.seed,
                 "cross_documents": arguments.cross_documents,
             },
-            on_evaluation=lambda step, model: print(
-                f"step {step}: {printable(_sample(model, tokenizer))}"
-            ),
+            on_evaluation=lambda step, model: say(f"step {step}: {_sample(model, tokenizer)}"),
+            log=say,
         )
         report_end(finished, out)
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be trained or written, before there is any work to lose."""
+    """Refuse what cannot be trained or written, before there is any work to lose.
+
+    Options without a value get the run's own, or their default.
+    """
     with options_named(arguments):
         check_common(arguments)
+        _fill_in(arguments)
         check_whole(arguments, "tales", 1)
         check_whole(arguments, "vocab_size", SMALLEST_VOCABULARY)
         train_config(arguments)
@@ -132,6 +139,14 @@ def _check(arguments: argparse.Namespace) -> None:
     check_own_model(arguments.out)
 
 
+def _fill_in(arguments: argparse.Namespace) -> None:
+    """What the run in ``--out`` began with where the options do not say, or what --steps needs."""
+    if arguments.warmup_steps is None:
+        own = setting_of_run(arguments.out, "training", "warmup_steps")
+        tenth = max(arguments.total_steps, 0) // 10
+        arguments.warmup_steps = min(WARMUP, tenth) if own is None else own
+
+
 def _check_same_tokenizer(arguments: argparse.Namespace, found: Vocabulary, path: Path) -> None:
     """Refuse to go on with a tokenizer that this command would not have trained."""
     of_characters, n = PieceType.BYTE not in found.types, len(found.pieces)
@@ -145,6 +160,36 @@ def _check_same_tokenizer(arguments: argparse.Namespace, found: Vocabulary, path
         )
 
 
+def _corpus(arguments: argparse.Namespace) -> Corpus | None:
+    """The texts, which are looked at here; None where they must be downloaded first."""
+    if arguments.data in DATA_SETS:
+        return None
+    return load_corpus(arguments.data, arguments.tales, arguments.seed)
+
+
+def _streams(
+    arguments: argparse.Namespace, corpus: Corpus, tokenizer: BaseTokenizer, out: Path
+) -> list[TokenStream]:
+    """The tokens to learn from, and those to measure with."""
+    source = _source(corpus, tokenizer, out)
+    streams = []
+    for name, texts in [("training", corpus.training), ("validation", corpus.validation)]:
+        path = out / f"{name}.tokens"
+        if not is_tokenized(path, tokenizer, source):
+            told = "telling and tokenizing" if arguments.data == "tales" else "tokenizing"
+            say(f"{told} {len(texts):,} document{'s' * (len(texts) != 1)} for {name}")
+        streams.append(
+            TokenStream(
+                tokenize(texts, tokenizer, path, source),
+                arguments.batch_size,
+                arguments.max_seq_len,
+                seed=arguments.seed,
+                separate_documents=not arguments.cross_documents,
+            )
+        )
+    return streams
+
+
 def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> BaseTokenizer:
     """The tokenizer that is given, that an earlier run has left in ``out``, or a new one."""
     path = out / "tokenizer.model"
@@ -152,6 +197,8 @@ def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> Base
         return load_tokenizer(arguments.tokenizer)
     # What a start without a first step has left may be of other data.
     if is_rank0() and not (path.exists() and _has_begun(out)):
+        pieces = "characters" if arguments.characters else f"{arguments.vocab_size:,} pieces"
+        say(f"training a tokenizer of {pieces}")
         if arguments.data == "tales":  # the corpus tells its tales only once, so tell some more
             n = min(TOKENIZER_TALES, arguments.tales)
             texts = [tale.text for tale in tales(n, seed=arguments.seed)]

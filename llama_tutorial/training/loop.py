@@ -28,6 +28,7 @@ from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer, to
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.interrupts import interruptible
+from llama_tutorial.training.log_lines import LogLines
 from llama_tutorial.training.processes import (
     all_reduce_sum,
     any_rank,
@@ -156,8 +157,9 @@ def train(
     validation: Sequence[Batch] = (),
     tokenizer: AnyTokenizer | None = None,
     data: dict[str, Any] | None = None,
-    on_evaluation: Callable[[int, Transformer], None] | None = None,
+    on_evaluation: Callable[[int, Transformer], str | None] | None = None,
     write_model: Callable[[Transformer, Path], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> bool:
     """Train ``model`` in place, or go on with the run in ``out``.
 
@@ -186,6 +188,8 @@ def train(
         write_model: Writes the finished model into the folder that it is given, ``model`` in
             ``out``; by default :func:`llama_tutorial.checkpoints.save_model`, with ``tokenizer``.
             Called in rank 0 only, with the whole model.
+        log: Takes a line of text at each evaluation and before the first step, as
+            :mod:`.log_lines` makes them; in rank 0 only.
 
     Returns:
         Whether the run is finished; False after Ctrl-C.
@@ -233,43 +237,51 @@ def train(
         steps = progress(
             range(step + 1, config.total_steps + 1),
             "training",
+            lines=False,
             initial=step,
             total=config.total_steps,
             unit="step",
         )
+        lines = LogLines(
+            log if log is not None and is_rank0() else lambda _line: None,
+            config.total_steps,
+            step,
+            every_minute=not steps.drawn,
+        )
         try:
             with interruptible() as signals:
+                if log is not None and validation and step == 0:
+                    lines.start(_validation_loss(model, validation, config))
                 for step in steps:
                     batch = batch_at(step)
                     began = time.perf_counter()
-                    loss = _step(model, optimizer, batch, config, config.lr(step))
+                    loss, norm = _step(model, optimizer, batch, config, config.lr(step))
+                    seconds = time.perf_counter() - began
                     n_tokens = batch.inputs.numel()
                     metrics = {
                         "step": step,
                         "loss": loss,
                         "lr": config.lr(step),
+                        "grad_norm": norm,
                         "tokens": n_tokens,
-                        "tokens_per_s": round(n_tokens / (time.perf_counter() - began)),
+                        "tokens_per_s": round(n_tokens / seconds),
                     }
                     last = step == config.total_steps
-                    if validation and (last or _is_due(step, config.evaluate_every)):
-                        validation_loss = evaluate(
-                            model, validation, config.autocast_dtype, config.micro_batches
-                        )
-                        if not math.isfinite(validation_loss):
-                            raise DivergenceError(
-                                f"the validation loss is {validation_loss:g} after it"
-                            )
-                        metrics["validation_loss"] = validation_loss
-                        if on_evaluation is not None:
-                            with measuring(model), autocast_to(model.device, config.autocast_dtype):
-                                on_evaluation(step, model)
+                    measured = validation and (last or _is_due(step, config.evaluate_every))
+                    if measured:
+                        metrics["validation_loss"] = _validation_loss(model, validation, config)
+                    lines.add(metrics, seconds)
+                    if measured and on_evaluation is not None:
+                        with measuring(model), autocast_to(model.device, config.autocast_dtype):
+                            on_evaluation(step, model)
                     interrupted = any_rank(bool(signals))  # no process may leave alone
                     save = last or interrupted or _is_due(step, config.checkpoint_every)
                     if save:
                         _check_before_saving(model, optimizer, batch, config)
                     folder.log(metrics)
-                    steps.set_postfix(loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"])
+                    steps.set_postfix(
+                        loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"], refresh=False
+                    )
                     if save:
                         folder.save(step, model, optimizer)
                         saved = step
@@ -293,6 +305,8 @@ def train(
             gather(model, whole)
         if is_rank0():
             folder.lock.check()
+            if log is not None:
+                log(f"writing the model to {folder.path / 'model'}")
             if write_model is None:
                 save_model(whole, folder.path / "model", tokenizer=tokenizer)
             else:
@@ -343,9 +357,10 @@ def _step(
     batch: Batch,
     config: TrainConfig,
     lr: float,
-) -> float:
-    """`train_step` with the settings of a run."""
-    return train_step(
+) -> tuple[float, float]:
+    """`train_step` with the settings of a run; the loss, and the norm of the gradient."""
+    norms: list[float] = []
+    loss = train_step(
         model,
         optimizer,
         *batch.to(model.device),
@@ -353,7 +368,17 @@ def _step(
         clip=config.clip,
         micro_batches=config.micro_batches,
         autocast=config.autocast_dtype,
+        norms=norms,
     )
+    return loss, norms[0]
+
+
+def _validation_loss(model: Transformer, validation: Sequence[Batch], config: TrainConfig) -> float:
+    """`evaluate` with the settings of a run; a DivergenceError where the loss is not finite."""
+    loss = evaluate(model, validation, config.autocast_dtype, config.micro_batches)
+    if not math.isfinite(loss):
+        raise DivergenceError(f"the validation loss is {loss:g} after it")
+    return loss
 
 
 def _trainable(model: Transformer) -> list[torch.nn.Parameter]:

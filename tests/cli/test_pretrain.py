@@ -31,9 +31,23 @@ def test_tales_become_a_model(tmp_path, capsys):
     assert run(*options) == 0
     out = capsys.readouterr().out
     model, tokenizer = load_model(tmp_path / "model"), load_tokenizer(tmp_path / "tokenizer.model")
-    assert f"{model.config.n_params:,} parameters" in out
-    assert "step 3: " in out
-    assert "step 6: " in out
+    said = [
+        "training a tokenizer of 400 pieces",
+        "telling and tokenizing 40 documents for training",
+        "telling and tokenizing 500 documents for validation",
+        f"building a model of {model.config.n_params:,} parameters",
+        "training: 6 steps of 4 rows of 32 tokens; ",
+        "step 0/6: validation loss ",
+        "step 1/6: training loss ",
+        "step 3/6: training loss ",
+        "step 3: ",
+        "step 6/6: training loss ",
+        "step 6: ",
+        f"writing the model to {tmp_path / 'model'}",
+        "finished: ",
+    ]
+    lines = [line for line in out.splitlines() if line.startswith(tuple(said))]
+    assert all(line.startswith(start) for line, start in zip(lines, said, strict=True))
     assert (model.config.n_kv_heads, model.config.tie_embeddings) == (1, True)
     assert model.config.vocab_size == tokenizer.vocab_size == 400
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -144,6 +158,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, capsys, options, messag
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_the_warm_up_follows_the_steps(tmp_path, monkeypatch):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    begun = []
+
+    def begin(_model, _batch_at, config, *_, **__) -> bool:
+        begun.append(config)
+        return False
+
+    monkeypatch.setattr(pretrain, "train", begin)
+    for options in ("--steps 60", "--steps 9", "--steps 3000", "--steps 60 --warmup 7"):
+        assert run("--out", tmp_path / "run", "--characters", SMALL, "--data", text, options) == 0
+    assert [config.warmup_steps for config in begun] == [6, 0, 100, 7]
+
+
+@pytest.mark.parametrize("data", ["missing.txt", "empty.txt", "binary.txt", "short.txt"])
+@pytest.mark.parametrize("out", ["run", "runs/deep/run"])
+def test_a_start_that_fails_leaves_no_folder(tmp_path, capsys, monkeypatch, data, out):
+    monkeypatch.chdir(tmp_path)
+    for name, contents in [("empty", b""), ("binary", b"\xff\x00"), ("short", b"ab")]:
+        (tmp_path / f"{name}.txt").write_bytes(contents)
+    assert run("--out", out, "--data", data, "--characters", SMALL, QUICK) == 2
+    assert data in capsys.readouterr().err or data == "short.txt"
+    assert not (tmp_path / out.split("/")[0]).exists()
 
 
 @pytest.mark.parametrize(

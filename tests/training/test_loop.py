@@ -61,6 +61,7 @@ def test_the_run_is_written_down(whole_run):
     assert [line["lr"] for line in lines] == [SETTINGS.lr(step) for step in range(1, 41)]
     assert [m["step"] for m in lines if "validation_loss" in m] == [10, 20, 30, 40]
     assert all(line["tokens"] == 40 for line in lines)
+    assert all(line["grad_norm"] > 0 for line in lines)
 
 
 def test_the_finished_model_is_the_one_that_was_evaluated(whole_run):
@@ -200,6 +201,28 @@ def test_other_settings_are_refused(tmp_path):
     with pytest.raises(ValueError, match="model setting dim=16, not 32"):
         train(model, batch_at, TrainConfig(total_steps=2, warmup_steps=0), tmp_path)
     assert len(metrics(tmp_path)) == 2
+
+
+def test_lines_for_people(tmp_path, whole_run):
+    """They measure the model before the first step, too, and change nothing."""
+    lines = []
+    torch.manual_seed(0)
+    model = Transformer(CONFIG)
+    before = evaluate(model, [batch_at(0)])
+    arguments = (batch_at, SETTINGS, tmp_path)
+    assert train(model, *arguments, validation=[batch_at(0)], log=lines.append)
+    assert losses(tmp_path) == losses(whole_run)
+    steps = [line.split(":")[0] for line in lines]
+    assert steps[:-1] == [f"step {n}/40" for n in (0, 1, 10, 20, 30, 40)]
+    assert lines[0] == f"step 0/40: validation loss {before:.3f}"
+    part = losses(whole_run)[10:20]
+    mean = sum(loss for _, loss, *_ in part) / 10
+    said = f"step 20/40: training loss {mean:.3f} (mean of 10 steps), validation loss "
+    assert lines[3].startswith(f"{said}{part[-1][3]:.3f}, lr {SETTINGS.lr(20):.3g}, ")
+    assert lines[-1] == f"writing the model to {tmp_path / 'model'}"
+    lines.clear()
+    assert train(Transformer(CONFIG), *arguments, validation=[batch_at(0)], log=lines.append)
+    assert [line.split(":")[0] for line in lines] == [f"writing the model to {tmp_path / 'model'}"]
 
 
 NUMBERS = ("peak_lr", "min_ratio", "weight_decay", "beta1", "beta2", "eps", "clip")
