@@ -34,6 +34,7 @@ from llama_tutorial.cli.training import (
     folder_of_run,
     report_end,
     say,
+    setting_of_run,
     train_config,
     weights_name,
 )
@@ -200,6 +201,8 @@ def _train_config(
 ) -> TrainConfig:
     steps = training.steps(arguments.epochs or defaults.epochs)
     lr, warmup = arguments.peak_lr, arguments.warmup_steps
+    if warmup is None:  # a run that gets more steps keeps its own
+        warmup = setting_of_run(arguments.out, "training", "warmup_steps")
     with options_named(arguments):
         return train_config(
             arguments,

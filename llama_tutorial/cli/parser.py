@@ -196,7 +196,12 @@ def _add_pretrain(commands: Any) -> None:
 
     group = command.add_argument_group("training")
     group.add_argument(
-        "--steps", type=int, default=16_000, dest="total_steps", help="updates of the weights"
+        "--steps",
+        type=int,
+        default=16_000,
+        dest="total_steps",
+        help="updates of the weights; a finished run may get more, with the learning rate that a "
+        "run of so many has there, without another warm-up",
     )
     group.add_argument("--batch-size", type=int, default=8, help="rows of --context tokens")
     group.add_argument(
@@ -253,7 +258,11 @@ def _add_finetune(commands: Any) -> None:
     group.add_argument("--targets", nargs="+", help="layers, such as wq wv; by default all")
 
     group = command.add_argument_group("training")
-    group.add_argument("--epochs", type=float, help="passes over the rows" + _by_size("epochs"))
+    group.add_argument(
+        "--epochs",
+        type=float,
+        help="passes over the rows; a finished run may get more" + _by_size("epochs"),
+    )
     group.add_argument("--batch-size", type=int, help="rows of a step" + _by_size("batch_size"))
     group.add_argument(
         "--lr",

@@ -13,7 +13,7 @@ from typing import Any
 
 from llama_tutorial._util.progress import write_line
 from llama_tutorial._util.terminal import printable
-from llama_tutorial.cli.options import option
+from llama_tutorial.cli.options import option, options_named
 from llama_tutorial.cli.parser import make_parser
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.loop import TrainConfig
@@ -50,7 +50,8 @@ def check_same_run(arguments: argparse.Namespace, *data: str) -> None:
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     parts = {"training": names, "data": data}
     settings = {part: {n: given[n] for n in parts[part] if n in given} for part in parts}
-    check_settings(Path(arguments.out), settings)
+    with options_named(arguments):
+        check_settings(Path(arguments.out), settings)
 
 
 def setting_of_run(out: str, part: str, name: str) -> Any:

@@ -23,6 +23,7 @@ import torch
 
 from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial._util.progress import progress
+from llama_tutorial._util.terminal import notice
 from llama_tutorial.checkpoints import save_model
 from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer, tokenizer_names
 from llama_tutorial.checkpoints.native import check_target
@@ -178,7 +179,10 @@ def train(
         model: The model. Where ``out`` holds a checkpoint, its trainable weights are replaced.
         batch_at: The batch of a step, counted from 1: a pure function, or the run cannot resume.
             Always the whole batch: each process takes its rows itself.
-        config: The settings. A run goes on only with the settings that it began with.
+        config: The settings. A run goes on only with the settings that it began with. One that is
+            finished may get more ``total_steps``: from there, its learning rate is that of a run
+            of so many steps. It rises again at that point, at once and without a warm-up, as in
+            nanoGPT and LitGPT; a message says from where to where.
         out: The folder for everything that is written.
         validation: Batches for the validation loss; each process takes its rows of them.
         tokenizer: Stored beside the finished model.
@@ -198,7 +202,8 @@ def train(
         BlockingIOError: Another process, or another thread, trains in ``out``.
         DivergenceError: A loss, a gradient or a weight is no longer finite. Nothing of that step
             is written; the message names the last good checkpoint.
-        ValueError: ``out`` holds a run with other settings or of another model, or a ``model``
+        ValueError: ``out`` holds a run with other settings, of more steps, of fewer that are not
+            done yet, or of another model, or a ``model``
             that must not be replaced; the tokenizer has more pieces than the model; or nothing
             in ``validation`` has a target.
     """
@@ -233,6 +238,13 @@ def train(
             raise DivergenceError(
                 f"{what} holds weights that are NaN or infinite, and no training mends them: begin "
                 "with other weights, in another folder"
+            )
+        if step in folder.ends and step < config.total_steps and is_rank0():
+            (log or notice)(
+                f"the run was finished at step {step}, and goes on to step {config.total_steps}: "
+                f"from here the learning rate follows the cosine of {config.total_steps} steps, "
+                f"without another warm-up: it was {config.min_ratio * config.peak_lr:.3g}, and is "
+                f"{config.lr(step + 1):.3g} at the next step"
             )
         steps = progress(
             range(step + 1, config.total_steps + 1),

@@ -163,14 +163,28 @@ def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys, monkeypatc
     assert run(*options) == 0
     monkeypatch.setattr(finetune.hub, "load", lambda *_, **__: pytest.fail("that is work"))
     for other, message in [
-        ("--seed 1", "data setting seed=0, not 1"),
-        ("--packing concatenate", "data setting packing='documents', not 'concatenate'"),
-        ("--weight-decay 0.2", "training setting weight_decay=0.1, not 0.2"),
-        ("--lr 0.5", "training setting peak_lr=0.002, not 0.5"),
-        ("--lora --lr 2e-3", "data setting lora=False, not True"),
+        ("--seed 1", "data setting --seed 0, not 1"),
+        ("--packing concatenate", "data setting --packing 'documents', not 'concatenate'"),
+        ("--weight-decay 0.2", "training setting --weight-decay 0.1, not 0.2"),
+        ("--lr 0.5", "training setting --lr 0.002, not 0.5"),
+        ("--lora --lr 2e-3", "data setting --lora False, not True"),
     ]:
         assert run(*options, other) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_finished_run_gets_more_epochs(base, file, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, "--data", file, "--context 64", QUICK)
+    assert run(*options, "--epochs 1") == 0
+    n, warmup = len(metrics(tmp_path)), settings(tmp_path)["training"]["warmup_steps"]
+    capsys.readouterr()
+    assert run(*options, "--epochs 20") == 0
+    said = f"the run was finished at step {n}, and goes on to step {20 * n}: from here the learning"
+    assert said in capsys.readouterr().out
+    assert len(metrics(tmp_path)) == 20 * n
+    assert settings(tmp_path)["training"]["warmup_steps"] == warmup == 0
+    assert run(*options, "--epochs 1") == 2
+    assert f"holds a run of {20 * n} steps, and none gets shorter" in capsys.readouterr().err
 
 
 def test_a_run_is_tied_to_what_base_and_dialogs_hold_not_to_their_names(

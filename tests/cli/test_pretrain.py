@@ -63,15 +63,32 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys, monkeypatch):
     assert run(*options) == 0
     monkeypatch.setattr(pretrain, "load_corpus", lambda *_: pytest.fail("that is work"))
     for other, message in [
-        ("--seed 1", "data setting seed=0, not 1"),
-        ("--batch-size 2", "data setting batch_size=4, not 2"),
-        ("--lr 0.1", "training setting peak_lr=0.003, not 0.1"),
-        ("--steps 7", "training setting total_steps=6, not 7"),
+        ("--seed 1", "data setting --seed 0, not 1"),
+        ("--batch-size 2", "data setting --batch-size 4, not 2"),
+        ("--lr 0.1", "training setting --lr 0.003, not 0.1"),
+        ("--steps 5", "holds a run of 6 steps, and none gets shorter (--steps 5): go on with"),
     ]:
         assert run(*options, other) == 2
         assert message in capsys.readouterr().err
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 6
+
+
+def test_a_finished_run_gets_more_steps(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    options = ("--out", tmp_path / "run", "--data", text, "--characters", SMALL)
+    assert run(*options, "--steps 20") == 0
+    capsys.readouterr()
+    assert run(*options, "--steps 40") == 0  # with the warm-up that it has had: 2 steps, not 4
+    out = capsys.readouterr().out
+    assert "the run was finished at step 20, and goes on to step 40: from here the learning" in out
+    assert "step 40/40: training loss " in out
+    assert "step 0/" not in out
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["training"]["warmup_steps"] == 2
+    assert run(*options, "--steps 60 --warmup 6") == 2
+    assert "training setting --warmup 2, not 6" in capsys.readouterr().err
 
 
 def test_a_text_file_in_characters(tmp_path, capsys):
