@@ -106,6 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
             on_evaluation=partial(_samples, tokenizer=tokenizer, dialogs=held_out[:SAMPLES]),
             write_model=write_adapter if arguments.lora else None,
             log=say,
+            tensorboard=arguments.tensorboard,
         )
         report_end(finished, out)
 
@@ -246,12 +247,14 @@ def _print_summary(model: Transformer, training: PackedExamples, config: TrainCo
 
 def _samples(
     step: int, model: Transformer, tokenizer: AnyTokenizer, dialogs: Sequence[Dialog]
-) -> None:
+) -> str:
     """Print the model's answers to the last questions of dialogs that it does not learn from."""
+    lines = []
     for dialog in dialogs:
         prompt = encode_dialog(dialog[:-1], tokenizer)
         room = min(SAMPLE_TOKENS, model.config.max_seq_len - len(prompt))
         if room > 0:
             (ids,) = generate(model, [prompt], room, temperature=0, stop_ids={tokenizer.eos_id})
             question, answer = dialog[-2]["content"].split("\n")[-1], tokenizer.decode(ids)
-            say(f"step {step}: {question.strip()} -> {answer.strip()}")
+            lines.append(say(f"step {step}: {question.strip()} -> {answer.strip()}"))
+    return "\n\n".join(lines)

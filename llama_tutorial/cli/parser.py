@@ -24,6 +24,13 @@ DIALOGS = (
     '"Hello!"}]}, {"instruction": "Name a color.", "output": "Red."}, {"prompt": ..., '
     '"completion": ...}, or ShareGPT\'s {"conversations": [{"from": "human", "value": ...}, ...]}.'
 )
+METRICS = (
+    "The folder --out then holds model (load it with --model) and metrics.jsonl, a JSON object a "
+    "step: step; loss, the training loss of its batch, and at evaluations validation_loss, both "
+    "in nats a token; lr, the learning rate; grad_norm, the norm of the gradient before it was "
+    "clipped; tokens, those of the batch; tokens_per_s, without evaluations. With --tensorboard "
+    "the same is in tensorboard (tensorboard --logdir OUT)."
+)
 CHAT_HELP = (
     "/reset forgets the dialog, /system TEXT also sets how to behave, /exit or Ctrl-D ends the chat"
 )
@@ -170,6 +177,7 @@ def _add_pretrain(commands: Any) -> None:
         "on two CPU cores that compute in bfloat16 (--autocast bfloat16), and a validation loss of "
         "0.42 at the end, from 6.9 at the start. --steps 2000 takes ten minutes and tells tales "
         "that lose their thread.",
+        epilog=METRICS,
     )
     command.add_argument("--out", required=True, help="the folder for everything that is written")
     command.add_argument("--data", default="tales", help="tales, tinystories, or a text file")
@@ -227,7 +235,7 @@ def _add_finetune(commands: Any) -> None:
         "the settings of Llama 2's paper (two epochs, batches of 64 rows of 4,096 tokens, a "
         "learning rate of 2e-5), so: finetune --model path/to/Llama-2-7b --data dialogs.jsonl "
         "--lora --device cuda --autocast bfloat16",
-        epilog=f"{DIALOGS} {MODELS}",
+        epilog=f"{DIALOGS} {METRICS} {MODELS}",
     )
     command.add_argument("--out", required=True, help="the folder for everything that is written")
     _add_model(command, "tales")
@@ -297,6 +305,9 @@ def _add_training(group: Any, *, evaluate_every: int, checkpoint_every: int) -> 
     )
     group.add_argument(
         "--checkpoint-every", type=int, default=checkpoint_every, help="steps between checkpoints"
+    )
+    group.add_argument(
+        "--tensorboard", action="store_true", help="write the metrics for TensorBoard, too"
     )
     group.add_argument("--seed", type=int, default=0, help="of weights, data and order")
     group.add_argument("--autocast", choices=["bfloat16"], help="compute in this dtype")

@@ -104,6 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
             },
             on_evaluation=lambda step, model: say(f"step {step}: {_sample(model, tokenizer)}"),
             log=say,
+            tensorboard=arguments.tensorboard,
         )
         report_end(finished, out)
 

@@ -20,6 +20,7 @@ from llama_tutorial.training.loop import TrainConfig
 from llama_tutorial.training.processes import is_rank0, world_size
 from llama_tutorial.training.run_folder import check_settings
 from llama_tutorial.training.run_lock import run_lock
+from llama_tutorial.training.tensorboard import check_installed
 
 MANY = 10**8  # nothing that is counted here comes in larger numbers
 
@@ -39,6 +40,8 @@ def check_common(arguments: argparse.Namespace) -> None:
     check_whole(arguments, "seed", 0, 2**63 - 1)
     check_whole(arguments, "batch_size", 1)
     check_whole(arguments, "micro_batches", 1)
+    if arguments.tensorboard:
+        check_installed()
 
 
 def check_same_run(arguments: argparse.Namespace, *data: str) -> None:
@@ -118,9 +121,10 @@ def folder_of_run(out: Path) -> Iterator[None]:
             raise
 
 
-def say(text: str) -> None:
-    """Print a line at once, above the progress bar."""
+def say(text: str) -> str:
+    """Print a line at once, above the progress bar; returns it."""
     write_line(printable(text))
+    return text
 
 
 def report_end(finished: bool, out: Path) -> None:

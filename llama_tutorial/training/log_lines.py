@@ -32,7 +32,7 @@ class LogLines:
 
     def __init__(
         self,
-        write: Callable[[str], None],
+        write: Callable[[str], object],
         total_steps: int,
         done: int,
         *,

@@ -52,6 +52,7 @@ from llama_tutorial.training.step import (
     token_loss,
     train_step,
 )
+from llama_tutorial.training.tensorboard import TensorBoard, check_installed
 
 _LARGEST = 10**8 - 1  # steps: a checkpoint's name has room for eight digits
 
@@ -160,7 +161,8 @@ def train(
     data: dict[str, Any] | None = None,
     on_evaluation: Callable[[int, Transformer], str | None] | None = None,
     write_model: Callable[[Transformer, Path], None] | None = None,
-    log: Callable[[str], None] | None = None,
+    log: Callable[[str], object] | None = None,
+    tensorboard: bool = False,
 ) -> bool:
     """Train ``model`` in place, or go on with the run in ``out``.
 
@@ -188,18 +190,21 @@ def train(
         tokenizer: Stored beside the finished model.
         data: What the batches are made from, as plain values; a run goes on only with the same.
         on_evaluation: Called after each validation with the step and the model; in every process,
-            and all of them must use the model in the same way.
+            and all of them must use the model in the same way. What it returns is a sample of
+            what the model says, for TensorBoard.
         write_model: Writes the finished model into the folder that it is given, ``model`` in
             ``out``; by default :func:`llama_tutorial.checkpoints.save_model`, with ``tokenizer``.
             Called in rank 0 only, with the whole model.
         log: Takes a line of text at each evaluation and before the first step, as
             :mod:`.log_lines` makes them; in rank 0 only.
+        tensorboard: Write the metrics for TensorBoard, too (:mod:`.tensorboard`).
 
     Returns:
         Whether the run is finished; False after Ctrl-C.
 
     Raises:
         BlockingIOError: Another process, or another thread, trains in ``out``.
+        ImportError: TensorBoard is wanted, and not installed.
         DivergenceError: A loss, a gradient or a weight is no longer finite. Nothing of that step
             is written; the message names the last good checkpoint.
         ValueError: ``out`` holds a run with other settings, of more steps, of fewer that are not
@@ -211,6 +216,8 @@ def train(
         check_target(Path(out) / "model", tokenizer_names(tokenizer))
         check_tokenizer(tokenizer, model.config)
     check_own_model(out)
+    if tensorboard:
+        check_installed()
     if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
         raise ValueError("validation: no token of it has a target, so there is nothing to measure")
     with run_lock(out):
@@ -260,8 +267,12 @@ def train(
             step,
             every_minute=not steps.drawn,
         )
+        on_board = tensorboard and is_rank0() and step < config.total_steps
         try:
-            with interruptible() as signals:
+            with (
+                TensorBoard(folder.path if on_board else None, step) as board,
+                interruptible() as signals,
+            ):
                 if log is not None and validation and step == 0:
                     lines.start(_validation_loss(model, validation, config))
                 for step in steps:
@@ -285,12 +296,15 @@ def train(
                     lines.add(metrics, seconds)
                     if measured and on_evaluation is not None:
                         with measuring(model), autocast_to(model.device, config.autocast_dtype):
-                            on_evaluation(step, model)
+                            sample = on_evaluation(step, model)
+                        if sample:
+                            board.text(step, sample)
                     interrupted = any_rank(bool(signals))  # no process may leave alone
                     save = last or interrupted or _is_due(step, config.checkpoint_every)
                     if save:
                         _check_before_saving(model, optimizer, batch, config)
                     folder.log(metrics)
+                    board.log(metrics)
                     steps.set_postfix(
                         loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"], refresh=False
                     )

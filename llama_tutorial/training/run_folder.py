@@ -3,11 +3,25 @@
 ::
 
     settings.json        what the run was started with; where it got more steps, at which step
-    metrics.jsonl        one line a step: loss, learning rate, tokens, sometimes validation loss
+    metrics.jsonl        one line a step (see below)
     checkpoints/latest   the name of the newest complete checkpoint
     checkpoints/step-…   trainable weights, optimizer, random state; the two newest
     model/               the finished model
+    tensorboard/         the metrics for TensorBoard, if they were asked for (:mod:`.tensorboard`)
     .lock                held by the process that trains here (:mod:`.run_lock`)
+
+A line of the metrics is a JSON object:
+
+===================  ==========================================================================
+``step``             number of the update, from 1 on
+``loss``             mean loss of the step's batch before the update, nats a token that is learned
+``lr``               learning rate of the update
+``grad_norm``        norm of the whole gradient before it was clipped
+``tokens``           tokens of the batch, those that are not learned too
+``tokens_per_s``     those by the seconds of the step alone, without validation and checkpoints
+``validation_loss``  at evaluations: mean loss of the validation batches after the update, nats a
+                     token
+===================  ==========================================================================
 
 A checkpoint is written under another name and renamed when it is complete; only then does
 ``latest`` name it. So whenever the process is killed, the newest complete checkpoint is found, and

@@ -238,7 +238,8 @@ def test_a_finished_run_gets_more_steps(tmp_path):
         assert run(out, short)
         assert [line["lr"] for line in metrics(out)] == [short.lr(n) for n in range(1, 11)]
     first = losses(whole)
-    assert train(Transformer(CONFIG), batch_at, long, whole, log=lines.append)
+    arguments = (Transformer(CONFIG), batch_at, long, whole)
+    assert train(*arguments, validation=[batch_at(0)], log=lines.append)
     assert losses(whole)[:10] == first
     assert [line["lr"] for line in metrics(whole)[10:]] == [long.lr(n) for n in range(11, 21)]
     assert lines[0] == (
