@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from llama_tutorial import hub
-from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.progress import lines_without_terminal, progress
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import adapter, native, save_adapter
@@ -26,6 +25,7 @@ from llama_tutorial.cli.options import options_named
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
 from llama_tutorial.cli.training import (
     MANY,
+    check_apart,
     check_batch_size,
     check_common,
     check_same_run,
@@ -132,12 +132,7 @@ def _check(arguments: argparse.Namespace) -> None:
     check_target = adapter.check_target if arguments.lora else native.check_target
     check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
     check_own_model(arguments.out)
-    out, base = Path(arguments.out).resolve(), Path(arguments.model).resolve()
-    if kind_of(arguments.model) and (base in (out, out / "model") or out.is_relative_to(base)):
-        raise ValueError(
-            f"--out {arguments.out}: the model that is read, {arguments.model}, lies there; choose "
-            "another folder"
-        )
+    check_apart(arguments)
 
 
 def _targets(arguments: argparse.Namespace) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""``llama-tutorial pretrain``: train a model from nothing, on the story world or any text.
+"""``llama-tutorial pretrain``: train a model on the story world or any text, from nothing or not.
 
 The defaults train the small Llama that this package ships. A run that was stopped, by Ctrl-C or by
 anything else, goes on when the same command is given again. On several GPUs, `torchrun
@@ -15,12 +15,15 @@ from pathlib import Path
 
 import torch
 
+from llama_tutorial import hub
 from llama_tutorial._util.progress import lines_without_terminal
-from llama_tutorial.checkpoints.folders import TOKENIZER_FILES
+from llama_tutorial.checkpoints.folders import TOKENIZER_FILES, AnyTokenizer
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.cli.engines import parse_device
 from llama_tutorial.cli.options import options_named
+from llama_tutorial.cli.parser import SMALL_MODEL
 from llama_tutorial.cli.training import (
+    check_apart,
     check_batch_size,
     check_common,
     check_same_run,
@@ -31,8 +34,10 @@ from llama_tutorial.cli.training import (
     say,
     setting_of_run,
     train_config,
+    weights_name,
 )
 from llama_tutorial.config import PRESETS, ModelConfig
+from llama_tutorial.finetuning.examples import with_context
 from llama_tutorial.generation import generate
 from llama_tutorial.model import Transformer
 from llama_tutorial.pretraining import (
@@ -46,6 +51,7 @@ from llama_tutorial.pretraining import (
 from llama_tutorial.tales import tales
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.bpe import BPETokenizer
+from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 from llama_tutorial.tokenizer.sentencepiece import Tokenizer, load_tokenizer
 from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary
 from llama_tutorial.training.loop import check_own_model, train
@@ -58,7 +64,10 @@ from llama_tutorial.training.processes import (
 from llama_tutorial.training.run_folder import check_settings
 
 SAMPLE_TOKENS = 80
-WARMUP = 100  # steps at most, if the options do not say
+# If the options do not say: steps of the warm-up at most, tokens of a row, the learning rate, and
+# that of a large model that is given, which was Llama 2's and Code Llama's.
+WARMUP, CONTEXT, LR, LARGE_LR = 100, 256, 3e-3, 3e-4
+SIZES = ("dim", "n_layers", "n_heads", "n_kv_heads", "hidden_dim", "untied")
 VALIDATION_BATCHES = 20
 TOKENIZER_TALES = 5000
 SMALLEST_VOCABULARY = 3 + 256 + 1  # special pieces, bytes, and one to learn
@@ -73,16 +82,21 @@ def run(arguments: argparse.Namespace) -> None:
         folder_of_run(out),
         lines_without_terminal(),
     ):
-        config = train_config(arguments)
         check_batch_size(arguments.batch_size, arguments.micro_batches)
+        given = None if arguments.model is None else _load(arguments, loading_device(device))
         with rank0_first():  # rank 0 tokenizes; the others find its files
             corpus = corpus or load_corpus(arguments.data)
-            tokenizer = _tokenizer(arguments, corpus, out)
+            tokenizer = _tokenizer(arguments, corpus, out) if given is None else given[1]
             training, validation = _streams(arguments, corpus, tokenizer, out)
-        model_config = _model_config(arguments, tokenizer.vocab_size)
-        say(f"building a model of {model_config.n_params:,} parameters")
         torch.manual_seed(arguments.seed)
-        model = Transformer(model_config).to(loading_device(device))
+        base = {}
+        if given is None:
+            model_config = _model_config(arguments, tokenizer.vocab_size)
+            say(f"building a model of {model_config.n_params:,} parameters")
+            model = Transformer(model_config).to(loading_device(device))
+        else:
+            model, base = given[0], {"base": weights_name(given[0])}
+        config = train_config(arguments)
         n_tokens = config.total_steps * arguments.batch_size * arguments.max_seq_len
         say(
             f"training: {config.total_steps:,} steps of {arguments.batch_size} rows of "
@@ -101,6 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "batch_size": arguments.batch_size,
                 "seed": arguments.seed,
                 "cross_documents": arguments.cross_documents,
+                **base,
             },
             on_evaluation=lambda step, model: say(f"step {step}: {_sample(model, tokenizer)}"),
             log=say,
@@ -120,10 +135,18 @@ def _check(arguments: argparse.Namespace) -> None:
         check_whole(arguments, "tales", 1)
         check_whole(arguments, "vocab_size", SMALLEST_VOCABULARY)
         train_config(arguments)
-        _model_config(arguments, arguments.vocab_size)
+        if arguments.model is None:
+            _model_config(arguments, arguments.vocab_size)
+        check_whole(arguments, "max_seq_len", 1)
+    _check_same_beginning(arguments)
+    if arguments.model is not None:
+        own = ("preset", *SIZES, "vocab_size", "characters")
+        check_unused(arguments, f"--model {arguments.model} has its own", *own)
+        check_apart(arguments)
+    elif arguments.filename is not None:
+        raise ValueError(f"--filename {arguments.filename}: only with --model; leave it out")
     if arguments.preset is not None:
-        sizes = ("dim", "n_layers", "n_heads", "n_kv_heads", "hidden_dim", "untied")
-        check_unused(arguments, f"--preset {arguments.preset} has its own", *sizes)
+        check_unused(arguments, f"--preset {arguments.preset} has its own", *SIZES)
     if arguments.data in DATA_SETS or Path(arguments.data).is_file():
         check_unused(arguments, f"--data {arguments.data} holds no tales", "tales")
     if arguments.characters:
@@ -133,7 +156,7 @@ def _check(arguments: argparse.Namespace) -> None:
         load_tokenizer(arguments.tokenizer)
         why = f"--tokenizer {arguments.tokenizer} is taken as it is"
         check_unused(arguments, why, "characters", "vocab_size")
-    elif left.exists() and _has_begun(Path(arguments.out)):
+    elif arguments.model is None and left.exists() and _has_begun(Path(arguments.out)):
         _check_same_tokenizer(arguments, load_tokenizer(left).vocabulary, left)
     check_same_run(arguments, "seed", "batch_size", "cross_documents")
     check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
@@ -146,6 +169,56 @@ def _fill_in(arguments: argparse.Namespace) -> None:
         own = setting_of_run(arguments.out, "training", "warmup_steps")
         tenth = max(arguments.total_steps, 0) // 10
         arguments.warmup_steps = min(WARMUP, tenth) if own is None else own
+    if arguments.model is None:
+        arguments.peak_lr = LR if arguments.peak_lr is None else arguments.peak_lr
+        arguments.max_seq_len = CONTEXT if arguments.max_seq_len is None else arguments.max_seq_len
+
+
+def _check_same_beginning(arguments: argparse.Namespace) -> None:
+    """Refuse to go on from a model with a run that began from nothing, and the reverse."""
+    out, given = arguments.out, arguments.model is not None
+    if setting_of_run(out, "data", "source") is None:
+        return
+    if given != (setting_of_run(out, "data", "base") is not None):
+        raise ValueError(
+            f"--model {arguments.model}: {out} holds a run that began from nothing: leave it out, "
+            "or choose another folder"
+            if given
+            else f"{out} holds a run that began from a model: give it again with --model, or "
+            "choose another folder"
+        )
+
+
+def _load(arguments: argparse.Namespace, device: torch.device) -> tuple[Transformer, AnyTokenizer]:
+    """The model to go on from, with the context that the options ask for, and its tokenizer."""
+    say(f"loading the model {arguments.model}")
+    path, own = hub.find(arguments.model, arguments.filename, needs_tokenizer=False)
+    if own is not None and arguments.tokenizer is not None:
+        asked = hub.find(arguments.model, arguments.filename, arguments.tokenizer)[1]
+        tokenizers = hub.read_tokenizer(own, path), hub.read_tokenizer(asked, path)
+        if _pieces(tokenizers[0]) != _pieces(tokenizers[1]):
+            raise ValueError(
+                f"--tokenizer {arguments.tokenizer}: {arguments.model} was trained with the pieces "
+                f"of {own}, and knows no others; leave it out"
+            )
+    model, tokenizer = hub.load(
+        arguments.model,
+        arguments.filename,
+        tokenizer=arguments.tokenizer,
+        dtype=torch.float32,
+        device=device,
+    )
+    arguments.max_seq_len = arguments.max_seq_len or model.config.max_seq_len
+    large = model.config.n_params >= SMALL_MODEL
+    arguments.peak_lr = arguments.peak_lr or (LARGE_LR if large else LR)
+    with options_named(arguments):
+        return with_context(model, arguments.max_seq_len), tokenizer
+
+
+def _pieces(tokenizer: AnyTokenizer) -> list[str]:
+    if isinstance(tokenizer, GPT2Tokenizer):
+        return sorted(tokenizer.vocabulary, key=tokenizer.vocabulary.__getitem__)
+    return list(tokenizer.vocabulary.pieces)
 
 
 def _check_same_tokenizer(arguments: argparse.Namespace, found: Vocabulary, path: Path) -> None:
@@ -169,7 +242,7 @@ def _corpus(arguments: argparse.Namespace) -> Corpus | None:
 
 
 def _streams(
-    arguments: argparse.Namespace, corpus: Corpus, tokenizer: BaseTokenizer, out: Path
+    arguments: argparse.Namespace, corpus: Corpus, tokenizer: AnyTokenizer, out: Path
 ) -> list[TokenStream]:
     """The tokens to learn from, and those to measure with."""
     source = _source(corpus, tokenizer, out)
@@ -217,9 +290,9 @@ def _has_begun(out: Path) -> bool:
     return (out / "settings.json").exists()
 
 
-def _source(corpus: Corpus, tokenizer: BaseTokenizer, out: Path) -> str:
+def _source(corpus: Corpus, tokenizer: AnyTokenizer, out: Path) -> str:
     """The name of text and tokenizer; checked before their tokens replace those of another run."""
-    pieces = hashlib.sha256("\n".join(tokenizer.vocabulary.pieces).encode()).hexdigest()
+    pieces = hashlib.sha256("\n".join(_pieces(tokenizer)).encode()).hexdigest()
     former, source = (f"{name} {pieces}" for name in (corpus.former_source, corpus.source))
     if check_settings(out, {}).get("data", {}).get("source") == former:
         return former
@@ -245,7 +318,7 @@ def _model_config(arguments: argparse.Namespace, vocab_size: int) -> ModelConfig
     )
 
 
-def _sample(model: Transformer, tokenizer: BaseTokenizer) -> str:
+def _sample(model: Transformer, tokenizer: AnyTokenizer) -> str:
     room = min(SAMPLE_TOKENS, model.config.max_seq_len - 1)
     (ids,) = generate(
         model, [[tokenizer.bos_id]], room, temperature=0.7, seed=0, stop_ids={tokenizer.eos_id}

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.progress import write_line
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.cli.options import option, options_named
@@ -22,6 +23,7 @@ from llama_tutorial.training.run_folder import check_settings
 from llama_tutorial.training.run_lock import run_lock
 from llama_tutorial.training.tensorboard import check_installed
 
+_OWN_SETTING = {"pretrain": "source", "finetune": "content"}  # by which its runs are known
 MANY = 10**8  # nothing that is counted here comes in larger numbers
 
 
@@ -55,11 +57,27 @@ def check_same_run(arguments: argparse.Namespace, *data: str) -> None:
     settings = {part: {n: given[n] for n in parts[part] if n in given} for part in parts}
     with options_named(arguments):
         check_settings(Path(arguments.out), settings)
+    for command, name in _OWN_SETTING.items():
+        if command != arguments.command and setting_of_run(arguments.out, "data", name) is not None:
+            raise ValueError(
+                f"{arguments.out} holds a run of {command}, and {arguments.command} cannot go on "
+                "with it: choose another folder"
+            )
 
 
 def setting_of_run(out: str, part: str, name: str) -> Any:
     """What the run in ``--out`` began with; None where there is none."""
     return check_settings(Path(out), {}).get(part, {}).get(name)
+
+
+def check_apart(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError where the model that is read would be written over."""
+    out, base = Path(arguments.out).resolve(), Path(arguments.model).resolve()
+    if kind_of(arguments.model) and (base in (out, out / "model") or out.is_relative_to(base)):
+        raise ValueError(
+            f"--out {arguments.out}: the model that is read, {arguments.model}, lies there; choose "
+            "another folder"
+        )
 
 
 def check_unused(arguments: argparse.Namespace, why: str, *names: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import threading
 
 import pytest
@@ -12,9 +14,11 @@ from cli_options import OUT_OF_RANGE
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
-from llama_tutorial import load_model, load_tokenizer
-from llama_tutorial.cli import main, pretrain
+from llama_tutorial import load, load_model, load_tokenizer, save_model
+from llama_tutorial.cli import main, pretrain, training
+from llama_tutorial.pretraining import TokenStream
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.training.loop import evaluate
 from llama_tutorial.training.run_lock import run_lock
 
 SMALL = "--dim 16 --layers 1 --heads 2 --kv-heads 1 --hidden-dim 24 --context 32 --batch-size 4"
@@ -325,3 +329,134 @@ def test_a_run_that_diverges_says_so(tmp_path, capsys):
     assert not (out / "model").exists()
     metrics = out / "metrics.jsonl"
     assert not metrics.exists() or "NaN" not in metrics.read_text()
+
+
+# Going on from a model
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A small model that has learned to write one text."""
+    folder = tmp_path_factory.mktemp("base")
+    text = folder / "text.txt"
+    text.write_text(TEXT)
+    options = ("--vocab-size 280", SMALL, "--steps 40", "--lr 1e-2")
+    assert run("--out", folder / "run", "--data", text, *options) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def other_text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("Whether 'tis nobler in the mind to suffer the slings and arrows.\n" * 60)
+    return path
+
+
+def validation_losses(out: str) -> dict[int, float]:
+    found = re.findall(r"^step (\d+)/\d+: .*validation loss ([\d.]+)", out, re.MULTILINE)
+    return {int(step): float(loss) for step, loss in found}
+
+
+@pytest.mark.parametrize("where", ["run", "model"])
+def test_a_model_learns_another_text(base, other_text, tmp_path, capsys, where):
+    """Before the first step it is the model that was given; then its loss falls."""
+    model, tokenizer = load(base if where == "run" else base / "model")
+    path = base if where == "run" else base / "model"
+    out = tmp_path / "run"
+    options = ("--out", out, "--model", path, "--data", other_text, "--batch-size 4 --steps 30")
+    assert run(*options, "--evaluate-every 10") == 0
+    losses = validation_losses(capsys.readouterr().out)
+    stream = TokenStream(out / "validation.tokens", 4, 32)
+    assert losses[0] == pytest.approx(evaluate(model, stream.every_window()), abs=6e-4)
+    assert losses[0] > losses[10] > losses[30]
+    further, its = load(out)
+    assert further.config == model.config
+    assert its.vocabulary.pieces == tokenizer.vocabulary.pieces
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["data"]["base"] == training.weights_name(model)
+    assert settings["training"]["warmup_steps"] == 3
+    assert not (out / "tokenizer.model").exists()
+    assert run(*options, "--evaluate-every 10") == 0  # finished, and found so
+    assert "step 0/" not in capsys.readouterr().out
+
+
+def test_a_run_from_a_model_that_was_stopped_goes_on(base, other_text, tmp_path, monkeypatch):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ("--model", base, "--data", other_text, "--batch-size 4 --steps 6", "--context 16")
+    options += ("--checkpoint-every 2 --evaluate-every 3 --warmup 2", "--out")
+    assert run(*options, whole) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain, "_sample", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            run(*options, killed)
+    assert (killed / "checkpoints" / "latest").read_text() == "step-00000002"
+    assert run(*options, killed) == 0
+    lines = [
+        [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        for out in (whole, killed)
+    ]
+    losses = [[(line["loss"], line.get("validation_loss")) for line in run] for run in lines]
+    assert losses[0] == losses[1]
+    assert load(killed)[0].config.max_seq_len == 16
+
+
+def test_a_run_goes_on_from_its_own_model_only(base, other_text, tmp_path, capsys):
+    options = ("--data", other_text, "--batch-size 4 --steps 2 --out", tmp_path / "run")
+    assert run(*options, "--model", base) == 0
+    model, tokenizer = load(base)
+    model.layers[0].attention.wq.weight.data[0, 0] += 1
+    save_model(model, tmp_path / "other", tokenizer=tokenizer)
+    capsys.readouterr()
+    assert run(*options, "--model", tmp_path / "other") == 2
+    assert "data setting base='sha256" in capsys.readouterr().err
+    assert run(*options, SMALL) == 2
+    assert "holds a run that began from a model: give it again with --" in capsys.readouterr().err
+    assert run("--data", other_text, "--out", base, "--model tales-small --batch-size 4") == 2
+    assert "holds a run that began from nothing: leave it out, or" in capsys.readouterr().err
+    dialogs = tmp_path / "dialogs.jsonl"
+    dialogs.write_text('{"instruction": "Hi", "output": "Ho"}\n' * 20)
+    tuned = ("--model", str(base), "--data", str(dialogs), "--out")
+    assert main(["finetune", *tuned, str(tmp_path / "run")]) == 2
+    assert "holds a run of pretrain, and finetune cannot go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--preset gpt2", "--preset gpt2: --model tales-small has its own; leave it out"),
+        ("--dim 16", "--dim 16: --model tales-small has its own; leave it out"),
+        ("--layers 1", "--layers 1: --model tales-small has its own; leave it out"),
+        ("--hidden-dim 24", "--hidden-dim 24: --model tales-small has its own; leave it out"),
+        ("--untied", "--untied: --model tales-small has its own; leave it out"),
+        ("--vocab-size 300", "--vocab-size 300: --model tales-small has its own; leave it out"),
+        ("--characters", "--characters: --model tales-small has its own; leave it out"),
+        ("--context 0", "--context 0: must be at least 1"),
+        ("--lr 0", "--lr 0.0: must be above 0 and finite"),
+    ],
+)
+def test_what_a_model_has_cannot_be_chosen(tmp_path, capsys, options, message):
+    assert run("--out", tmp_path / "run", "--model tales-small", options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_keeps_its_tokenizer(base, other_text, tmp_path, capsys):
+    options = ("--data", other_text, "--batch-size 4 --steps 2 --out", tmp_path / "run")
+    assert run(*options, "--model", base, "--tokenizer", SHIPPED["tales"].tokenizer) == 2
+    err = capsys.readouterr().err
+    assert "was trained with the pieces of " in err
+    assert "knows no others; leave it out" in err
+    assert not (tmp_path / "run").exists()
+    same = base / "model" / "tokenizer.model"
+    assert run(*options, "--model", base, "--tokenizer", same) == 0
+
+
+def test_mistakes_about_the_model_leave_no_folder(base, other_text, tmp_path, capsys):
+    options = ("--data", other_text, "--batch-size 4 --steps 2 --out")
+    assert run(*options, tmp_path / "run", "--model none") == 2
+    assert "none: no such file or folder" in capsys.readouterr().err
+    assert run(*options, tmp_path / "run", "--filename x.bin") == 2
+    assert "--filename x.bin: only with --model; leave it out" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert run(*options, base / "model" / "run", "--model", base / "model") == 2
+    assert "the model that is read, " in capsys.readouterr().err
