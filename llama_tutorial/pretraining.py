@@ -33,6 +33,7 @@ from llama_tutorial._util.json_file import read_json
 from llama_tutorial._util.progress import progress
 from llama_tutorial.chat.dialog import Encoder
 from llama_tutorial.tales import tales
+from llama_tutorial.tales.telling import texts
 from llama_tutorial.training.step import IGNORE, Batch, check_rows
 
 SEPARATOR = "<|endoftext|>"
@@ -68,7 +69,7 @@ class Corpus:
 
 
 class _Told:
-    """The tales of the training split, told while they are read."""
+    """The tales of the training split, told while they are read, by all processors."""
 
     def __init__(self, n: int, seed: int) -> None:
         self._n, self._seed = n, seed
@@ -77,7 +78,7 @@ class _Told:
         return self._n
 
     def __iter__(self) -> Iterator[str]:
-        return (tale.text for tale in tales(self._n, "train", self._seed))
+        return texts(self._n, "train", self._seed)
 
 
 # Public data sets: the repository on the hub, the file for training, the file for validation.

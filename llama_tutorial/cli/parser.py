@@ -174,14 +174,18 @@ def _add_pretrain(commands: Any) -> None:
         help="train a model from nothing, or further",
         description="Train a model from nothing, or with --model a given one further. The defaults "
         "train the model that this package ships (1.3 million parameters on 33 million tokens of "
-        "tales): about an hour and a quarter on two CPU cores that compute in bfloat16 (--autocast bfloat16), and a validation loss of "
-        "0.42 at the end, from 6.9 at the start. --steps 2000 takes ten minutes and tells tales "
-        "that lose their thread.",
+        "tales): about an hour and a quarter on two CPU cores that compute in bfloat16 "
+        "(--autocast bfloat16), and a validation loss of 0.42 at the end, from 6.9 at the start. "
+        "--steps 2000 takes ten minutes and tells tales that lose their thread.",
         epilog=f"{METRICS} {MODELS}",
     )
     command.add_argument("--out", required=True, help="the folder for everything that is written")
     command.add_argument("--data", default="tales", help="tales, tinystories, or a text file")
-    command.add_argument("--tales", type=int, default=200_000, help="number of tales")
+    command.add_argument(
+        "--tales",
+        type=int,
+        help="number of tales (default: as many as --steps read once, from 5,000 to 200,000)",
+    )
 
     group = command.add_argument_group("tokenizer")
     group.add_argument("--tokenizer", help="a tokenizer's file; by default one is trained")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 from itertools import islice
 from pathlib import Path
 
@@ -48,7 +49,7 @@ from llama_tutorial.pretraining import (
     load_corpus,
     tokenize,
 )
-from llama_tutorial.tales import tales
+from llama_tutorial.tales import telling
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.bpe import BPETokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
@@ -70,6 +71,8 @@ WARMUP, CONTEXT, LR, LARGE_LR = 100, 256, 3e-3, 3e-4
 SIZES = ("dim", "n_layers", "n_heads", "n_kv_heads", "hidden_dim", "untied")
 VALIDATION_BATCHES = 20
 TOKENIZER_TALES = 5000
+TALES = 200_000  # at most, if the options do not say
+TOKENS_OF_TALE = 100  # few vocabularies make fewer of one
 SMALLEST_VOCABULARY = 3 + 256 + 1  # special pieces, bytes, and one to learn
 
 
@@ -147,7 +150,9 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--filename {arguments.filename}: only with --model; leave it out")
     if arguments.preset is not None:
         check_unused(arguments, f"--preset {arguments.preset} has its own", *SIZES)
-    if arguments.data in DATA_SETS or Path(arguments.data).is_file():
+    if arguments.data != "tales" and (
+        arguments.data in DATA_SETS or Path(arguments.data).is_file()
+    ):
         check_unused(arguments, f"--data {arguments.data} holds no tales", "tales")
     if arguments.characters:
         check_unused(arguments, "--characters takes as many as there are", "vocab_size")
@@ -172,6 +177,22 @@ def _fill_in(arguments: argparse.Namespace) -> None:
     if arguments.model is None:
         arguments.peak_lr = LR if arguments.peak_lr is None else arguments.peak_lr
         arguments.max_seq_len = CONTEXT if arguments.max_seq_len is None else arguments.max_seq_len
+    if arguments.tales is None and arguments.data == "tales":
+        arguments.tales = _tales_of_run(arguments.out) or _tales_needed(arguments)
+
+
+def _tales_of_run(out: str) -> int | None:
+    """How many tales the run in ``--out`` learns from; None where there is none."""
+    told = re.match(r"tales (\d+) ", str(setting_of_run(out, "data", "source")))
+    return int(told[1]) if told else None
+
+
+def _tales_needed(arguments: argparse.Namespace) -> int:
+    """As many as the steps read about once, within limits."""
+    if arguments.max_seq_len is None:  # the model's own, and it is not open yet
+        return TALES
+    n_tokens = arguments.total_steps * arguments.batch_size * arguments.max_seq_len
+    return min(max(n_tokens // TOKENS_OF_TALE, TOKENIZER_TALES), TALES)
 
 
 def _check_same_beginning(arguments: argparse.Namespace) -> None:
@@ -238,7 +259,7 @@ def _corpus(arguments: argparse.Namespace) -> Corpus | None:
     """The texts, which are looked at here; None where they must be downloaded first."""
     if arguments.data in DATA_SETS:
         return None
-    return load_corpus(arguments.data, arguments.tales, arguments.seed)
+    return load_corpus(arguments.data, arguments.tales or TALES, arguments.seed)
 
 
 def _streams(
@@ -275,7 +296,7 @@ def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> Base
         say(f"training a tokenizer of {pieces}")
         if arguments.data == "tales":  # the corpus tells its tales only once, so tell some more
             n = min(TOKENIZER_TALES, arguments.tales)
-            texts = [tale.text for tale in tales(n, seed=arguments.seed)]
+            texts = list(telling.texts(n, "train", arguments.seed))
         else:
             texts = [*corpus.training, *corpus.validation]
         if arguments.characters:

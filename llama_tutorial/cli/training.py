@@ -55,14 +55,14 @@ def check_same_run(arguments: argparse.Namespace, *data: str) -> None:
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     parts = {"training": names, "data": data}
     settings = {part: {n: given[n] for n in parts[part] if n in given} for part in parts}
-    with options_named(arguments):
-        check_settings(Path(arguments.out), settings)
     for command, name in _OWN_SETTING.items():
         if command != arguments.command and setting_of_run(arguments.out, "data", name) is not None:
             raise ValueError(
                 f"{arguments.out} holds a run of {command}, and {arguments.command} cannot go on "
                 "with it: choose another folder"
             )
+    with options_named(arguments):
+        check_settings(Path(arguments.out), settings)
 
 
 def setting_of_run(out: str, part: str, name: str) -> Any:

@@ -196,6 +196,26 @@ def test_the_warm_up_follows_the_steps(tmp_path, monkeypatch):
     assert [config.warmup_steps for config in begun] == [6, 0, 100, 7]
 
 
+def test_the_number_of_tales_follows_the_steps(tmp_path, monkeypatch):
+    """Up to that of the run whose model is shipped; and a run keeps what it began with."""
+    asked = []
+
+    def load_corpus(_data, n, *_) -> None:
+        asked.append(n)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(pretrain, "load_corpus", load_corpus)
+    options = ("--out", tmp_path / "run")
+    for more in ("--steps 60", "--steps 2000", "", "--steps 60 --tales 77"):
+        assert run(*options, more) == 2
+    assert asked == [5000, 40_960, 200_000, 77]
+    (tmp_path / "run").mkdir()
+    settings = {"data": {"source": "tales 123 0 abc"}, "training": {"total_steps": 60}}
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
+    assert run(*options, "--steps 60") == 2
+    assert asked[-1] == 123
+
+
 @pytest.mark.parametrize("data", ["missing.txt", "empty.txt", "binary.txt", "short.txt"])
 @pytest.mark.parametrize("out", ["run", "runs/deep/run"])
 def test_a_start_that_fails_leaves_no_folder(tmp_path, capsys, monkeypatch, data, out):
