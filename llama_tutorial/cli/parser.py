@@ -200,7 +200,7 @@ def _add_pretrain(commands: Any) -> None:
         "from nothing)",
     )
     _add_filename(group)
-    group.add_argument("--preset", help="a preset's name, instead of the sizes below")
+    group.add_argument("--preset", help="a preset's name (default: the sizes below)")
     group.add_argument("--dim", type=int, default=128, help="width of the residual stream")
     group.add_argument("--layers", type=int, default=6, dest="n_layers", help="number of layers")
     group.add_argument("--heads", type=int, default=8, dest="n_heads", help="query heads")
@@ -327,7 +327,9 @@ def _add_training(group: Any, *, evaluate_every: int, checkpoint_every: int) -> 
         "--tensorboard", action="store_true", help="write the metrics for TensorBoard, too"
     )
     group.add_argument("--seed", type=int, default=0, help="of weights, data and order")
-    group.add_argument("--autocast", choices=["bfloat16"], help="compute in this dtype")
+    group.add_argument(
+        "--autocast", choices=["bfloat16"], help="compute in it (default: the weights' own)"
+    )
     group.add_argument("--compile", action="store_true", help="compile the model")
     group.add_argument(
         "--gradient-checkpointing",
@@ -372,7 +374,8 @@ def _add_model(command: Any, default: str) -> None:
 
 def _add_filename(command: Any) -> None:
     command.add_argument(
-        "--filename", help="the checkpoint's name in a folder or repository of several"
+        "--filename",
+        help="the checkpoint's name in a folder or repository of several (default: the only one)",
     )
 
 

@@ -329,6 +329,20 @@ def test_a_start_without_a_step_leaves_no_tokenizer_to_others(tmp_path, capsys):
     assert tokenizers[0] == tokenizers[1]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_killed_start_has_left_is_removed(tmp_path, whole):
+    text, out = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text(TEXT)
+    options = ("--out", out, "--data", text, "--characters", SMALL, QUICK)
+    if whole:  # the tokens were there already
+        assert run(*options) == 0
+    out.mkdir(exist_ok=True)
+    for name in (".training.tokens.bb0647d2.tmp", ".tokenizer.model.0a1b2c3d.tmp"):
+        (out / name).write_bytes(b"half")
+    assert run(*options) == 0
+    assert not list(out.glob(".*.tmp"))
+
+
 def test_an_empty_name_for_the_folder(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(["pretrain", "--out", ""]) == 2
