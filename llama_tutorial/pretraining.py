@@ -33,6 +33,7 @@ from llama_tutorial._util.labels import IGNORE
 from llama_tutorial._util.progress import progress
 from llama_tutorial.chat.dialog import Encoder
 from llama_tutorial.tales import tales
+from llama_tutorial.tales.telling import texts
 
 if TYPE_CHECKING:  # texts and token files are read without torch; batches are torch's
     from llama_tutorial.training.step import Batch
@@ -40,6 +41,15 @@ if TYPE_CHECKING:  # texts and token files are read without torch; batches are t
 SEPARATOR = "<|endoftext|>"
 VALIDATION_FRACTION = 0.1
 VALIDATION_TALES = 500
+
+
+@runtime_checkable
+class SizedTexts(Protocol):
+    """Texts whose number is known before they are read."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True)
@@ -54,10 +64,23 @@ class Corpus:
         former_source: The name that version 0.2 of this package gave them, for runs that it began.
     """
 
-    training: Iterable[str]
+    training: SizedTexts
     validation: list[str]
     source: str
     former_source: str = ""
+
+
+class _Told:
+    """The tales of the training split, told while they are read, by all processors."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self._n, self._seed = n, seed
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[str]:
+        return texts(self._n, "train", self._seed)
 
 
 # Public data sets: the repository on the hub, the file for training, the file for validation.
@@ -87,8 +110,7 @@ def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
     """
     if data == "tales":
         validation = [tale.text for tale in tales(VALIDATION_TALES, "validation")]
-        told = (tale.text for tale in tales(n_tales, "train", seed))
-        return Corpus(told, validation, f"tales {n_tales} {seed}")
+        return Corpus(_Told(n_tales, seed), validation, f"tales {n_tales} {seed}")
     if data in DATA_SETS:
         parts = [_read_text(Path(path)) for path in _download(*DATA_SETS[data])]
         training, validation = (documents for documents, _ in parts)
@@ -187,6 +209,19 @@ class DocumentTokenizer(Encoder, Protocol):
     bos_id: int
 
 
+def is_tokenized(path: str | Path, tokenizer: DocumentTokenizer, source: str) -> bool:
+    """Whether the tokens of ``source`` are in ``path`` already, as `tokenize` writes them.
+
+    Raises:
+        ValueError: The description of the file is damaged.
+    """
+    path = Path(path)
+    if not (_info_path(path).exists() and path.exists()):
+        return False
+    info = _read_info(path)
+    return (info.source, info.vocab_size) == (source, tokenizer.vocab_size)
+
+
 def tokenize(
     documents: Iterable[str], tokenizer: DocumentTokenizer, path: str | Path, source: str = ""
 ) -> Path:
@@ -205,10 +240,8 @@ def tokenize(
         ValueError: There is no document.
     """
     path = Path(path)
-    if _info_path(path).exists() and path.exists():
-        info = _read_info(path)
-        if (info.source, info.vocab_size) == (source, tokenizer.vocab_size):
-            return path
+    if is_tokenized(path, tokenizer, source):
+        return path
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     n_tokens = n_documents = 0
     digest = hashlib.sha256()

@@ -174,6 +174,20 @@ def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys, monkeypatc
         assert message in capsys.readouterr().err
 
 
+def test_a_finished_run_gets_more_epochs(base, file, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, "--data", file, "--context 64", QUICK)
+    assert run(*options, "--epochs 1") == 0
+    n, warmup = len(metrics(tmp_path)), settings(tmp_path)["training"]["warmup_steps"]
+    capsys.readouterr()
+    assert run(*options, "--epochs 20") == 0
+    said = f"the run was finished at step {n}, and goes on to step {20 * n}: from here the learning"
+    assert said in capsys.readouterr().out
+    assert len(metrics(tmp_path)) == 20 * n
+    assert settings(tmp_path)["training"]["warmup_steps"] == warmup == 0
+    assert run(*options, "--epochs 1") == 2
+    assert f"holds a run of {20 * n} steps, and none gets shorter" in capsys.readouterr().err
+
+
 def test_a_run_is_tied_to_what_base_and_dialogs_hold_not_to_their_names(
     base, file, tmp_path, capsys
 ):
