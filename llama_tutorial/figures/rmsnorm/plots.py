@@ -105,6 +105,30 @@ def _seen(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 2"]:
     return torch.stack((across, up * math.cos(TILT) + behind * math.sin(TILT)), dim=1)
 
 
+def mistakes(losses: Mapping[str, float], *, right: float, bigram: float) -> Figure:
+    """The loss of a model with one mistake in its norms, a bar for each.
+
+    Args:
+        losses: Nats a token, by the mistake.
+        right: The loss without a mistake.
+        bigram: The loss of a table of token pairs, on the same text.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 0.34 * len(losses) + 0.95))
+    rows = range(len(losses))
+    values = rounded(list(losses.values()))
+    axes.barh(rows, values, height=0.6, color=BLUE)
+    for row, value in zip(rows, values, strict=True):
+        axes.text(value + 0.08, row, f"{value:.2f}", va="center")
+    for value, name, align in ((right, "no mistake", "center"), (bigram, "bigram table", "center")):
+        axes.axvline(rounded(value), color=ORANGE, linewidth=1.4, linestyle=(0, (4, 2)), zorder=0)
+        axes.text(rounded(value), -0.75, name, ha=align, va="bottom")
+    axes.set(xlabel="loss on held-out tales, nats a token", xlim=(0, 1.12 * max(values)))
+    axes.set_yticks(rows, list(losses))
+    axes.set_ylim(len(losses) - 0.5, -0.7)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
 def eps_curves(sizes: Float[Tensor, " n"], curves: Mapping[str, Float[Tensor, " n"]]) -> Figure:
     """The size of the output over the size of the input, on a logarithmic axis.
 
