@@ -1,5 +1,5 @@
 // RMSNorm over one axis or another: which outputs change when one token changes. The frame around
-// the changed token can be dragged, or another column tapped, which moves its slider.
+// the changed token can be dragged, which moves its slider.
 const setup = (figure) => {
   const { x, other } = figure.data;
   const [T, D] = [x.length, x[0].length];
@@ -15,30 +15,8 @@ const setup = (figure) => {
     table.map((row, t) => row.map((value, i) => value / root(table, over, t, i)));
 
   const [left, top, side, tall] = [74, 40, 45, 40];  // the grid and its cells, in units
-  const input = figure.inputs.find((one) => one.dataset.name === "token");
   const look = { fill: color(0), stroke: "var(--lt-ink)", "stroke-width": 0.6 };
   const ink = (change) => Math.min(1, Math.sqrt(change));  // a small change shall be seen
-  let dragging = false;
-
-  const follow = (event) => {
-    const box = figure.stage.querySelector("svg").getBoundingClientRect();
-    const across = ((event.clientX - box.left) / box.width) * 450;
-    const value = String(Math.max(0, Math.min(T - 1, Math.floor((across - left) / side))));
-    if (input.value === value) return;
-    input.value = value;
-    input.dispatchEvent(new Event("input"));
-  };
-  figure.stage.addEventListener("pointerdown", (event) => {
-    if (!event.target.closest("[data-grip]")) return;
-    event.preventDefault();
-    figure.stage.setPointerCapture(event.pointerId);  // the picture is drawn anew at every move
-    dragging = true;
-    follow(event);
-  });
-  figure.stage.addEventListener("pointermove", (event) => dragging && follow(event));
-  for (const end of ["pointerup", "pointercancel"]) {
-    figure.stage.addEventListener(end, () => { dragging = false; });
-  }
 
   // How much ink stands for how much change.
   const drawKey = (svg, y) => {
@@ -60,8 +38,6 @@ const setup = (figure) => {
     change.forEach((row, t) => row.forEach((value, i) => draw(svg, "rect", {
       x: left + t * side, y: top + i * tall, width: side, height: tall, "fill-opacity": ink(value), ...look,
     })));
-    const frame = { x: left + token * side, y: top, width: side, height: D * tall };
-    draw(svg, "rect", { ...frame, fill: "none", stroke: color(1), "stroke-width": 3 });
     const bottom = top + D * tall;
     const middle = left + (Number(token) + 0.5) * side;
     draw(svg, "text", { x: Math.max(left + 24, Math.min(middle, 410)), y: top - 8, "text-anchor": "middle" }, "changed");
@@ -73,10 +49,11 @@ const setup = (figure) => {
     }
     draw(svg, "text", { x: left + (T * side) / 2, y: bottom + 36, "text-anchor": "middle" }, "position (tokens)");
     draw(svg, "text", { x: left - 8, y: top - 8, "text-anchor": "end" }, "feature");
-    draw(svg, "rect", {
-      x: left, y: top, width: T * side, height: D * tall,
-      "fill-opacity": 0, style: "cursor: ew-resize; touch-action: pan-y", "data-grip": "",
+    const frame = draw(svg, "rect", {
+      x: left + token * side, y: top, width: side, height: D * tall,
+      stroke: color(1), "stroke-width": 3, "fill-opacity": 0,
     });
+    figure.drag(frame, (across) => ({ token: (across - left) / side - 0.5 }));
     drawKey(svg, bottom + 52);
     const [before, after] = [changes.slice(0, token), changes.slice(Number(token) + 1)];
     const noticed = (values) => values.filter((value) => value > 1e-9).length;

@@ -51,7 +51,7 @@ def shift() -> LiveFigure:
         "LayerNorm makes of it, {layer}; what RMSNorm makes of it, {rms}.",
         caption="One activation of eight features, and what each norm makes of it. The hollow "
         "bars are the answer to the activation as it was, before anything was added or multiplied. "
-        "<b>Drag</b> the activation up or down, then <b>multiply</b> it, and watch which answers "
+        "<b>Drag</b> a bar of the activation, then <b>multiply</b> it, and watch which answers "
         "leave their hollow bars.",
         checks=[
             {"shift": 0.0},

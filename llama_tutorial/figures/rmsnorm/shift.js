@@ -14,37 +14,7 @@ const setup = (figure) => {
   };
   const before = [layerNorm(activation, 0), rmsNorm(activation, 0)];
 
-  const shiftInput = figure.inputs.find((input) => input.dataset.name === "shift");
-  const stops = JSON.parse(shiftInput.dataset.stops);
-  const furthest = Math.max(...stops) + 2;  // the activation's own axis: it holds every shift
-  const [area, height] = [[58, 24, 440, 134], 110];
-  let grip = null;  // where the drag began, and at which stop
-
-  const moveTo = (stop) => {
-    const value = String(Math.max(0, Math.min(stops.length - 1, stop)));
-    if (shiftInput.value === value) return;
-    shiftInput.value = value;
-    shiftInput.dispatchEvent(new Event("input"));
-  };
-  const heightAt = (event) => {  // in units of the picture
-    const box = figure.stage.querySelector("svg").getBoundingClientRect();
-    return ((event.clientY - box.top) / box.height) * 440;
-  };
-  figure.stage.addEventListener("pointerdown", (event) => {
-    if (!event.target.closest("[data-grip]")) return;
-    event.preventDefault();
-    figure.stage.setPointerCapture(event.pointerId);  // the picture is drawn anew at every move
-    grip = { from: heightAt(event), stop: Number(shiftInput.value) };
-  });
-  figure.stage.addEventListener("pointermove", (event) => {
-    if (!grip) return;
-    const up = ((grip.from - heightAt(event)) / height) * 2 * furthest;
-    moveTo(grip.stop + Math.round(up / (stops[1] - stops[0])));
-  });
-  for (const end of ["pointerup", "pointercancel"]) {
-    figure.stage.addEventListener(end, () => { grip = null; });
-  }
-
+  const furthest = 6;  // the activation's own axis: it holds every shift, so that bars follow the pointer
   const drawBars = (svg, box, title, x, i, reach, hollow) => {
     const plot = axes(svg, {
       x: [-0.6, x.length - 0.4], y: [-reach, reach], box,
@@ -63,10 +33,14 @@ const setup = (figure) => {
     const x = activation.map((value) => (value + shift) * scale);
     const [layer, rms] = [layerNorm(x, eps), rmsNorm(x, eps)];
     const svg = figure.svg(450, 440);
-    drawBars(svg, area, "activation (drag it up or down)", x, 4, furthest * scale);
-    draw(svg, "rect", {
-      x: area[0], y: area[1], width: area[2] - area[0], height,
-      "fill-opacity": 0, style: "cursor: ns-resize; touch-action: none", "data-grip": "",
+    const box = [58, 24, 440, 134];
+    const plot = drawBars(svg, box, "activation (drag a bar up or down)", x, 4, furthest * scale);
+    const width = plot.x(1) - plot.x(0);
+    activation.forEach((value, n) => {  // the bar that was grasped ends where the pointer is
+      const handle = draw(svg, "rect", {
+        x: plot.x(n) - width / 2, y: box[1], width, height: box[3] - box[1], "fill-opacity": 0,
+      });
+      figure.drag(handle, (across, down) => ({ shift: plot.at(across, down)[1] / scale - value }));
     });
     drawBars(svg, [58, 168, 440, 268], "LayerNorm", layer, 1, 3, before[0]);
     const last = drawBars(svg, [58, 302, 440, 402], "RMSNorm", rms, 0, 3, before[1]);

@@ -15,7 +15,8 @@ def ablation() -> Table:
     rows = []
     for entry in recorded("swaps")["chain"]:
         if entry["name"] in NORMS:
-            rows.append([NORMS[entry["name"]], *entry["validation_loss"], entry["mean"]])
+            losses = [*entry["validation_loss"], entry["mean"]]
+            rows.append([NORMS[entry["name"]], *(f"{loss:.3f}" for loss in losses)])
     return table(
         rows,
         ["norm", "seed 0", "seed 1", "seed 2", "mean"],
