@@ -32,7 +32,7 @@ def test_a_dragged_bar_ends_under_the_pointer(offline_page, show, scale):
     figure = show(live.shift())
     figure.evaluate(SET, {"shift": 0, "scale": scale})
     mouse = offline_page.mouse
-    box = figure.locator(".lt-handle").nth(3).bounding_box()
+    box = figure.locator(".lt-handle").nth(2).bounding_box()
     middle = box["x"] + box["width"] / 2
     mouse.move(middle, box["y"] + box["height"] / 2)
     mouse.down()
@@ -41,7 +41,7 @@ def test_a_dragged_bar_ends_under_the_pointer(offline_page, show, scale):
     mouse.up()
     shift = figure.evaluate("figure => figure.querySelector('[data-name=shift]').value")
     value = live.shift().controls[0].values[int(shift)]
-    assert value + live.ACTIVATION[3] == pytest.approx(3, abs=0.13)
+    assert value + live.ACTIVATION[2] == pytest.approx(3, abs=0.13)
     shown = figure.evaluate("figure => figure.numbers")
     assert shown["mean"] == pytest.approx(value * scale, rel=1e-9)
 
@@ -91,7 +91,8 @@ def test_every_token_under_every_axis(show, over):
 
 def test_squares_are_filled_where_the_output_changed(show):
     figure = show(live.axis())
-    filled = """figure => [...figure.querySelectorAll(".lt-stage rect[fill-opacity]:not([data-key], .lt-handle)")]
+    squares = ".lt-stage rect[fill-opacity]:not([data-key], .lt-handle)"
+    filled = f"""figure => [...figure.querySelectorAll("{squares}")]
       .map((square) => Number(square.getAttribute("fill-opacity")))"""
     for over in live.AXES.values():
         figure.evaluate(SET, {"over": over})
