@@ -14,7 +14,7 @@ const setup = (figure) => {
   const normalised = (table, over) =>
     table.map((row, t) => row.map((value, i) => value / root(table, over, t, i)));
 
-  const [left, top, side, tall] = [74, 40, 45, 40];  // the grid and its cells, in units
+  const [left, top, side, tall] = [68, 40, 42, 40];  // the grid and its cells, in units
   const look = { fill: color(0), stroke: "var(--lt-ink)", "stroke-width": 0.6 };
   const ink = (change) => Math.min(1, Math.sqrt(change));  // a small change shall be seen
 
@@ -22,7 +22,7 @@ const setup = (figure) => {
   const drawKey = (svg, y) => {
     draw(svg, "text", { x: left - 8, y: y + 14, "text-anchor": "end" }, "change");
     [0, 0.1, 0.5, 1].forEach((change, n) => {
-      const x = left + n * 82;
+      const x = left + n * 76;
       draw(svg, "rect", { x, y, width: 20, height: 20, "fill-opacity": ink(change), ...look, "data-key": "" });
       draw(svg, "text", { x: x + 26, y: y + 14 }, n === 3 ? "1 or more" : textOf(change));
     });
@@ -34,13 +34,13 @@ const setup = (figure) => {
     const change = one.map((row, t) => row.map((value, i) => Math.abs(value - two[t][i])));
     const changes = change.map((row) => Math.max(...row));
 
-    const svg = figure.svg(450, 370);
+    const svg = figure.svg(412, 370);
     change.forEach((row, t) => row.forEach((value, i) => draw(svg, "rect", {
       x: left + t * side, y: top + i * tall, width: side, height: tall, "fill-opacity": ink(value), ...look,
     })));
     const bottom = top + D * tall;
     const middle = left + (Number(token) + 0.5) * side;
-    draw(svg, "text", { x: Math.max(left + 24, Math.min(middle, 410)), y: top - 8, "text-anchor": "middle" }, "changed");
+    draw(svg, "text", { x: Math.max(left + 24, Math.min(middle, 376)), y: top - 8, "text-anchor": "middle" }, "changed");
     x.forEach((_, t) => draw(svg, "text", {
       x: left + (t + 0.5) * side, y: bottom + 17, "text-anchor": "middle",
     }, String(t)));

@@ -22,9 +22,9 @@ from llama_tutorial.rmsnorm import RMSNorm
 ACTIVATION = [1.2, -0.4, 0.3, -1.5, 0.9, 0.1, -0.8, 0.2]  # its mean is 0
 SCALES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000]
 AXES = {
-    "the features of one position": "features",
-    "positions and features together": "both",
-    "the positions of one feature": "positions",
+    "features": "features",
+    "positions and features": "both",
+    "positions": "positions",
 }
 N_POSITIONS, N_FEATURES = 8, 6
 

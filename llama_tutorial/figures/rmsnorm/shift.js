@@ -24,16 +24,16 @@ const setup = (figure) => {
       const [a, b] = [plot.y(Math.max(value, 0)), plot.y(Math.min(value, 0))];
       draw(svg, "rect", { x: plot.x(n) - width / 2, y: a, width, height: b - a, ...look });
     };
-    x.forEach((value, n) => bar(value, n, 22, { fill: color(i) }));
-    hollow?.forEach((value, n) => bar(value, n, 36, { fill: "none", class: "lt-axis" }));
+    x.forEach((value, n) => bar(value, n, 18, { fill: color(i) }));
+    hollow?.forEach((value, n) => bar(value, n, 29, { fill: "none", class: "lt-axis" }));
     return plot;
   };
 
   return ({ shift, scale, eps }) => {
     const x = activation.map((value) => (value + shift) * scale);
     const [layer, rms] = [layerNorm(x, eps), rmsNorm(x, eps)];
-    const svg = figure.svg(450, 440);
-    const box = [58, 24, 440, 134];
+    const svg = figure.svg(364, 440);
+    const box = [50, 24, 356, 134];
     const plot = drawBars(svg, box, "activation (drag a bar up or down)", x, 4, furthest * scale);
     const width = plot.x(1) - plot.x(0);
     activation.forEach((value, n) => {  // the bar that was grasped ends where the pointer is
@@ -42,11 +42,11 @@ const setup = (figure) => {
       });
       figure.drag(handle, (across, down) => ({ shift: plot.at(across, down)[1] / scale - value }));
     });
-    drawBars(svg, [58, 168, 440, 268], "LayerNorm", layer, 1, 3, before[0]);
-    const last = drawBars(svg, [58, 302, 440, 402], "RMSNorm", rms, 0, 3, before[1]);
+    drawBars(svg, [50, 168, 356, 268], "LayerNorm", layer, 1, 3, before[0]);
+    const last = drawBars(svg, [50, 302, 356, 402], "RMSNorm", rms, 0, 3, before[1]);
     x.forEach((_, n) =>
       draw(svg, "text", { x: last.x(n), y: 418, "text-anchor": "middle" }, String(n)));
-    draw(svg, "text", { x: 249, y: 435, "text-anchor": "middle" }, "feature");
+    draw(svg, "text", { x: 203, y: 435, "text-anchor": "middle" }, "feature");
     return {
       mean: mean(x), size: size(x),
       layer, layer_mean: mean(layer), layer_size: size(layer),
