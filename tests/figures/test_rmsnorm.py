@@ -117,7 +117,7 @@ def test_stream_sizes_are_plotted_as_given():
     assert len(drawn) == 4
     assert drawn[0].get_ydata().tolist() == figures.rounded(sizes["a"])
     assert axes.get_yscale() == "log"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list("abcd")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list("abcd")
     assert "the end of float16" in texts(figures.svg_text(figure))
 
 

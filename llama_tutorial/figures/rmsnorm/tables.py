@@ -19,9 +19,9 @@ def ablation() -> Table:
             rows.append([NORMS[entry["name"]], *(f"{loss:.3f}" for loss in losses)])
     return table(
         rows,
-        ["norm", "seed 0", "seed 1", "seed 2", "mean"],
+        ["norm", "1", "2", "3", "mean"],
         "Recorded: validation loss, in nats a token, of a GPT of a million parameters, trained "
-        "three times with each norm.",
+        "with each norm from three seeds.",
     )
 
 
