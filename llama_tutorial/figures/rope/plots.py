@@ -18,6 +18,7 @@ from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, PALETTE, ROSE
 
+_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 _SERIES = ((ORANGE, "--"), (BLUE, "-"), (GREEN, ":"))
 
 
@@ -72,52 +73,48 @@ def attention(weights: Mapping[str, Float[Tensor, "T S"]], *, trained: int, gap:
     return figure
 
 
-def two_dimensions(step: float, query: Sequence[float], key: Sequence[float]) -> Figure:
-    """A vector turned step by step, and a query and a key turned together.
+def look_alikes(
+    speeds: Mapping[str, float], *, distance: int, tolerance: float | int, widest: int
+) -> Figure:
+    """The distances that each hand cannot tell from one distance, and those that none can.
 
     Args:
-        step: Angle of one position, in radians.
-        query: Two features.
-        key: Two features.
+        speeds: Radians per position of each hand, by name, fastest first.
+        distance: The distance to recognise, in tokens.
+        tolerance: By how many degrees two directions must differ to be told apart.
+        widest: The largest distance shown.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(4.6, 2.5))
-    for position in range(5):
-        x, y = _turn(key, position * step)
-        _arrow(left, x, y, ORANGE, alpha=1 if position == 0 else 0.75)
-        left.text(1.2 * x, 1.2 * y, str(position), ha="center", va="center")
-    left.set_title("one key, positions 0 to 4")
-    for (m, n), look in (((1, 0), "-"), ((6, 5), ":")):
-        _arrow(right, *_turn(query, m * step), BLUE, look)
-        _arrow(right, *_turn(key, n * step), ORANGE, look)
-        _corner(right, query, key, m * step, n * step)
-    right.set_title("at 1 and 0, then 6 and 5")
-    for axes in (left, right):
-        axes.axhline(0, 0.11, 0.89, color=INK, linewidth=0.6)
-        axes.axvline(0, 0.11, 0.89, color=INK, linewidth=0.6)
-        axes.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), aspect="equal", xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
+    figure, axes = plt.subplots(figsize=(4.6, 2.5))
+    steps = [0.05 * i for i in range(20 * widest + 1)]
+    rows = {
+        name: [_apart(speed * (step - distance)) < tolerance for step in steps]
+        for name, speed in speeds.items()
+    }
+    rows["all together"] = [all(row) for row in zip(*rows.values(), strict=True)]
+    axes.axvline(distance, color=INK, linewidth=1.0, linestyle=(0, (3, 2)))
+    for height, (name, row) in enumerate(reversed(rows.items())):
+        color = ORANGE if name == "all together" else BLUE
+        for start, end in runs(row):
+            width = rounded(steps[end] - steps[start])
+            axes.broken_barh([(rounded(steps[start]), width)], (height - 0.3, 0.6), color=color)
+    axes.set_yticks(range(len(rows)), [*reversed(rows)])
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="distance (tokens)", xlim=(0, widest), xticks=range(0, widest + 1, 10))
     return figure
 
 
-def _turn(vector: Sequence[float], angle: float) -> tuple[float, float]:
-    (a, b), c, s = vector, math.cos(angle), math.sin(angle)
-    return rounded(a * c - b * s), rounded(a * s + b * c)
+def _apart(angle: float) -> float:
+    """Degrees between a direction and the one that ``angle`` radians turn it to."""
+    degrees = math.degrees(angle) % 360
+    return min(degrees, 360 - degrees)
 
 
-def _arrow(
-    axes: Any, x: float, y: float, color: str, linestyle: str = "-", alpha: float | int = 1
-) -> None:
-    axes.plot([0, x], [0, y], color=color, linestyle=linestyle, alpha=alpha)
-    axes.plot([x], [y], "o", color=color, markersize=4.5, alpha=alpha)
-
-
-def _corner(axes: Any, query: Sequence[float], key: Sequence[float], a: float, b: float) -> None:
-    """The arc between the turned query and the turned key."""
-    start = math.atan2(key[1], key[0]) + b
-    end = math.atan2(query[1], query[0]) + a
-    angles = [start + (end - start) * i / 20 for i in range(21)]
-    x, y = zip(*((0.45 * math.cos(angle), 0.45 * math.sin(angle)) for angle in angles), strict=True)
-    axes.plot(rounded(x), rounded(y), color=INK, linewidth=1.2, linestyle="-")
+def runs(row: Sequence[bool]) -> list[tuple[int, int]]:
+    """First and last place of every run of true values."""
+    padded = [False, *row, False]
+    starts = [i for i in range(len(row)) if padded[i + 1] and not padded[i]]
+    ends = [i for i in range(len(row)) if padded[i + 1] and not padded[i + 2]]
+    return list(zip(starts, ends, strict=True))
 
 
 def wavelengths(
@@ -143,11 +140,11 @@ def wavelengths(
 
 
 def layouts(head_dim: int, order: Int[Tensor, " h"]) -> Figure:
-    """The two layouts of one head, with a line from each row to its new place.
+    """The two layouts of one head, with a line from each row to its new position.
 
     Args:
         head_dim: Features of the head.
-        order: The interleaved feature that each place of the half-split layout holds.
+        order: The interleaved feature that each position of the half-split layout holds.
     """
     figure, axes = plt.subplots(figsize=(4.6, 2.3))
     half = head_dim // 2
@@ -176,7 +173,7 @@ def _box(axes: Any, x: int, y: int, feature: int, pair: int) -> None:
 def stored_positions(
     positions: Int[Tensor, " T"], stored: Mapping[str, Float[Tensor, " T"]]
 ) -> Figure:
-    """What becomes of whole numbers in a small floating type: stairs.
+    """What becomes of integers in a small floating type: stairs.
 
     Args:
         positions: The positions.
@@ -204,4 +201,23 @@ def decay(distances: Sequence[int], curves: Mapping[str, Float[Tensor, " n"]]) -
     axes.axhline(0, color=INK, linewidth=0.6)
     axes.set(xlabel="distance (tokens)", ylabel="share of the largest score", xscale="log")
     axes.legend(loc="upper left", bbox_to_anchor=(0, 1.28), borderaxespad=0)
+    return figure
+
+
+def stretched(losses: Mapping[str, Float[Tensor, " T"]], *, trained: int, width: int) -> Figure:
+    """Loss over the position, far beyond the context of training, one line a method.
+
+    Args:
+        losses: Loss in nats by position; the mean over ``width`` positions is drawn.
+        trained: The context of training, in tokens.
+        width: How many positions are averaged.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 3.0))
+    for (name, loss), color, line in zip(losses.items(), PALETTE, _LINES, strict=False):
+        means = loss[: len(loss) // width * width].unflatten(0, (-1, width)).mean(1)
+        middles = [width * i + width / 2 for i in range(len(means))]
+        axes.plot(middles, rounded(means), color=color, linestyle=line, label=name)
+    axes.axvline(trained, color=INK, linewidth=1.0, linestyle=(0, (3, 2)))
+    axes.set(xlabel="position (tokens)", ylabel="loss (nats)", ylim=(0, None), xlim=(0, None))
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.3), ncols=2, borderaxespad=0)
     return figure
