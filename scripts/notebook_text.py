@@ -29,7 +29,9 @@ def convert(source: Path, target: Path) -> None:
             f"one of {source.name!r} and {target.name!r} must be a notebook, the other not"
         )
     if source.suffix == ".ipynb":
-        jupytext.write(notebooks.read(source), target, fmt="md:myst")
+        notebook = notebooks.read(source)
+        notebooks.without_collapsing(notebook)
+        jupytext.write(notebook, target, fmt="md:myst")
         return
     draft = jupytext.read(source, fmt="md:myst")
     if target.exists():

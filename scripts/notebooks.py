@@ -6,6 +6,7 @@ The set-up cell is one text, here; the repository's address and the release's ta
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -29,9 +30,12 @@ KERNEL_ENVIRONMENT = {
 # A stand-in for another machine: no vector instructions, other matrix kernels.
 OTHER_MACHINE = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
 
+# Cells whose source the page does not show; Jupyter and Colab show them collapsed.
+COLLAPSED_TAGS = {"remove-cell", "remove-input"}
+
 SETUP_TAG = "remove-cell"
 SETUP_CELL = """\
-# Set-up: installs the book's package where it is missing, as in Colab, and chooses the device.
+# @title Set-up: installs the book's package where it is missing, and chooses the device
 import importlib.util
 import os
 import subprocess
@@ -78,7 +82,7 @@ def setup_cell() -> str:
 
 def is_setup_cell(cell: NotebookNode) -> bool:
     """Whether a cell is the set-up cell, of this or of an earlier text."""
-    return cell.cell_type == "code" and cell.source.startswith("# Set-up: ")
+    return cell.cell_type == "code" and bool(re.match(r"# (@title )?Set-up: ", cell.source))
 
 
 def chapters() -> list[Path]:
@@ -94,12 +98,17 @@ def read(path: Path) -> NotebookNode:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Writes a notebook in the one form that is committed.
 
-    The set-up cell of today, counted cell ids, no metadata that depends on who ran it or where.
+    The set-up cell of today, counted cell ids, collapsed where the page does not show the source,
+    no metadata that depends on who ran it or where.
     """
     with_setup_cell(notebook)
+    without_collapsing(notebook)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"c{number:03d}"
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code" and COLLAPSED_TAGS & set(cell.metadata.get("tags", [])):
+            cell.metadata["cellView"] = "form"  # in Colab
+            cell.metadata.setdefault("jupyter", NotebookNode())["source_hidden"] = True
     notebook.metadata = NotebookNode(
         kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
         language_info={"name": "python"},
@@ -107,6 +116,15 @@ def write(notebook: NotebookNode, path: Path) -> None:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
+
+
+def without_collapsing(notebook: NotebookNode) -> None:
+    """Takes away what collapses cells in Jupyter and in Colab: it follows from the tags."""
+    for cell in notebook.cells:
+        cell.metadata.pop("cellView", None)
+        cell.metadata.get("jupyter", {}).pop("source_hidden", None)
+        if not cell.metadata.get("jupyter", True):
+            del cell.metadata["jupyter"]
 
 
 def with_setup_cell(notebook: NotebookNode) -> None:

@@ -57,6 +57,9 @@ x
 """
 
 
+COLLAPSED = {"cellView": "form", "jupyter": {"source_hidden": True}}
+
+
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
     path = tmp_path / "x.ipynb"
@@ -80,7 +83,7 @@ def test_a_draft_becomes_cells(notebook: Path) -> None:
     assert first.source.startswith("(ch:x)=\n# Title")
     assert second.source == "Another cell."
     assert setup.source == notebooks.setup_cell()
-    assert setup.metadata == {"tags": ["remove-cell"]}
+    assert setup.metadata == {**COLLAPSED, "tags": ["remove-cell"]}
     assert shown.source == 'x = {"a": 1}\n\nprint(x)'
     assert shown.metadata["tags"] == ["hide-input"]
     assert shown.metadata["mystnb"]["figure"]["caption"] == "A caption: with a colon"
@@ -99,11 +102,30 @@ def test_a_chapter_survives_the_way_through_a_draft(chapter: Path, tmp_path: Pat
 def test_another_word_of_prose_is_another_line_of_the_notebook(tmp_path: Path) -> None:
     chapter = Path(shutil.copy(notebooks.BOOK / "rope.ipynb", tmp_path))
     before = chapter.read_text(encoding="utf-8").splitlines()
-    edit(chapter, "A GPT learns one vector", "A GPT memorises one vector")
+    edit(chapter, "Before you start", "Before you begin")
     after = chapter.read_text(encoding="utf-8").splitlines()
     assert len(after) == len(before)
     [(old, new)] = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
-    assert old.replace("learns", "memorises", 1) == new
+    assert old.replace("start", "begin", 1) == new
+
+
+@pytest.mark.parametrize("tag", ["remove-cell", "remove-input"])
+def test_what_the_page_does_not_show_is_collapsed_in_jupyter_and_colab(
+    notebook: Path, tag: str
+) -> None:
+    edit(notebook, "\nx\n```", f"\n:tags: [{tag}]\n\nx\n```")
+    last = notebooks.read(notebook).cells[-1]
+    assert (last.source, last.metadata) == ("x", {**COLLAPSED, "tags": [tag]})
+    edit(notebook, f":tags: [{tag}]\n\nx\n", ":tags: [hide-input]\n\nx\n")
+    assert "source_hidden" not in notebook.with_suffix(".md").read_text(encoding="utf-8")
+    assert notebooks.read(notebook).cells[-1].metadata == {"tags": ["hide-input"]}
+
+
+def test_what_an_author_says_of_a_cell_in_jupyter_stays(notebook: Path) -> None:
+    changed = notebooks.read(notebook)
+    changed.cells[-1].metadata = {"jupyter": {"outputs_hidden": True, "source_hidden": True}}
+    notebooks.write(changed, notebook)
+    assert notebooks.read(notebook).cells[-1].metadata == {"jupyter": {"outputs_hidden": True}}
 
 
 def test_changed_code_loses_its_outputs_and_moved_code_keeps_them(notebook: Path) -> None:

@@ -16,6 +16,7 @@ from llama_tutorial.figures.kit.controls import Select, Slider, Stops, Text, Tog
 from llama_tutorial.figures.kit.frames import FrameSlider
 from llama_tutorial.figures.kit.live import LiveFigure
 from llama_tutorial.figures.kit.numbers import number_text, rounded
+from llama_tutorial.figures.kit.predict import Predict
 from llama_tutorial.figures.kit.recorded import recorded
 from llama_tutorial.figures.kit.source import show_source
 from llama_tutorial.figures.kit.style import (
@@ -66,6 +67,7 @@ __all__ = [
     "VIOLET",
     "FrameSlider",
     "LiveFigure",
+    "Predict",
     "Select",
     "Slider",
     "Stops",

@@ -34,9 +34,13 @@ def script_path(script: str | Path) -> Path:
 
 
 def function_of(name: str, script: str) -> str:
-    """The shared library, a script and its start in one function that leaves no name behind."""
-    body = "\n".join([read("_live.js"), script, f'start("{name}", setup);'])
-    return f'(() => {{\n"use strict";\n{_without_comments(body)}\n}})();'
+    """The shared library, a script and its start in one function."""
+    return function("\n".join([read("_live.js"), script, f'start("{name}", setup);']))
+
+
+def function(script: str) -> str:
+    """A script as a function that is called at once and leaves no name behind."""
+    return f'(() => {{\n"use strict";\n{_without_comments(script)}\n}})();'
 
 
 def _without_comments(script: str) -> str:
