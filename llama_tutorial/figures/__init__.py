@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from llama_tutorial.figures.kit.controls import Select, Slider, Stops, Text, Toggle
+from llama_tutorial.figures.kit.diff import diff
 from llama_tutorial.figures.kit.frames import FrameSlider
 from llama_tutorial.figures.kit.live import LiveFigure
 from llama_tutorial.figures.kit.numbers import number_text, rounded
@@ -73,6 +74,7 @@ __all__ = [
     "Stops",
     "Text",
     "Toggle",
+    "diff",
     "number_text",
     "recorded",
     "rounded",

@@ -35,11 +35,7 @@ class Source:
         return f"<source of {', '.join(self.names)}>"
 
     def _repr_html_(self) -> str:
-        from pygments import highlight
-        from pygments.formatters import HtmlFormatter
-        from pygments.lexers import PythonLexer
-
-        code = highlight(self.text, PythonLexer(), HtmlFormatter(nowrap=True))
+        code = highlighted(self.text)
         files = ", ".join(f"<code>{escape(file)}</code>" for file in self.files)
         return (
             f'<div class="lt-source">{stylesheet("source")}<p class="lt-source-name">{files}</p>'
@@ -50,6 +46,15 @@ class Source:
 def show_source(*objects: Any, docstring: bool = True) -> Source:
     """Highlighted source of functions or classes, as the last expression of a cell."""
     return Source(*objects, docstring=docstring)
+
+
+def highlighted(text: str) -> str:
+    """Python source as HTML: a line for each line, every word in the class of its kind."""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
+    return highlight(text, PythonLexer(), HtmlFormatter(nowrap=True))
 
 
 def without_docstrings(text: str) -> str:
