@@ -61,14 +61,14 @@ const setup = (figure) => {
       drawHand(svg, cx, cy, r, k[j], 1);
       draw(svg, "text", { x: cx, y: cy + 62, "text-anchor": "middle" }, signed(part));
     });
-    const box = [44, 175, 440, 320];
+    const box = [44, 175, 432, 320];
     const shade = { fill: "var(--lt-ink)", opacity: 0.13 };
     const plot = axes(svg, { x: [0, widest], y: [-reach, reach], box, yLabel: "score" });
     const width = plot.x(trained - 1) - plot.x(0);
     draw(svg, "rect", { x: box[0], y: box[1], width, height: box[3] - box[1], ...shade });
     plot.line(curve.map((value, distance) => [distance, value]));
     plot.dot([m - n, score], 1, { r: 7 });
-    drawWeights(svg, weights, m - n, [44, 372, 440, 462]);
+    drawWeights(svg, weights, m - n, [44, 372, 432, 462]);
     return {
       query: m + both, key: n + both, distance: m - n, parts, score, percent: 100 * weights[m - n],
     };

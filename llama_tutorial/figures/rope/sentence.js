@@ -64,7 +64,7 @@ const setup = (figure) => {
     words.forEach((_, i) => word(svg, i, state));
     drawPair(svg, q, k, state);
     const plot = axes(svg, {
-      x: [0, most], y: [-2.2, 2.2], box: [216, 182, 440, 312], xLabel: "words put in front",
+      x: [0, most], y: [-2.2, 2.2], box: [216, 182, 434, 312], xLabel: "words put in front",
       yLabel: "score of the two", yTicks: [-2, -1, 0, 1, 2],
     });
     plot.line(Array.from({ length: most + 1 }, (_, shift) => [shift, score(shift)]));
