@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Float, Int
@@ -47,9 +47,7 @@ def _queries_and_keys(
 
 
 @torch.no_grad()
-def mistakes(
-    models: Mapping[str, nn.Module], right: nn.Module, tokens: Int[Tensor, "B T"]
-) -> list[list[Any]]:
+def mistakes(models: Mapping[str, Any], right: Any, tokens: Int[Tensor, "B T"]) -> list[list[Any]]:
     """A row for each model: its name, whether it passes two quick tests, and its loss.
 
     Args:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -87,11 +88,12 @@ def _arrows(polar: Sequence[tuple[float, int]]) -> list[list[float]]:
     )
 
 
+@cache
 def position_rows() -> list[list[float]]:
     """A row of two random numbers for every position that a word of the sentence can have."""
     generator = torch.Generator().manual_seed(4)
     size = (FRONT + len(WORDS), 2)
-    return rounded((0.35 * torch.randn(size, generator=generator, dtype=torch.float64)).tolist())
+    return rounded((0.3 * torch.randn(size, generator=generator, dtype=torch.float64)).tolist())
 
 
 def sentence_numbers(front: int, way: str, query: int, key: int) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def clocks() -> LiveFigure:
         "rope/clocks",
         data={"hands": N_HANDS, "visible": VISIBLE},
         controls=[
-            Stops("position", 0, POSITIONS, label="position m"),
+            Stops("position", 3, POSITIONS, label="position m"),
             Select(
                 "base",
                 10000,

@@ -44,6 +44,7 @@ const setup = (figure) => {
       draw(svg, "line", { x1: plot.x(d), x2: plot.x(d), y1: plot.y(0), y2: plot.y(weight), ...look });
     });
     plot.dot([distance, weights[distance]], 1, { r: 5 });
+    return [plot, plot.dot([distance, weights[distance]], 1, { r: 18, fill: "none" })];
   };
 
   return ({ m, n, both }) => {
@@ -68,7 +69,10 @@ const setup = (figure) => {
     draw(svg, "rect", { x: box[0], y: box[1], width, height: box[3] - box[1], ...shade });
     plot.line(curve.map((value, distance) => [distance, value]));
     plot.dot([m - n, score], 1, { r: 7 });
-    drawWeights(svg, weights, m - n, [44, 372, 432, 462]);
+    const below = drawWeights(svg, weights, m - n, [44, 372, 432, 462]);
+    for (const [where, handle] of [below, [plot, plot.dot([m - n, score], 1, { r: 18, fill: "none" })]]) {
+      figure.drag(handle, (x, y) => ({ n: m - Math.min(m, Math.max(0, where.at(x, y)[0])) }));
+    }
     return {
       query: m + both, key: n + both, distance: m - n, parts, score, percent: 100 * weights[m - n],
     };

@@ -32,13 +32,7 @@ const setup = (figure) => {
     arrow(group, dial, place(keys[i], i + front, way), 1, "k");
     arrow(group, dial, place(queries[i], i + front, way), 0, "q");
     draw(group, "text", { x: dial[0], y: 122, "text-anchor": "middle" }, `at ${i + front}`);
-    group.addEventListener("click", () => choose(i <= query && i !== key ? "key" : "query", i));
-  };
-
-  const choose = (name, i) => {
-    const input = figure.inputs.find((one) => one.dataset.name === name);
-    input.value = i;
-    figure.refresh();
+    group.addEventListener("click", () => figure.set(i < query ? { key: i } : { query: i }));
   };
 
   const drawPair = (svg, q, k, { query, key }) => {
@@ -64,11 +58,13 @@ const setup = (figure) => {
     words.forEach((_, i) => word(svg, i, state));
     drawPair(svg, q, k, state);
     const plot = axes(svg, {
-      x: [0, most], y: [-2.2, 2.2], box: [216, 182, 434, 312], xLabel: "words put in front",
-      yLabel: "score of the two", yTicks: [-2, -1, 0, 1, 2],
+      x: [0, most], y: [-3, 3], box: [216, 182, 434, 312], xLabel: "words put in front",
+      yLabel: "score of the two", yTicks: [-2, 0, 2],
     });
     plot.line(Array.from({ length: most + 1 }, (_, shift) => [shift, score(shift)]));
     plot.dot([front, score(front)], 1, { r: 7 });
+    const handle = plot.dot([front, score(front)], 1, { r: 18, fill: "none" });
+    figure.drag(handle, (x, y) => ({ front: plot.at(x, y)[0] }));
     const apart = (Math.abs(direction(q) - direction(k)) * 180) / Math.PI;
     return { m: query + front, n: key + front, angle: Math.min(apart, 360 - apart), score: score(front) };
   };
