@@ -150,6 +150,16 @@ def test_layouts_show_the_packages_permutation():
     assert below == ["0a", "2b", "4c", "6d", "1a", "3b", "5c", "7d"]
 
 
+def test_echo_draws_a_line_from_each_answer_to_what_was_heard():
+    figure = plots.echo("abcde", "..abc", back=2)
+    axes = figure.axes[0]
+    lines = [tuple(line.get_xdata()) for line in axes.lines]
+    assert lines == [(0, 2), (1, 3), (2, 4)]
+    shown = {text.get_position(): text.get_text() for text in axes.texts}
+    assert [shown[i, 1] for i in range(5)] == [*"abcde"]
+    assert [shown[i, 0] for i in range(5)] == ["", "", *"abc"]
+
+
 def test_attention_draws_the_weights_that_count():
     weight = torch.zeros(20, 20)
     weight[3, 1], weight[7, 5], weight[9, 2], weight[11, 4] = 0.9, 0.3, 0.1, 0.04

@@ -13,6 +13,7 @@ from llama_tutorial.figures.rope.live import (
 from llama_tutorial.figures.rope.plots import (
     attention,
     decay,
+    echo,
     layouts,
     look_alikes,
     loss_by_position,
@@ -26,6 +27,7 @@ __all__ = [
     "clock_numbers",
     "clocks",
     "decay",
+    "echo",
     "layouts",
     "look_alikes",
     "loss_by_position",

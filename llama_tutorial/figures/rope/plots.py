@@ -22,6 +22,35 @@ _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 _SERIES = ((ORANGE, "--"), (BLUE, "-"), (GREEN, ":"))
 
 
+def echo(heard: str, said: str, *, back: int) -> Figure:
+    """The game: letters as they are heard, and below them what must be said at each step.
+
+    Args:
+        heard: One letter for each position.
+        said: The answer at each position; a full stop for none.
+        back: How many steps back each answer lies.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 1.5))
+    for position, (letter, answer) in enumerate(zip(heard, said, strict=True)):
+        for height, text in ((1, letter), (0, answer.replace(".", ""))):
+            color = BLUE if text and height == 0 else INK
+            box = (position - 0.44, height - 0.24)
+            look: dict[str, Any] = {
+                "facecolor": "none",
+                "edgecolor": color,
+                "linewidth": 1.2 if text else 0.5,
+            }
+            axes.add_patch(plt.Rectangle(box, 0.88, 0.48, **look))
+            axes.text(position, height, text, ha="center", va="center", color=color)
+        if answer != ".":
+            axes.plot([position - back, position], [0.74, 0.26], "-", color=BLUE, linewidth=0.9)
+    axes.text(-0.5, 1.36, "hears", va="bottom")
+    axes.text(-0.5, -0.36, "must say", va="top")
+    axes.set(xlim=(-0.6, len(heard) - 0.4), ylim=(-0.7, 1.7))
+    axes.axis("off")
+    return figure
+
+
 def loss_by_position(
     losses: Mapping[str, Float[Tensor, " T"]], *, trained: int, gap: slice, chance: float
 ) -> Figure:
@@ -91,12 +120,13 @@ def look_alikes(
         for name, speed in speeds.items()
     }
     rows["all together"] = [all(row) for row in zip(*rows.values(), strict=True)]
-    axes.axvline(distance, color=INK, linewidth=1.0, linestyle=(0, (3, 2)))
+    axes.axvline(distance, color=INK, linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.6)
     for height, (name, row) in enumerate(reversed(rows.items())):
         color = ORANGE if name == "all together" else BLUE
         for start, end in runs(row):
             width = rounded(steps[end] - steps[start])
-            axes.broken_barh([(rounded(steps[start]), width)], (height - 0.3, 0.6), color=color)
+            bar = [(rounded(steps[start]), width)]
+            axes.broken_barh(bar, (height - 0.3, 0.6), color=color, linewidth=1.2, zorder=3)
     axes.set_yticks(range(len(rows)), [*reversed(rows)])
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel="distance (tokens)", xlim=(0, widest), xticks=range(0, widest + 1, 10))
