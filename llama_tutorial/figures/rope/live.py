@@ -93,7 +93,7 @@ def position_rows() -> list[list[float]]:
     """A row of two random numbers for every position that a word of the sentence can have."""
     generator = torch.Generator().manual_seed(4)
     size = (FRONT + len(WORDS), 2)
-    return rounded((0.3 * torch.randn(size, generator=generator, dtype=torch.float64)).tolist())
+    return rounded((0.25 * torch.randn(size, generator=generator, dtype=torch.float64)).tolist())
 
 
 def sentence_numbers(front: int, way: str, query: int, key: int) -> dict[str, Any]:

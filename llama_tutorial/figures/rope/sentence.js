@@ -11,7 +11,7 @@ const setup = (figure) => {
   const direction = ([a, b]) => Math.atan2(b, a);
 
   const arrow = (svg, [cx, cy, r], [a, b], i, letter, opacity = 1) => {
-    const [x, y] = [cx + r * a, cy - r * b];
+    const [x, y] = [cx + 0.75 * r * a, cy - 0.75 * r * b];  // a sum can be longer than what is added to
     const dash = i ? { "stroke-dasharray": "5 3" } : {};
     const width = r > 40 ? 3.5 : 2.5;
     draw(svg, "line", { x1: cx, y1: cy, x2: x, y2: y, stroke: color(i), "stroke-width": width, opacity, ...dash });
@@ -23,7 +23,7 @@ const setup = (figure) => {
   };
 
   const word = (svg, i, { front, way, query, key }) => {
-    const dial = [39 + 74.4 * i, 68, 25];
+    const dial = [39 + 74.4 * i, 69, 29];
     const chosen = i === query || i === key;
     const group = draw(svg, "g", { style: "cursor: pointer" });
     draw(group, "rect", { x: dial[0] - 35, y: 4, width: 70, height: 124, rx: 6, fill: "transparent", class: chosen ? "lt-axis" : "" });
@@ -36,7 +36,7 @@ const setup = (figure) => {
   };
 
   const drawPair = (svg, q, k, { query, key }) => {
-    const dial = [92, 252, 58];
+    const dial = [92, 256, 62];
     const [from, to] = [direction(k), direction(q)];
     const turn = ((((to - from) % (2 * Math.PI)) + 3 * Math.PI) % (2 * Math.PI)) - Math.PI;
     const arc = Array.from({ length: 25 }, (_, i) => from + (turn * i) / 24)
@@ -45,7 +45,7 @@ const setup = (figure) => {
     draw(svg, "path", { d: arc.join(""), fill: "none", class: "lt-axis", style: "stroke-width: 2" });
     arrow(svg, dial, k, 1, "k");
     arrow(svg, dial, q, 0, "q");
-    draw(svg, "text", { x: dial[0], y: 168, "text-anchor": "middle" }, `q of “${words[query]}”, k of “${words[key]}”`);
+    draw(svg, "text", { x: dial[0], y: 166, "text-anchor": "middle" }, `q of “${words[query]}”, k of “${words[key]}”`);
   };
 
   return ({ front, way, query, key }) => {
