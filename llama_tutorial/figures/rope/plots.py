@@ -12,12 +12,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from torch import Tensor
 
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, PALETTE, ROSE
 
+# Inches; as wide as makes 9.5 points 10 pixels or more in a fold on a phone.
+_WIDTH = 3.7
 _LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)))
 _SERIES = ((ORANGE, "--"), (BLUE, "-"), (GREEN, ":"))
 
@@ -30,7 +33,7 @@ def echo(heard: str, said: str, *, back: int) -> Figure:
         said: The answer at each position; a full stop for none.
         back: How many steps back each answer lies.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 1.5))
+    figure, axes = plt.subplots(figsize=(_WIDTH, 1.3))
     for position, (letter, answer) in enumerate(zip(heard, said, strict=True)):
         for height, text in ((1, letter), (0, answer.replace(".", ""))):
             color = BLUE if text and height == 0 else INK
@@ -62,7 +65,7 @@ def loss_by_position(
         gap: Positions inside them that training left out.
         chance: Loss of a guess.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(_WIDTH, 2.5))
     length = max(map(len, losses.values()))
     axes.axvspan(gap.start, gap.stop, color=INK, alpha=0.22, linewidth=0)
     axes.axvspan(trained, length, color=INK, alpha=0.12, linewidth=0)
@@ -74,6 +77,7 @@ def loss_by_position(
     axes.text((gap.start + gap.stop) / 2, 0.97 * top, "never\nasked", ha="center", va="top")
     axes.text((trained + length) / 2, 0.97 * top, "never seen", ha="center", va="top")
     axes.set(xlabel="position (tokens)", ylabel="loss (nats)", xlim=(0, length), ylim=(0, top))
+    axes.set_xticks(range(0, length + 1, 40))
     axes.legend(loc="upper left", bbox_to_anchor=(0, 1.2), ncols=2, borderaxespad=0)
     return figure
 
@@ -86,7 +90,9 @@ def attention(weights: Mapping[str, Float[Tensor, "T S"]], *, trained: int, gap:
         trained: Length of the training texts.
         gap: Query positions that training left out.
     """
-    figure, panels = plt.subplots(1, len(weights), sharey=True, figsize=(4.6, 2.7), squeeze=False)
+    figure, panels = plt.subplots(
+        1, len(weights), sharey=True, figsize=(_WIDTH, 2.3), squeeze=False
+    )
     for axes, (name, weight), color in zip(
         panels[0], weights.items(), (ORANGE, BLUE), strict=False
     ):
@@ -113,7 +119,7 @@ def look_alikes(
         tolerance: By how many degrees two directions must differ to be told apart.
         widest: The largest distance shown.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 2.5))
+    figure, axes = plt.subplots(figsize=(_WIDTH, 2.2))
     steps = [0.05 * i for i in range(20 * widest + 1)]
     rows = {
         name: [_apart(speed * (step - distance)) < tolerance for step in steps]
@@ -129,7 +135,7 @@ def look_alikes(
             axes.broken_barh(bar, (height - 0.3, 0.6), color=color, linewidth=1.2, zorder=3)
     axes.set_yticks(range(len(rows)), [*reversed(rows)])
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="distance (tokens)", xlim=(0, widest), xticks=range(0, widest + 1, 10))
+    axes.set(xlabel="distance (tokens)", xlim=(0, widest), xticks=range(0, widest + 1, 20))
     return figure
 
 
@@ -147,6 +153,11 @@ def runs(row: Sequence[bool]) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=True))
 
 
+def _whole(value: float, _: int) -> str:
+    """A tick of a logarithmic axis without a power, whose exponent would be too small to read."""
+    return f"{value:,.0f}"
+
+
 def wavelengths(
     lengths: Mapping[str, Float[Tensor, " half"]], *, marks: Mapping[str, int]
 ) -> Figure:
@@ -156,7 +167,7 @@ def wavelengths(
         lengths: Wavelengths in positions, one series for each base.
         marks: Contexts to draw a line at, by name.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(_WIDTH, 2.5))
     markers = zip(lengths.items(), PALETTE, "os^", strict=False)
     for (name, wavelength), color, marker in markers:
         axes.plot(rounded(wavelength), marker, color=color, markersize=3.2, label=name)
@@ -164,6 +175,7 @@ def wavelengths(
         axes.axhline(position, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
         axes.text(0, position * 1.15, name)
     axes.set(xlabel="pair j", ylabel="positions for one turn", yscale="log")
+    axes.yaxis.set_major_formatter(FuncFormatter(_whole))
     if len(lengths) > 1:
         axes.legend(loc="lower right")
     return figure
@@ -176,7 +188,7 @@ def layouts(head_dim: int, order: Int[Tensor, " h"]) -> Figure:
         head_dim: Features of the head.
         order: The interleaved feature that each position of the half-split layout holds.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 2.3))
+    figure, axes = plt.subplots(figsize=(_WIDTH, 2.1))
     half = head_dim // 2
     for place in range(head_dim):
         feature = int(order[place])
@@ -184,8 +196,8 @@ def layouts(head_dim: int, order: Int[Tensor, " h"]) -> Figure:
         _box(axes, place, 0, feature, place % half)
         color = PALETTE[feature // 2 % 5]
         axes.plot([feature, place], [0.72, 0.28], color=color, linewidth=1.5, linestyle="-")
-    axes.text(-0.5, 1.42, "interleaved: neighbours are a pair (Meta, this book)", va="bottom")
-    axes.text(-0.5, -0.42, "half-split: j and j + h/2 are a pair (Hugging Face)", va="top")
+    axes.text(-0.5, 1.42, "interleaved: 2j and 2j + 1 (Meta, this book)", va="bottom")
+    axes.text(-0.5, -0.42, "half-split: j and j + h/2 (Hugging Face)", va="top")
     axes.plot([half - 0.5] * 2, [-0.34, 0.34], color=INK, linewidth=1.0, linestyle=(0, (3, 2)))
     axes.set(xlim=(-0.6, head_dim - 0.4), ylim=(-0.85, 1.85))
     axes.axis("off")
@@ -209,7 +221,7 @@ def stored_positions(
         positions: The positions.
         stored: What each type makes of them.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(_WIDTH, 2.5))
     for (name, values), (color, linestyle) in zip(stored.items(), _SERIES[::-1][1:], strict=False):
         axes.plot(positions.tolist(), values.tolist(), color=color, linestyle=linestyle, label=name)
     axes.set(xlabel="position", ylabel="position as stored")
@@ -224,13 +236,14 @@ def decay(distances: Sequence[int], curves: Mapping[str, Float[Tensor, " n"]]) -
         distances: The distances, from 1 on.
         curves: Scores at these distances, by name.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(_WIDTH, 2.5))
     looks = ((BLUE, "-"), (ROSE, (0, (5, 1.5))))
     for (name, values), (color, linestyle) in zip(curves.items(), looks, strict=False):
         axes.plot(distances, rounded(values), color=color, linestyle=linestyle, label=name)
     axes.axhline(0, color=INK, linewidth=0.6)
-    axes.set(xlabel="distance (tokens)", ylabel="share of the largest score", xscale="log")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.28), borderaxespad=0)
+    axes.set(xlabel="distance (tokens)", ylabel="share of largest score", xscale="log")
+    axes.xaxis.set_major_formatter(FuncFormatter(_whole))
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.34), borderaxespad=0)
     return figure
 
 
@@ -242,7 +255,7 @@ def stretched(losses: Mapping[str, Float[Tensor, " T"]], *, trained: int, width:
         trained: The context of training, in tokens.
         width: How many positions are averaged.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 3.0))
+    figure, axes = plt.subplots(figsize=(_WIDTH, 2.7))
     for (name, loss), color, line in zip(losses.items(), PALETTE, _LINES, strict=False):
         means = loss[: len(loss) // width * width].unflatten(0, (-1, width)).mean(1)
         middles = [width * i + width / 2 for i in range(len(means))]
