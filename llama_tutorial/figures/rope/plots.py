@@ -159,15 +159,19 @@ def _whole(value: float, _: int) -> str:
 
 
 def wavelengths(
-    lengths: Mapping[str, Float[Tensor, " half"]], *, marks: Mapping[str, int]
+    lengths: Mapping[str, Float[Tensor, " half"]],
+    *,
+    marks: Mapping[str, int],
+    width: float = _WIDTH,
 ) -> Figure:
     """After how many positions each pair has come full circle, on a logarithmic scale.
 
     Args:
         lengths: Wavelengths in positions, one series for each base.
         marks: Contexts to draw a line at, by name.
+        width: In inches; less where the page is narrower, as in a solution.
     """
-    figure, axes = plt.subplots(figsize=(_WIDTH, 2.5))
+    figure, axes = plt.subplots(figsize=(width, 2.5))
     markers = zip(lengths.items(), PALETTE, "os^", strict=False)
     for (name, wavelength), color, marker in markers:
         axes.plot(rounded(wavelength), marker, color=color, markersize=3.2, label=name)
