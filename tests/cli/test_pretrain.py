@@ -269,7 +269,7 @@ def test_a_tokenizer_that_is_given_is_taken_as_it_is(tmp_path, capsys):
 
 def test_a_run_goes_on_with_its_own_tokenizer_only(tmp_path, capsys):
     text = tmp_path / "text.txt"
-    text.write_text(pretrain.__doc__ * 20)
+    text.write_text(TEXT * 5)
     trained, letters = tmp_path / "trained", tmp_path / "letters"
     options = ("--data", text, SMALL, QUICK, "--out")
     assert run(*options, trained, "--vocab-size 300") == 0
