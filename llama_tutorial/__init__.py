@@ -84,6 +84,6 @@ else:  # a type checker that saw this would take every name for one of the packa
 
 
 def __dir__() -> list[str]:
-    """The public names, loaded or not, and the modules that are loaded."""
-    modules = (name for name, value in globals().items() if isinstance(value, ModuleType))
-    return sorted({"__version__", *__all__, *modules})
+    """The public names, loaded or not, and the public modules that are loaded."""
+    modules = {name for name, value in globals().items() if isinstance(value, ModuleType)}
+    return sorted({"__version__", *__all__, *(name for name in modules if name[0] != "_")})

@@ -23,21 +23,33 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 
 from llama_tutorial._util.files import replace_file
 from llama_tutorial._util.json_file import read_json
+from llama_tutorial._util.labels import IGNORE
 from llama_tutorial._util.progress import progress
 from llama_tutorial.chat.dialog import Encoder
 from llama_tutorial.tales import tales
-from llama_tutorial.training.step import IGNORE, Batch, check_rows
+from llama_tutorial.tales.telling import texts
+
+if TYPE_CHECKING:  # texts and token files are read without torch; batches are torch's
+    from llama_tutorial.training.step import Batch
 
 SEPARATOR = "<|endoftext|>"
 VALIDATION_FRACTION = 0.1
 VALIDATION_TALES = 500
+
+
+@runtime_checkable
+class SizedTexts(Protocol):
+    """Texts whose number is known before they are read."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True)
@@ -52,10 +64,23 @@ class Corpus:
         former_source: The name that version 0.2 of this package gave them, for runs that it began.
     """
 
-    training: Iterable[str]
+    training: SizedTexts
     validation: list[str]
     source: str
     former_source: str = ""
+
+
+class _Told:
+    """The tales of the training split, told while they are read, by all processors."""
+
+    def __init__(self, n: int, seed: int) -> None:
+        self._n, self._seed = n, seed
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[str]:
+        return texts(self._n, "train", self._seed)
 
 
 # Public data sets: the repository on the hub, the file for training, the file for validation.
@@ -85,8 +110,7 @@ def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
     """
     if data == "tales":
         validation = [tale.text for tale in tales(VALIDATION_TALES, "validation")]
-        told = (tale.text for tale in tales(n_tales, "train", seed))
-        return Corpus(told, validation, f"tales {n_tales} {seed}")
+        return Corpus(_Told(n_tales, seed), validation, f"tales {n_tales} {seed}")
     if data in DATA_SETS:
         parts = [_read_text(Path(path)) for path in _download(*DATA_SETS[data])]
         training, validation = (documents for documents, _ in parts)
@@ -185,6 +209,19 @@ class DocumentTokenizer(Encoder, Protocol):
     bos_id: int
 
 
+def is_tokenized(path: str | Path, tokenizer: DocumentTokenizer, source: str) -> bool:
+    """Whether the tokens of ``source`` are in ``path`` already, as `tokenize` writes them.
+
+    Raises:
+        ValueError: The description of the file is damaged.
+    """
+    path = Path(path)
+    if not (_info_path(path).exists() and path.exists()):
+        return False
+    info = _read_info(path)
+    return (info.source, info.vocab_size) == (source, tokenizer.vocab_size)
+
+
 def tokenize(
     documents: Iterable[str], tokenizer: DocumentTokenizer, path: str | Path, source: str = ""
 ) -> Path:
@@ -203,10 +240,8 @@ def tokenize(
         ValueError: There is no document.
     """
     path = Path(path)
-    if _info_path(path).exists() and path.exists():
-        info = _read_info(path)
-        if (info.source, info.vocab_size) == (source, tokenizer.vocab_size):
-            return path
+    if is_tokenized(path, tokenizer, source):
+        return path
     dtype = "uint16" if tokenizer.vocab_size <= 2**16 else "uint32"
     n_tokens = n_documents = 0
     digest = hashlib.sha256()
@@ -231,6 +266,25 @@ def tokenize(
     with replace_file(_info_path(path)) as file:
         file.write(json.dumps(asdict(info), indent=2).encode())
     return path
+
+
+def open_tokens(path: str | Path) -> tuple[np.ndarray, StreamInfo]:
+    """A token file's tokens, memory-mapped, ``(n_tokens,)``, and its description.
+
+    Args:
+        path: From :func:`tokenize`.
+
+    Raises:
+        FileNotFoundError: There is no such file, or no description beside it.
+        ValueError: The file is not what its description says.
+    """
+    info = _read_info(Path(path))
+    return _map_tokens(Path(path), info), info
+
+
+def is_token_file(path: str | Path) -> bool:
+    """Whether there is a file with the description that :func:`tokenize` writes beside it."""
+    return Path(path).is_file() and _info_path(Path(path)).is_file()
 
 
 class TokenStream:
@@ -261,11 +315,12 @@ class TokenStream:
         seed: int = 0,
         separate_documents: bool = True,
     ) -> None:
+        from llama_tutorial.training.step import check_rows
+
         check_rows(batch_size, context, seed)
-        self.info = _read_info(Path(path))
         self.batch_size, self.context, self.seed = batch_size, context, seed
         self.separate_documents = separate_documents
-        self.tokens = _map_tokens(Path(path), self.info)  # (n_tokens,)
+        self.tokens, self.info = open_tokens(path)
         # One window less, to leave room for the offset, which differs from epoch to epoch.
         self.windows_per_epoch = (len(self.tokens) - 1) // context - 1
         if self.windows_per_epoch < batch_size:
@@ -281,7 +336,7 @@ class TokenStream:
         first = (step - 1) * self.batch_size
         starts = [self._start(first + row) for row in range(self.batch_size)]
         rows = np.stack([self.tokens[start : start + self.context + 1] for start in starts])
-        return self._to_batch(torch.from_numpy(rows.astype(np.int64)))  # (B, T + 1)
+        return self._to_batch(rows)  # (B, T + 1)
 
     def every_window(self) -> Iterator[Batch]:
         """Batches that together hold every window of the stream once, in order; for validation.
@@ -292,9 +347,14 @@ class TokenStream:
         windows = windows[:: self.context]  # (N, T + 1), and nothing is copied
         for first in range(0, len(windows), self.batch_size):
             rows = windows[first : first + self.batch_size]
-            yield self._to_batch(torch.from_numpy(rows.astype(np.int64)))
+            yield self._to_batch(rows)
 
-    def _to_batch(self, rows: torch.Tensor) -> Batch:
+    def _to_batch(self, windows: np.ndarray) -> Batch:
+        import torch
+
+        from llama_tutorial.training.step import Batch
+
+        rows = torch.from_numpy(windows.astype(np.int64))
         inputs, targets = rows[:, :-1], rows[:, 1:]  # (B, T) each
         begins, boundary = inputs == self.info.bos_id, targets == self.info.bos_id
         if self._bos_is_eos:  # its first, after a text, is learned

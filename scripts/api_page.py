@@ -18,7 +18,7 @@ SECTIONS = {
     "Tokens": ("tokens", "tokenizer chat"),
     "Generation": ("generation", "sampling generation numpy_llama quantization"),
     "Weights": ("weights", "hub shipped checkpoints"),
-    "Training": ("training", "training pretraining finetuning lora"),
+    "Training": ("training", "training pretraining evaluation finetuning lora"),
     "The story world": ("tales", "tales"),
     "Figures": ("figures", "figures"),
     "Tools": ("tools", "cli _util"),

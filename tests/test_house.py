@@ -36,7 +36,7 @@ FLOORS = [
     # what is done with a model
     {"chat"},
     {"checkpoints"},
-    {"training", "hub"},
+    {"training", "hub", "evaluation"},
     {"pretraining", "finetuning"},
     # what people use
     {"cli", "figures"},

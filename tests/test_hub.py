@@ -73,7 +73,7 @@ def test_what_is_no_floating_dtype_is_refused(dtype, unchecked):
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "", 99, 1.5, "mps:7"])
 def test_a_device_that_is_not_here_is_named(device, unchecked):
     for call, source in ((load, "tales"), (load_model, SHIPPED["tales"].model)):
-        with pytest.raises(ValueError, match=rf"^device='{device}': cannot be used here: "):
+        with pytest.raises(ValueError, match=rf"^device='{device}': .* here; this machine has cpu"):
             call(source, device=device)
 
 

@@ -31,9 +31,13 @@ TORCH_FREE = (
     "checkpoints",
     "checkpoints.download",
     "cli",
+    "cli.evaluate",
     "config",
+    "evaluation",
+    "finetuning.dialog_file",
     "hub",
     "numpy_llama",
+    "pretraining",
     "quantization",
     "tales",
     "tokenizer",
@@ -250,6 +254,10 @@ def test_every_public_name_is_there(name):
 def test_dir_lists_the_public_names_before_they_are_loaded_and_nothing_else():
     out = run_without((), "import llama_tutorial; print(*dir(llama_tutorial))")
     assert set(out.split()) == {*llama_tutorial.__all__, "__version__"}
+    code = "import llama_tutorial.hub; print(*dir(llama_tutorial))"  # which loads private ones, too
+    listed = run_without((), code).split()
+    assert "hub" in listed
+    assert [name for name in listed if name[0] == "_"] == ["__version__"]
 
 
 def test_the_public_names_are_the_designs():

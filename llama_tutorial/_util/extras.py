@@ -6,6 +6,7 @@ _EXTRAS = {
     "torch": ("torch", "safetensors", "sentencepiece", "jaxtyping", "tqdm"),
     "notebooks": ("matplotlib", "ipywidgets", "pygments", "tiktoken", "jupyterlab"),
     "hub": ("huggingface_hub",),
+    "tensorboard": ("tensorboard",),
 }
 
 

@@ -23,14 +23,23 @@ def as_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     return found
 
 
+def available_devices() -> list[str]:
+    """The devices that tensors can be on here: the processor, and what PyTorch finds beside it."""
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    apple = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(gpus if torch.cuda.is_available() else []), *apple]
+
+
 def as_device(device: torch.device | str | None) -> torch.device:
     """A device of this machine; the default one for None.
 
     Raises:
-        ValueError: There is no such device, or it cannot be used here.
+        ValueError: There is no such device, or it cannot be used here; the message says which can.
     """
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError, TypeError) as error:  # torch without CUDA asserts
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={str(device)!r}: cannot be used here: {reason}") from None
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError):  # torch's, at length
+        available = ", ".join(available_devices())
+        raise ValueError(
+            f"device={str(device)!r}: cannot be used here; this machine has {available}"
+        ) from None

@@ -15,6 +15,7 @@ A shell gets one line on standard error, and an exit code:
 
 Where it happened is shown too if LLAMA_TUTORIAL_TRACEBACK is set.
 """
+# PYTHON_ARGCOMPLETE_OK
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    import argparse
 
 USER_ERRORS = (ValueError, OSError, ImportError, MemoryError)
 INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells report SIGINT and SIGPIPE: 128 + the signal
@@ -33,8 +37,11 @@ INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells report SIGINT and SIGPIPE: 128 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    arguments = None
     try:
         try:
+            if "_ARGCOMPLETE" in os.environ:  # a shell wants to know how a word may go on
+                import_module("llama_tutorial.cli.completion").complete()
             parser = import_module("llama_tutorial.cli.parser").make_parser()
             arguments = parser.parse_args(argv)
             if arguments.command is None:
@@ -52,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The panics of libraries in Rust are no Exception, and neither is argparse's way out.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        return _report(error)
+        return _report(error, arguments)
     return 0
 
 
@@ -123,10 +130,11 @@ class _Output(io.TextIOWrapper):
         self._error = None
 
 
-def _report(error: BaseException) -> int:
+def _report(error: BaseException, arguments: argparse.Namespace | None) -> int:
     """Say in one line what went wrong; returns the exit code."""
     from llama_tutorial._util.extras import install_hint
     from llama_tutorial._util.terminal import one_line, printable
+    from llama_tutorial.cli.options import for_shell
 
     if os.environ.get("LLAMA_TUTORIAL_TRACEBACK"):
         import traceback
@@ -143,6 +151,8 @@ def _report(error: BaseException) -> int:
             f"unexpected {type(error).__name__}: {message}; this is a fault of llama-tutorial, "
             "please report it (with LLAMA_TUTORIAL_TRACEBACK=1 it shows where it happened)"
         )
+    if code == 2:
+        message = for_shell(message, arguments)
     _complain(f"llama-tutorial: {message}")
     return code
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from llama_tutorial._util.terminal import printable, shown
 from llama_tutorial.chat.session import ChatSession
 from llama_tutorial.cli.engines import load_engine, sampling
+from llama_tutorial.cli.options import for_shell
 from llama_tutorial.cli.parser import CHAT_HELP, CHAT_MODEL
 from llama_tutorial.shipped import SHIPPED
 
@@ -98,7 +99,7 @@ def _do_command(session: ChatSession, line: str) -> bool:
             session.reset(rest.strip() or None)
             _note(f"the dialog is forgotten, and the system text is {session.system!r}")
         except ValueError as error:
-            _note(f"not taken: {error}")
+            _note(f"not taken: {for_shell(str(error))}")
     else:
         _note(f"{command} is no command: {CHAT_HELP}; a question may begin with / after a space")
     return True
@@ -109,7 +110,7 @@ def _answer(session: ChatSession, question: str) -> None:
     try:
         reply = session.say(question)
     except ValueError as error:
-        _note(f"not asked: {error}")
+        _note(f"not asked: {for_shell(str(error))}")
         return
     if reply.dropped:
         many = f"{reply.dropped} questions and their answers"

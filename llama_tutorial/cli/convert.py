@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
+from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints import load_model, save_model
+from llama_tutorial.cli.options import for_shell
 from llama_tutorial.cli.parser import CHAT_MODEL
 from llama_tutorial.hub import find, llama2c_tokenizer, read_tokenizer
 from llama_tutorial.tokenizer.base import BaseTokenizer
@@ -19,11 +21,14 @@ _PROGRAMS = {"llama2c": "run", "llama2c-int8": "runq"}
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, write, and print the names of the files that were written."""
+    output, beside = Path(arguments.output), arguments.format.startswith("llama2c")
+    places = [output, llama2c_tokenizer(output)] if beside else [output]
+    if not arguments.force and (there := next(filter(_holds_something, places), None)):
+        raise ValueError(f"{there} is there already: --force replaces it, or give another name")
     path, pieces = find(
         arguments.input, arguments.filename, arguments.tokenizer, needs_tokenizer=False
     )
     tokenizer = read_tokenizer(pieces, path) if pieces else None
-    output, beside = Path(arguments.output), arguments.format.startswith("llama2c")
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     save_model(
         load_model(path, dtype=dtype),
@@ -41,9 +46,14 @@ def run(arguments: argparse.Namespace) -> None:
             tokenizer.save_tokenizer_bin(llama2c_tokenizer(output))
             files.append(llama2c_tokenizer(output))
         except ValueError as error:
-            print(f"The tokenizer is not written: {error}")
+            print(f"The tokenizer is not written: {for_shell(str(error), arguments)}")
     for file in files:
         print(f"{file.stat().st_size:>15,} bytes  {printable(str(file))}")
     if len(files) == 2 and arguments.format in _PROGRAMS:
         names = [shlex.quote(printable(str(file))) for file in files]
         print(f"For llama2.c: ./{_PROGRAMS[arguments.format]} {names[0]} -z {names[1]}")
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether there is a file, or a folder that is not empty."""
+    return any(path.iterdir()) if kind_of(path) == "folder" else bool(kind_of(path))

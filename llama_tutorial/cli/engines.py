@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llama_tutorial._util.generation_settings import check_sampling
-from llama_tutorial.cli.options import options_named
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 from llama_tutorial.tokenizer.stop_strings import StopStrings
@@ -23,14 +22,9 @@ if TYPE_CHECKING:
 
 def parse_device(name: str) -> torch.device:
     """The torch device of this name; a ValueError where it cannot be used."""
-    import torch
+    from llama_tutorial._util.torch_names import as_device
 
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device {name}: cannot be used here: {reason}") from None
+    device = as_device(name)
     if device.type == "meta":
         raise ValueError("--device meta: it holds shapes and no numbers; take cpu or cuda")
     return device
@@ -84,7 +78,7 @@ def engine_processes(arguments: argparse.Namespace) -> Iterator[None]:
     from llama_tutorial.training.processes import broadcast, process_group
 
     with process_group(parse_device(arguments.device)):
-        if arguments.seed is None:
+        if getattr(arguments, "seed", 0) is None:
             arguments.seed = broadcast(torch.seed() % 2**31)
         yield
 
@@ -93,7 +87,6 @@ def sampling(arguments: argparse.Namespace) -> dict[str, Any]:
     """The sampling options as keyword arguments of both engines, checked, --stop as well."""
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
     chosen = {name: getattr(arguments, name) for name in names}
-    with options_named(arguments):
-        check_sampling(**chosen, max_new_tokens=arguments.max_new_tokens or 0)
-        StopStrings(arguments.stop_strings)
+    check_sampling(**chosen, max_new_tokens=arguments.max_new_tokens or 0)
+    StopStrings(arguments.stop_strings)
     return {**chosen, "seed": arguments.seed}

@@ -16,22 +16,24 @@ from typing import Any
 import torch
 
 from llama_tutorial import hub
-from llama_tutorial._util.given_file import kind_of
-from llama_tutorial._util.terminal import printable
+from llama_tutorial._util.progress import lines_without_terminal, progress
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
 from llama_tutorial.checkpoints import adapter, native, save_adapter
 from llama_tutorial.checkpoints.folders import TOKENIZER_FILES, AnyTokenizer, tokenizer_names
 from llama_tutorial.cli.engines import parse_device
-from llama_tutorial.cli.options import options_named
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
 from llama_tutorial.cli.training import (
     MANY,
+    check_apart,
     check_batch_size,
     check_common,
     check_same_run,
     check_unused,
     check_whole,
+    folder_of_run,
     report_end,
+    say,
+    setting_of_run,
     train_config,
     weights_name,
 )
@@ -44,7 +46,6 @@ from llama_tutorial.model import Transformer
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
 from llama_tutorial.training.loop import TrainConfig, check_own_model, train
 from llama_tutorial.training.processes import loading_device, process_group
-from llama_tutorial.training.run_lock import run_lock
 
 SAMPLES, SAMPLE_TOKENS = 3, 80
 VALIDATION_BATCHES = 20
@@ -56,7 +57,19 @@ def run(arguments: argparse.Namespace) -> None:
     """Read, pack, train, and print what the run is and what the model answers."""
     _check(arguments)
     given = None if arguments.data == "tales" else _read(arguments)
-    with process_group(parse_device(arguments.device)) as device, run_lock(arguments.out):
+    n_dialogs = arguments.dialogs if given is None else len(given[0])
+    if arguments.packing == "documents" and (arguments.batch_size or 0) > n_dialogs:
+        raise ValueError(  # each row holds one dialog or more
+            f"--batch-size {arguments.batch_size}: {n_dialogs:,} dialogs fill at most as many "
+            f"rows; give {n_dialogs} or less"
+        )
+    out = Path(arguments.out)
+    with (
+        process_group(parse_device(arguments.device)) as device,
+        folder_of_run(out),
+        lines_without_terminal(),
+    ):
+        say(f"loading the model {arguments.model}")
         torch.manual_seed(arguments.seed)
         model, tokenizer = hub.load(
             arguments.model,
@@ -71,9 +84,10 @@ def run(arguments: argparse.Namespace) -> None:
         check_batch_size(batch_size, arguments.micro_batches)
         model = _prepare(model, arguments, defaults)
         dialogs, held_out = given or _about_tales(arguments, model.config.max_seq_len, tokenizer)
+        say(f"tokenizing {len(dialogs):,} dialogs for training, {len(held_out):,} for validation")
         training, validation = (
             PackedExamples(
-                [encode_example(dialog, tokenizer) for dialog in part],
+                [encode_example(dialog, tokenizer) for dialog in progress(part, "tokenizing")],
                 batch_size,
                 model.config.max_seq_len,
                 seed=arguments.seed,
@@ -81,7 +95,12 @@ def run(arguments: argparse.Namespace) -> None:
             )
             for part in (dialogs, held_out)
         )
-        config, out = _train_config(arguments, defaults, training), Path(arguments.out)
+        if (arguments.batch_size or 0) > training.n_rows:
+            raise ValueError(
+                f"--batch-size {arguments.batch_size}: the dialogs fill {training.n_rows:,} rows "
+                f"of {training.context} tokens; give {training.n_rows} or less"
+            )
+        config = _train_config(arguments, defaults, training)
         _print_summary(model, training, config)
         if arguments.lora:
             adapter.check_target(out / "model", tokenizer_names(tokenizer))
@@ -96,21 +115,22 @@ def run(arguments: argparse.Namespace) -> None:
             data=_data(arguments, training, base),
             on_evaluation=partial(_samples, tokenizer=tokenizer, dialogs=held_out[:SAMPLES]),
             write_model=write_adapter if arguments.lora else None,
+            log=say,
+            tensorboard=arguments.tensorboard,
         )
         report_end(finished, out)
 
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what cannot be trained or written, before there is any work to lose."""
-    with options_named(arguments):
-        check_common(arguments)
-        check_whole(arguments, "max_seq_len", 1)
-        check_whole(arguments, "dialogs", 1)
-        if arguments.epochs is not None and not 0 < arguments.epochs < MANY:
-            raise ValueError(f"--epochs {arguments.epochs}: must be above 0 and below {MANY}")
-        warmup = arguments.warmup_steps or 0
-        train_config(arguments, total_steps=MANY - 1, warmup_steps=warmup)  # as many as may be
-        LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
+    check_common(arguments)
+    check_whole(arguments, "max_seq_len", 1)
+    check_whole(arguments, "dialogs", 1)
+    if arguments.epochs is not None and not 0 < arguments.epochs < MANY:
+        raise ValueError(f"--epochs {arguments.epochs}: must be above 0 and below {MANY}")
+    warmup = arguments.warmup_steps or 0
+    train_config(arguments, total_steps=MANY - 1, warmup_steps=warmup)  # as many as may be
+    LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
     if not arguments.lora:
         check_unused(arguments, "only with --lora", "rank", "alpha", "dropout", "targets")
     if arguments.data == "tales":
@@ -121,12 +141,7 @@ def _check(arguments: argparse.Namespace) -> None:
     check_target = adapter.check_target if arguments.lora else native.check_target
     check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
     check_own_model(arguments.out)
-    out, base = Path(arguments.out).resolve(), Path(arguments.model).resolve()
-    if kind_of(arguments.model) and (base in (out, out / "model") or out.is_relative_to(base)):
-        raise ValueError(
-            f"--out {arguments.out}: the model that is read, {arguments.model}, lies there; choose "
-            "another folder"
-        )
+    check_apart(arguments)
 
 
 def _targets(arguments: argparse.Namespace) -> tuple[str, ...]:
@@ -166,7 +181,9 @@ def _about_tales(
         length=lambda dialog: len(encode_example(dialog, tokenizer).ids),
     )
     first = FIRST_TALE + arguments.seed * 10_000_000
+    say(f"telling tales for {arguments.dialogs:,} dialogs")
     training = fitting(arguments.dialogs, "train", first)
+    training = progress(training, "telling", total=arguments.dialogs)
     return list(training), list(fitting(VALIDATION_DIALOGS, "validation"))
 
 
@@ -189,13 +206,14 @@ def _train_config(
 ) -> TrainConfig:
     steps = training.steps(arguments.epochs or defaults.epochs)
     lr, warmup = arguments.peak_lr, arguments.warmup_steps
-    with options_named(arguments):
-        return train_config(
-            arguments,
-            total_steps=steps,
-            peak_lr=lr or (defaults.lora_lr if arguments.lora else defaults.lr),
-            warmup_steps=round(steps * defaults.warmup_ratio) if warmup is None else warmup,
-        )
+    if warmup is None:  # a run that gets more steps keeps its own
+        warmup = setting_of_run(arguments.out, "training", "warmup_steps")
+    return train_config(
+        arguments,
+        total_steps=steps,
+        peak_lr=lr or (defaults.lora_lr if arguments.lora else defaults.lr),
+        warmup_steps=round(steps * defaults.warmup_ratio) if warmup is None else warmup,
+    )
 
 
 def _data(arguments: argparse.Namespace, training: PackedExamples, base: str) -> dict[str, Any]:
@@ -217,14 +235,14 @@ def _data(arguments: argparse.Namespace, training: PackedExamples, base: str) ->
 def _print_summary(model: Transformer, training: PackedExamples, config: TrainConfig) -> None:
     n_trained = sum(part.numel() for part in model.parameters() if part.requires_grad)
     full = training.n_tokens / (training.n_rows * training.context)
-    print(
+    say(
         f"{model.config.n_params:,} parameters, {n_trained:,} of them trained; "
         f"{training.n_examples:,} dialogs in {training.n_rows:,} rows of {training.context} tokens "
         f"({full:.0%} full); {training.n_targets:,} of {training.n_tokens:,} tokens are learned; "
         f"{config.total_steps:,} steps of {training.batch_size} rows"
     )
     if training.n_cut or training.n_dropped:
-        print(
+        say(
             f"longer than {training.context} tokens: {training.n_cut:,} dialogs lost their end, "
             f"{training.n_dropped:,} were left out, since the first question alone fills a row"
         )
@@ -232,12 +250,14 @@ def _print_summary(model: Transformer, training: PackedExamples, config: TrainCo
 
 def _samples(
     step: int, model: Transformer, tokenizer: AnyTokenizer, dialogs: Sequence[Dialog]
-) -> None:
+) -> str:
     """Print the model's answers to the last questions of dialogs that it does not learn from."""
+    lines = []
     for dialog in dialogs:
         prompt = encode_dialog(dialog[:-1], tokenizer)
         room = min(SAMPLE_TOKENS, model.config.max_seq_len - len(prompt))
         if room > 0:
             (ids,) = generate(model, [prompt], room, temperature=0, stop_ids={tokenizer.eos_id})
             question, answer = dialog[-2]["content"].split("\n")[-1], tokenizer.decode(ids)
-            print(printable(f"step {step}: {question.strip()} -> {answer.strip()}"))
+            lines.append(say(f"step {step}: {question.strip()} -> {answer.strip()}"))
+    return "\n\n".join(lines)

@@ -59,7 +59,12 @@ def _continue(
     text: str, model: Any, tokenizer: Any, arguments: argparse.Namespace, settings: dict[str, Any]
 ) -> None:
     prompt = tokenizer.encode(text, bos=True)
-    room = max(model.config.max_seq_len - len(prompt), 0)
+    if len(prompt) > model.config.max_seq_len:
+        raise ValueError(
+            f"the text has {len(prompt)} tokens, more than the context of "
+            f"{model.config.max_seq_len}: shorten it"
+        )
+    room = model.config.max_seq_len - len(prompt)
     most = room if arguments.max_new_tokens is None else arguments.max_new_tokens
     if arguments.engine == "numpy":
         ids = model.stream(prompt, most, **settings)

@@ -16,6 +16,7 @@ from llama_tutorial.checkpoints import FORMATS
 from llama_tutorial.shipped import SHIPPED
 
 CHAT_MODEL = "tales-chat"
+LINEAR = ("wq", "wk", "wv", "wo", "w1", "w2", "w3", "output")  # the layers that LoRA can adapt
 _WHERE = "a model that comes with the package, a file or folder, or a hub repository"
 MODELS = f"Models that come with the package: {', '.join(SHIPPED)}."
 DIALOGS = (
@@ -23,6 +24,13 @@ DIALOGS = (
     'forms {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": '
     '"Hello!"}]}, {"instruction": "Name a color.", "output": "Red."}, {"prompt": ..., '
     '"completion": ...}, or ShareGPT\'s {"conversations": [{"from": "human", "value": ...}, ...]}.'
+)
+METRICS = (
+    "The folder --out then holds model (load it with --model) and metrics.jsonl, a JSON object a "
+    "step: step; loss, the training loss of its batch, and at evaluations validation_loss, both "
+    "in nats a token; lr, the learning rate; grad_norm, the norm of the gradient before it was "
+    "clipped; tokens, those of the batch; tokens_per_s, without evaluations. With --tensorboard "
+    "the same is in tensorboard (tensorboard --logdir OUT)."
 )
 CHAT_HELP = (
     "/reset forgets the dialog, /system TEXT also sets how to behave, /exit or Ctrl-D ends the chat"
@@ -73,7 +81,15 @@ def make_parser() -> argparse.ArgumentParser:
         version=f"llama-tutorial {import_module('llama_tutorial').__version__}",
     )
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    for add in (_add_generate, _add_chat, _add_convert, _add_info, _add_pretrain, _add_finetune):
+    for add in (
+        _add_generate,
+        _add_chat,
+        _add_convert,
+        _add_info,
+        _add_evaluate,
+        _add_pretrain,
+        _add_finetune,
+    ):
         add(commands)
     return parser
 
@@ -146,6 +162,9 @@ def _add_convert(commands: Any) -> None:
         help="huggingface only: say how Llama 2 lays out a dialog, for apply_chat_template (the "
         f"package's {CHAT_MODEL} says so anyway)",
     )
+    command.add_argument(
+        "--force", action="store_true", help="replace a checkpoint that OUTPUT holds already"
+    )
     command.add_argument("--shards", type=int, default=1, help="files that meta is split into")
     command.add_argument(
         "--group-size", type=int, default=64, help="weights with a common scale in llama2c-int8"
@@ -161,19 +180,67 @@ def _add_info(commands: Any) -> None:
     _add_filename(command)
 
 
+def _add_evaluate(commands: Any) -> None:
+    command = commands.add_parser(
+        "evaluate",
+        help="how well a model predicts a text",
+        description="How well a model predicts a text: evaluate mine.txt. Loss (nats per token), "
+        "perplexity, and bits per byte, which alone can be compared between models with different "
+        "tokenizers. Documents in a text are separated by <|endoftext|>; each is read between BOS "
+        "and EOS, and nothing is predicted from another one. Of dialogs, only the answers count. "
+        "Without DATA: tales that no model of this package has learned from.",
+        epilog=f"{DIALOGS} {MODELS}",
+    )
+    command.add_argument(
+        "data", nargs="?", help="a text file, a token file of pretrain's, or a file of dialogs"
+    )
+    command.add_argument("--data", dest="data_option", metavar="DATA", help="the same")
+    command.add_argument(
+        "--as",
+        dest="form",
+        choices=["text", "tokens", "dialogs"],
+        help="what DATA is; by default tokens if it is a token file, dialogs if its name ends in "
+        ".jsonl or .json, else text; dialogs without DATA: dialogs about tales",
+    )
+    _add_model(command, "tales")
+    command.add_argument(
+        "--context", type=int, help="tokens of a window; by default the model's context"
+    )
+    command.add_argument(
+        "--stride",
+        type=int,
+        help="tokens from one window to the next; each token counts in one window only; by "
+        "default --context, as pretrain validates; less is slower and gives every token more to "
+        "be predicted from",
+    )
+    command.add_argument("--batch-size", type=int, default=8, help="windows or dialogs at a time")
+    command.add_argument(
+        "--no-eos",
+        action="store_true",
+        help="do not count the end of a document, for models that saw none, such as llama2.c's",
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_engine(command)
+
+
 def _add_pretrain(commands: Any) -> None:
     command = commands.add_parser(
         "pretrain",
-        help="train a model from nothing",
-        description="Train a model from nothing. The defaults train the model that this package "
-        "ships (1.3 million parameters on 33 million tokens of tales): about an hour and a quarter "
-        "on two CPU cores that compute in bfloat16 (--autocast bfloat16), and a validation loss of "
-        "0.42 at the end, from 6.9 at the start. --steps 2000 takes ten minutes and tells tales "
-        "that lose their thread.",
+        help="train a model from nothing, or further",
+        description="Train a model from nothing, or with --model a given one further. The defaults "
+        "train the model that this package ships (1.3 million parameters on 33 million tokens of "
+        "tales): about an hour and a quarter on two CPU cores that compute in bfloat16 "
+        "(--autocast bfloat16), and a validation loss of 0.42 at the end, from 6.9 at the start. "
+        "--steps 2000 takes ten minutes and tells tales that lose their thread.",
+        epilog=f"{METRICS} {MODELS}",
     )
     command.add_argument("--out", required=True, help="the folder for everything that is written")
     command.add_argument("--data", default="tales", help="tales, tinystories, or a text file")
-    command.add_argument("--tales", type=int, default=200_000, help="number of tales")
+    command.add_argument(
+        "--tales",
+        type=int,
+        help="number of tales (default: as many as --steps read once, from 5,000 to 200,000)",
+    )
 
     group = command.add_argument_group("tokenizer")
     group.add_argument("--tokenizer", help="a tokenizer's file; by default one is trained")
@@ -181,7 +248,14 @@ def _add_pretrain(commands: Any) -> None:
     group.add_argument("--characters", action="store_true", help="one token for each character")
 
     group = command.add_argument_group("model")
-    group.add_argument("--preset", help="a preset's name, instead of the sizes below")
+    group.add_argument(
+        "--model",
+        "--checkpoint",
+        help=f"go on from its weights, with its sizes and its tokenizer: {_WHERE} (default: begin "
+        "from nothing)",
+    )
+    _add_filename(group)
+    group.add_argument("--preset", help="a preset's name (default: the sizes below)")
     group.add_argument("--dim", type=int, default=128, help="width of the residual stream")
     group.add_argument("--layers", type=int, default=6, dest="n_layers", help="number of layers")
     group.add_argument("--heads", type=int, default=8, dest="n_heads", help="query heads")
@@ -190,20 +264,34 @@ def _add_pretrain(commands: Any) -> None:
     )
     group.add_argument("--hidden-dim", type=int, default=384, help="width of the feed-forward")
     group.add_argument(
-        "--context", type=int, default=256, dest="max_seq_len", help="tokens of a row"
+        "--context",
+        type=int,
+        dest="max_seq_len",
+        help="tokens of a row (default: 256, with --model its own)",
     )
     group.add_argument("--untied", action="store_true", help="an output head of its own")
 
     group = command.add_argument_group("training")
     group.add_argument(
-        "--steps", type=int, default=16_000, dest="total_steps", help="updates of the weights"
+        "--steps",
+        type=int,
+        default=16_000,
+        dest="total_steps",
+        help="updates of the weights; a finished run may get more, with the learning rate that a "
+        "run of so many has there, without another warm-up",
     )
     group.add_argument("--batch-size", type=int, default=8, help="rows of --context tokens")
     group.add_argument(
-        "--lr", type=float, default=3e-3, dest="peak_lr", help="peak of the learning rate"
+        "--lr",
+        type=float,
+        dest="peak_lr",
+        help="peak of the learning rate (default: 0.003, with a large --model 0.0003)",
     )
     group.add_argument(
-        "--warmup", type=int, default=100, dest="warmup_steps", help="steps of the warm-up"
+        "--warmup",
+        type=int,
+        dest="warmup_steps",
+        help="steps of the warm-up (default: a tenth of --steps, at most 100)",
     )
     group.add_argument("--cross-documents", action="store_true", help="attend across documents")
     _add_training(group, evaluate_every=1000, checkpoint_every=500)
@@ -219,7 +307,7 @@ def _add_finetune(commands: Any) -> None:
         "the settings of Llama 2's paper (two epochs, batches of 64 rows of 4,096 tokens, a "
         "learning rate of 2e-5), so: finetune --model path/to/Llama-2-7b --data dialogs.jsonl "
         "--lora --device cuda --autocast bfloat16",
-        epilog=f"{DIALOGS} {MODELS}",
+        epilog=f"{DIALOGS} {METRICS} {MODELS}",
     )
     command.add_argument("--out", required=True, help="the folder for everything that is written")
     _add_model(command, "tales")
@@ -247,10 +335,21 @@ def _add_finetune(commands: Any) -> None:
         "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
     )
     group.add_argument("--dropout", type=float, default=0.0, help="of the adapters' inputs")
-    group.add_argument("--targets", nargs="+", help="layers, such as wq wv; by default all")
+    group.add_argument(
+        "--targets",
+        nargs="+",
+        choices=LINEAR,
+        metavar="LAYER",
+        help=f"some of {', '.join(LINEAR)} (GPT-2 has no w3, tied models no output); by default "
+        "all but output",
+    )
 
     group = command.add_argument_group("training")
-    group.add_argument("--epochs", type=float, help="passes over the rows" + _by_size("epochs"))
+    group.add_argument(
+        "--epochs",
+        type=float,
+        help="passes over the rows; a finished run may get more" + _by_size("epochs"),
+    )
     group.add_argument("--batch-size", type=int, help="rows of a step" + _by_size("batch_size"))
     group.add_argument(
         "--lr",
@@ -286,8 +385,13 @@ def _add_training(group: Any, *, evaluate_every: int, checkpoint_every: int) -> 
     group.add_argument(
         "--checkpoint-every", type=int, default=checkpoint_every, help="steps between checkpoints"
     )
+    group.add_argument(
+        "--tensorboard", action="store_true", help="write the metrics for TensorBoard, too"
+    )
     group.add_argument("--seed", type=int, default=0, help="of weights, data and order")
-    group.add_argument("--autocast", choices=["bfloat16"], help="compute in this dtype")
+    group.add_argument(
+        "--autocast", choices=["bfloat16"], help="compute in it (default: the weights' own)"
+    )
     group.add_argument("--compile", action="store_true", help="compile the model")
     group.add_argument(
         "--gradient-checkpointing",
@@ -352,9 +456,10 @@ def _add_model(command: Any, default: str) -> None:
 
 def _add_filename(command: Any) -> None:
     command.add_argument(
-        "--filename", help="the checkpoint's name in a folder or repository of several"
+        "--filename",
+        help="the checkpoint's name in a folder or repository of several (default: the only one)",
     )
 
 
 def _add_device(command: Any) -> None:
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ..., mps (Apple)")

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.given_file import kind_of
+from llama_tutorial._util.progress import write_line
 from llama_tutorial._util.terminal import printable
-from llama_tutorial.cli.options import option
+from llama_tutorial.cli.options import option, options_named
 from llama_tutorial.cli.parser import make_parser
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.loop import TrainConfig
-from llama_tutorial.training.processes import world_size
+from llama_tutorial.training.processes import is_rank0, world_size
 from llama_tutorial.training.run_folder import check_settings
+from llama_tutorial.training.run_lock import run_lock
+from llama_tutorial.training.tensorboard import check_installed
 
+_OWN_SETTING = {"pretrain": "source", "finetune": "content"}  # by which its runs are known
 MANY = 10**8  # nothing that is counted here comes in larger numbers
 
 
@@ -34,6 +42,8 @@ def check_common(arguments: argparse.Namespace) -> None:
     check_whole(arguments, "seed", 0, 2**63 - 1)
     check_whole(arguments, "batch_size", 1)
     check_whole(arguments, "micro_batches", 1)
+    if arguments.tensorboard:
+        check_installed()
 
 
 def check_same_run(arguments: argparse.Namespace, *data: str) -> None:
@@ -45,7 +55,29 @@ def check_same_run(arguments: argparse.Namespace, *data: str) -> None:
     given = {name: value for name, value in vars(arguments).items() if value is not None}
     parts = {"training": names, "data": data}
     settings = {part: {n: given[n] for n in parts[part] if n in given} for part in parts}
-    check_settings(Path(arguments.out), settings)
+    for command, name in _OWN_SETTING.items():
+        if command != arguments.command and setting_of_run(arguments.out, "data", name) is not None:
+            raise ValueError(
+                f"{arguments.out} holds a run of {command}, and {arguments.command} cannot go on "
+                "with it: choose another folder"
+            )
+    with options_named(arguments):
+        check_settings(Path(arguments.out), settings)
+
+
+def setting_of_run(out: str, part: str, name: str) -> Any:
+    """What the run in ``--out`` began with; None where there is none."""
+    return check_settings(Path(out), {}).get(part, {}).get(name)
+
+
+def check_apart(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError where the model that is read would be written over."""
+    out, base = Path(arguments.out).resolve(), Path(arguments.model).resolve()
+    if kind_of(arguments.model) and (base in (out, out / "model") or out.is_relative_to(base)):
+        raise ValueError(
+            f"--out {arguments.out}: the model that is read, {arguments.model}, lies there; choose "
+            "another folder"
+        )
 
 
 def check_unused(arguments: argparse.Namespace, why: str, *names: str) -> None:
@@ -86,12 +118,34 @@ def weights_name(model: Transformer) -> str:
     """A name for a model's weights, wherever they lie: a hash of some of each tensor's numbers."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
-        numbers = tensor.flatten()[:1024].double().cpu().numpy()
+        numbers = tensor.flatten()[:1024].cpu().double().numpy()
         digest.update(f"{name} {tuple(tensor.shape)}".encode() + numbers.tobytes())
     return f"sha256 {digest.hexdigest()}"
+
+
+@contextmanager
+def folder_of_run(out: Path) -> Iterator[None]:
+    """`run_lock`; and where the start fails, the folder is removed again if it was not there."""
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
+    with run_lock(out):
+        try:
+            yield
+        except BaseException:
+            if new and is_rank0() and not (out / "settings.json").exists():
+                shutil.rmtree(out, ignore_errors=True)
+                with suppress(OSError):  # somebody else's by now
+                    for parent in new[1:]:
+                        parent.rmdir()
+            raise
+
+
+def say(text: str) -> str:
+    """Print a line at once, above the progress bar; returns it."""
+    write_line(printable(text))
+    return text
 
 
 def report_end(finished: bool, out: Path) -> None:
     """Print where the model is, or how to go on."""
     done = f"finished: the model is {out / 'model'}"
-    print(printable(done) if finished else "stopped; the same command goes on from here")
+    say(done if finished else "stopped; the same command goes on from here")

@@ -9,12 +9,13 @@ Source: Touvron et al. (2023), "Llama 2", section 3.1; the ids are those of llam
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from llama_tutorial._util.labels import IGNORE
 from llama_tutorial.chat.dialog import Dialog, Encoder, dialog_turns
-from llama_tutorial.checkpoints.weights import empty_model
-from llama_tutorial.model import Transformer
-from llama_tutorial.training.step import IGNORE
+
+if TYPE_CHECKING:
+    from llama_tutorial.model import Transformer
 
 
 class Example(NamedTuple):
@@ -97,6 +98,8 @@ def with_context(model: Transformer, context: int) -> Transformer:
             f"context={context}: the model has learned {config.max_seq_len} positions one by one, "
             "and can have no others"
         )
+    from llama_tutorial.checkpoints.weights import empty_model
+
     other = empty_model(config.replace(max_seq_len=context))
     other.load_state_dict(model.state_dict(), assign=True)
     return other.train(model.training)

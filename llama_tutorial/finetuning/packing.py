@@ -19,9 +19,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from llama_tutorial._util.labels import IGNORE
 from llama_tutorial._util.shapes import Int
 from llama_tutorial.finetuning.examples import Example
-from llama_tutorial.training.step import IGNORE, Batch, check_rows
+from llama_tutorial.training.step import Batch, check_rows
 
 PACKINGS = ("documents", "concatenate")
 OPEN_ROWS = 64  # how many rows are tried for an example before a new one is begun

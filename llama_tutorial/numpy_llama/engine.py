@@ -118,6 +118,13 @@ class NumpyLlama:
         self.output = weights[head]  # (V, D)
         self.rotations = rotations(config.head_dim, config.max_seq_len, config.rope_theta)
 
+    def __repr__(self) -> str:
+        c = self.config
+        sizes = f"dim={c.dim}, n_layers={c.n_layers}, n_heads={c.n_heads}"
+        sizes += f", n_kv_heads={c.n_kv_heads}, hidden_dim={c.hidden_dim}"
+        sizes += f", vocab_size={c.vocab_size}, max_seq_len={c.max_seq_len}"
+        return f"NumpyLlama({sizes}; {c.n_params:,} parameters in float32)"
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NumpyLlama:
         """Open a llama2.c file of version 0, 1 or 2, or by its name a model of this package.

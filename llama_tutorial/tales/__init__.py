@@ -13,7 +13,8 @@ here needs more than the standard library.
 How it works, from the words up: :mod:`.words` (who and what there is), :mod:`.world` (what is
 so), :mod:`.patterns` (how things are said), :mod:`.discourse` (what a pronoun means),
 :mod:`.wording`, :mod:`.story` and :mod:`.plots` (what happens, and its words), :mod:`.tale` (seeds
-and splits); and the way back: :mod:`.chunking`, :mod:`.index`, :mod:`.binding`, :mod:`.reading`.
+and splits), :mod:`.telling` (many at once); and the way back: :mod:`.chunking`, :mod:`.index`,
+:mod:`.binding`, :mod:`.reading`.
 """
 
 from __future__ import annotations

@@ -23,11 +23,13 @@ import torch
 
 from llama_tutorial._util.eval_mode import eval_mode
 from llama_tutorial._util.progress import progress
+from llama_tutorial._util.terminal import notice
 from llama_tutorial.checkpoints import save_model
 from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer, tokenizer_names
 from llama_tutorial.checkpoints.native import check_target
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.interrupts import interruptible
+from llama_tutorial.training.log_lines import LogLines
 from llama_tutorial.training.processes import (
     all_reduce_sum,
     any_rank,
@@ -50,6 +52,7 @@ from llama_tutorial.training.step import (
     token_loss,
     train_step,
 )
+from llama_tutorial.training.tensorboard import TensorBoard, check_installed
 
 _LARGEST = 10**8 - 1  # steps: a checkpoint's name has room for eight digits
 
@@ -156,8 +159,10 @@ def train(
     validation: Sequence[Batch] = (),
     tokenizer: AnyTokenizer | None = None,
     data: dict[str, Any] | None = None,
-    on_evaluation: Callable[[int, Transformer], None] | None = None,
+    on_evaluation: Callable[[int, Transformer], str | None] | None = None,
     write_model: Callable[[Transformer, Path], None] | None = None,
+    log: Callable[[str], object] | None = None,
+    tensorboard: bool = False,
 ) -> bool:
     """Train ``model`` in place, or go on with the run in ``out``.
 
@@ -176,25 +181,34 @@ def train(
         model: The model. Where ``out`` holds a checkpoint, its trainable weights are replaced.
         batch_at: The batch of a step, counted from 1: a pure function, or the run cannot resume.
             Always the whole batch: each process takes its rows itself.
-        config: The settings. A run goes on only with the settings that it began with.
+        config: The settings. A run goes on only with the settings that it began with. One that is
+            finished may get more ``total_steps``: from there, its learning rate is that of a run
+            of so many steps. It rises again at that point, at once and without a warm-up, as in
+            nanoGPT and LitGPT; a message says from where to where.
         out: The folder for everything that is written.
         validation: Batches for the validation loss; each process takes its rows of them.
         tokenizer: Stored beside the finished model.
         data: What the batches are made from, as plain values; a run goes on only with the same.
         on_evaluation: Called after each validation with the step and the model; in every process,
-            and all of them must use the model in the same way.
+            and all of them must use the model in the same way. What it returns is a sample of
+            what the model says, for TensorBoard.
         write_model: Writes the finished model into the folder that it is given, ``model`` in
             ``out``; by default :func:`llama_tutorial.checkpoints.save_model`, with ``tokenizer``.
             Called in rank 0 only, with the whole model.
+        log: Takes a line of text at each evaluation and before the first step, as
+            :mod:`.log_lines` makes them; in rank 0 only.
+        tensorboard: Write the metrics for TensorBoard, too (:mod:`.tensorboard`).
 
     Returns:
         Whether the run is finished; False after Ctrl-C.
 
     Raises:
         BlockingIOError: Another process, or another thread, trains in ``out``.
+        ImportError: TensorBoard is wanted, and not installed.
         DivergenceError: A loss, a gradient or a weight is no longer finite. Nothing of that step
             is written; the message names the last good checkpoint.
-        ValueError: ``out`` holds a run with other settings or of another model, or a ``model``
+        ValueError: ``out`` holds a run with other settings, of more steps, of fewer that are not
+            done yet, or of another model, or a ``model``
             that must not be replaced; the tokenizer has more pieces than the model; or nothing
             in ``validation`` has a target.
     """
@@ -202,6 +216,8 @@ def train(
         check_target(Path(out) / "model", tokenizer_names(tokenizer))
         check_tokenizer(tokenizer, model.config)
     check_own_model(out)
+    if tensorboard:
+        check_installed()
     if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
         raise ValueError("validation: no token of it has a target, so there is nothing to measure")
     with run_lock(out):
@@ -230,46 +246,68 @@ def train(
                 f"{what} holds weights that are NaN or infinite, and no training mends them: begin "
                 "with other weights, in another folder"
             )
+        if step in folder.ends and step < config.total_steps and is_rank0():
+            (log or notice)(
+                f"the run was finished at step {step}, and goes on to step {config.total_steps}: "
+                f"from here the learning rate follows the cosine of {config.total_steps} steps, "
+                f"without another warm-up: it was {config.min_ratio * config.peak_lr:.3g}, and is "
+                f"{config.lr(step + 1):.3g} at the next step"
+            )
         steps = progress(
             range(step + 1, config.total_steps + 1),
             "training",
+            lines=False,
             initial=step,
             total=config.total_steps,
             unit="step",
         )
+        lines = LogLines(
+            log if log is not None and is_rank0() else lambda _line: None,
+            config.total_steps,
+            step,
+            every_minute=not steps.drawn,
+        )
+        on_board = tensorboard and is_rank0() and step < config.total_steps
         try:
-            with interruptible() as signals:
+            with (
+                TensorBoard(folder.path if on_board else None, step) as board,
+                interruptible() as signals,
+            ):
+                if log is not None and validation and step == 0:
+                    lines.start(_validation_loss(model, validation, config))
                 for step in steps:
                     batch = batch_at(step)
                     began = time.perf_counter()
-                    loss = _step(model, optimizer, batch, config, config.lr(step))
+                    loss, norm = _step(model, optimizer, batch, config, config.lr(step))
+                    seconds = time.perf_counter() - began
                     n_tokens = batch.inputs.numel()
                     metrics = {
                         "step": step,
                         "loss": loss,
                         "lr": config.lr(step),
+                        "grad_norm": norm,
                         "tokens": n_tokens,
-                        "tokens_per_s": round(n_tokens / (time.perf_counter() - began)),
+                        "tokens_per_s": round(n_tokens / seconds),
                     }
                     last = step == config.total_steps
-                    if validation and (last or _is_due(step, config.evaluate_every)):
-                        validation_loss = evaluate(
-                            model, validation, config.autocast_dtype, config.micro_batches
-                        )
-                        if not math.isfinite(validation_loss):
-                            raise DivergenceError(
-                                f"the validation loss is {validation_loss:g} after it"
-                            )
-                        metrics["validation_loss"] = validation_loss
-                        if on_evaluation is not None:
-                            with measuring(model), autocast_to(model.device, config.autocast_dtype):
-                                on_evaluation(step, model)
+                    measured = validation and (last or _is_due(step, config.evaluate_every))
+                    if measured:
+                        metrics["validation_loss"] = _validation_loss(model, validation, config)
+                    lines.add(metrics, seconds)
+                    if measured and on_evaluation is not None:
+                        with measuring(model), autocast_to(model.device, config.autocast_dtype):
+                            sample = on_evaluation(step, model)
+                        if sample:
+                            board.text(step, sample)
                     interrupted = any_rank(bool(signals))  # no process may leave alone
                     save = last or interrupted or _is_due(step, config.checkpoint_every)
                     if save:
                         _check_before_saving(model, optimizer, batch, config)
                     folder.log(metrics)
-                    steps.set_postfix(loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"])
+                    board.log(metrics)
+                    steps.set_postfix(
+                        loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"], refresh=False
+                    )
                     if save:
                         folder.save(step, model, optimizer)
                         saved = step
@@ -293,6 +331,8 @@ def train(
             gather(model, whole)
         if is_rank0():
             folder.lock.check()
+            if log is not None:
+                log(f"writing the model to {folder.path / 'model'}")
             if write_model is None:
                 save_model(whole, folder.path / "model", tokenizer=tokenizer)
             else:
@@ -343,9 +383,10 @@ def _step(
     batch: Batch,
     config: TrainConfig,
     lr: float,
-) -> float:
-    """`train_step` with the settings of a run."""
-    return train_step(
+) -> tuple[float, float]:
+    """`train_step` with the settings of a run; the loss, and the norm of the gradient."""
+    norms: list[float] = []
+    loss = train_step(
         model,
         optimizer,
         *batch.to(model.device),
@@ -353,7 +394,17 @@ def _step(
         clip=config.clip,
         micro_batches=config.micro_batches,
         autocast=config.autocast_dtype,
+        norms=norms,
     )
+    return loss, norms[0]
+
+
+def _validation_loss(model: Transformer, validation: Sequence[Batch], config: TrainConfig) -> float:
+    """`evaluate` with the settings of a run; a DivergenceError where the loss is not finite."""
+    loss = evaluate(model, validation, config.autocast_dtype, config.micro_batches)
+    if not math.isfinite(loss):
+        raise DivergenceError(f"the validation loss is {loss:g} after it")
+    return loss
 
 
 def _trainable(model: Transformer) -> list[torch.nn.Parameter]:

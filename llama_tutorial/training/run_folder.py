@@ -2,12 +2,26 @@
 
 ::
 
-    settings.json        what the run was started with
-    metrics.jsonl        one line a step: loss, learning rate, tokens, sometimes validation loss
+    settings.json        what the run was started with; where it got more steps, at which step
+    metrics.jsonl        one line a step (see below)
     checkpoints/latest   the name of the newest complete checkpoint
     checkpoints/step-…   trainable weights, optimizer, random state; the two newest
     model/               the finished model
+    tensorboard/         the metrics for TensorBoard, if they were asked for (:mod:`.tensorboard`)
     .lock                held by the process that trains here (:mod:`.run_lock`)
+
+A line of the metrics is a JSON object:
+
+===================  ==========================================================================
+``step``             number of the update, from 1 on
+``loss``             mean loss of the step's batch before the update, nats a token that is learned
+``lr``               learning rate of the update
+``grad_norm``        norm of the whole gradient before it was clipped
+``tokens``           tokens of the batch, those that are not learned too
+``tokens_per_s``     those by the seconds of the step alone, without validation and checkpoints
+``validation_loss``  at evaluations: mean loss of the validation batches after the update, nats a
+                     token
+===================  ==========================================================================
 
 A checkpoint is written under another name and renamed when it is complete; only then does
 ``latest`` name it. So whenever the process is killed, the newest complete checkpoint is found, and
@@ -80,7 +94,11 @@ class RunFolder:
     Args:
         path: The folder; it need not exist.
         settings: What the run is started with, as plain values by part: ``{"model": {...}, ...}``.
-            A run goes on only with the settings that it began with.
+            A run goes on only with the settings that it began with; but a finished one may get more
+            steps.
+
+    Attributes:
+        ends: The numbers of steps that the run has had before this one, where it got more.
 
     Raises:
         ValueError: The folder holds a run with other settings, or its files are damaged.
@@ -94,6 +112,12 @@ class RunFolder:
         self.lock = RunLock(self.path)
         before = check_settings(self.path, settings)
         merged = before | {part: before.get(part, {}) | settings[part] for part in settings}
+        ends = before.get("history", {}).get("ends")
+        self.ends = ends if isinstance(ends, list) else []
+        was = before.get("training", {}).get("total_steps")
+        if was is not None and was != merged["training"]["total_steps"]:
+            self.ends.append(was)
+            merged["history"] = {"ends": self.ends}
         if merged != before:
             new = [
                 f"{part}.{name}" for part in settings for name in settings[part]
@@ -293,11 +317,28 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
             )
         for name, value in values.items():
             if (was := before.get(part, {}).get(name, value)) != value:
+                if (part, name, type(was)) == ("training", "total_steps", int):
+                    _check_more_steps(path, was, value)
+                    continue
                 raise ValueError(
                     f"{path} holds a run with {part} setting {name}={was!r}, not {value!r}: go on "
                     "with the same settings, or choose another folder"
                 )
     return before
+
+
+def _check_more_steps(path: Path, was: int, steps: int) -> None:
+    """Raise a ValueError unless a run has done the ``was`` steps and gets more."""
+    if steps < was:
+        raise ValueError(
+            f"{path} holds a run of {was} steps, and none gets shorter (total_steps={steps}): go "
+            "on with as many or more, or choose another folder"
+        )
+    if not (path / "checkpoints" / f"step-{was:08d}").is_dir():
+        raise ValueError(
+            f"{path} holds a run of {was} steps, and it gets more only when it has done these "
+            f"(total_steps={steps}): let it go on with {was} first, or choose another folder"
+        )
 
 
 def _read(folder: Path) -> tuple[Any, dict[str, Any]]:

@@ -27,12 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from llama_tutorial._util.labels import IGNORE
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.model import Transformer
 from llama_tutorial.training.processes import all_reduce_sum, rank, world_size
-
-IGNORE = -100
-"""The label of a token that has no loss."""
 
 
 class DivergenceError(ValueError):
@@ -186,6 +184,7 @@ def train_step(
     clip: float | int = 1.0,
     micro_batches: int = 1,
     autocast: torch.dtype | None = None,
+    norms: list[float] | None = None,
 ) -> float:
     """Update the weights once; returns the loss before the update, the mean over tokens.
 
@@ -204,6 +203,7 @@ def train_step(
             the parts have unequal token counts.
         autocast: Compute in this dtype where it is safe, such as ``torch.bfloat16``; the weights
             keep theirs.
+        norms: A list that gets the norm of the gradient, as it was before it was clipped.
 
     Raises:
         DivergenceError: The loss or the norm of the gradient is not finite; the weights are as
@@ -228,6 +228,8 @@ def train_step(
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DivergenceError(f"the loss is {loss:g}, and the norm of its gradient {norm:g}")
+    if norms is not None:
+        norms.append(norm)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()

@@ -17,7 +17,13 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
 
 @pytest.mark.parametrize(
     ("extra", "own"),
-    [("torch", "torch"), ("notebooks", "notebooks"), ("notebooks", "figures"), ("hub", "hub")],
+    [
+        ("torch", "torch"),
+        ("notebooks", "notebooks"),
+        ("notebooks", "figures"),
+        ("hub", "hub"),
+        ("tensorboard", "tensorboard"),
+    ],
 )
 def test_what_an_extra_brings_is_found_in_it(extra, own):
     """The extra ``notebooks`` takes in ``figures``."""

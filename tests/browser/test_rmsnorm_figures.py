@@ -27,6 +27,39 @@ def test_every_shift_at_every_scale(show, index):
                 assert shown[name] == pytest.approx(value, rel=1e-9, abs=1e-9), (move, factor, name)
 
 
+@pytest.mark.parametrize("scale", [0.01, 1, 100])
+def test_a_dragged_bar_ends_under_the_pointer(offline_page, show, scale):
+    figure = show(live.shift())
+    figure.evaluate(SET, {"shift": 0, "scale": scale})
+    mouse = offline_page.mouse
+    box = figure.locator(".lt-handle").nth(2).bounding_box()
+    middle = box["x"] + box["width"] / 2
+    mouse.move(middle, box["y"] + box["height"] / 2)
+    mouse.down()
+    for share in (0.4, 0.25):  # a quarter from the top is half way up from zero
+        mouse.move(middle + 30, box["y"] + share * box["height"], steps=4)
+    mouse.up()
+    shift = figure.evaluate("figure => figure.querySelector('[data-name=shift]').value")
+    value = live.shift().controls[0].values[int(shift)]
+    assert value + live.ACTIVATION[2] == pytest.approx(3, abs=0.13)
+    shown = figure.evaluate("figure => figure.numbers")
+    assert shown["mean"] == pytest.approx(value * scale, rel=1e-9)
+
+
+def test_the_frame_of_the_changed_token_can_be_dragged(offline_page, show):
+    figure = show(live.axis())
+    figure.evaluate(SET, {"token": 5})
+    mouse = offline_page.mouse
+    box = figure.locator(".lt-handle").bounding_box()
+    y = box["y"] + box["height"] / 2
+    mouse.move(box["x"] + box["width"] / 2, y)
+    mouse.down()
+    mouse.move(box["x"] - 2.5 * box["width"], y, steps=5)
+    mouse.up()
+    assert figure.evaluate("figure => figure.numbers.earlier") == 2
+    assert figure.locator(".lt-handle").bounding_box()["x"] < box["x"] - 2 * box["width"]
+
+
 def test_shift_moves_only_the_bars_of_rmsnorm(show):
     figure = show(live.shift())
     figure.evaluate(SET, {"shift": 0})
@@ -58,7 +91,8 @@ def test_every_token_under_every_axis(show, over):
 
 def test_squares_are_filled_where_the_output_changed(show):
     figure = show(live.axis())
-    filled = """figure => [...figure.querySelectorAll(".lt-stage rect[fill-opacity]")]
+    squares = ".lt-stage rect[fill-opacity]:not([data-key], .lt-handle)"
+    filled = f"""figure => [...figure.querySelectorAll("{squares}")]
       .map((square) => Number(square.getAttribute("fill-opacity")))"""
     for over in live.AXES.values():
         figure.evaluate(SET, {"over": over})

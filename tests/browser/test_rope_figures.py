@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
@@ -42,15 +44,92 @@ def test_hands_are_drawn_where_the_numbers_say(show):
         )
 
 
-def test_score_at_every_distance_and_shift(show):
+def test_score_and_its_softmax_at_every_distance_and_shift(show):
     figure = show(live.score(QUERY, KEY, trained=64))
     places = [(m, both) for m in range(0, 101, 4) for both in (0, 10, 1000, 2000)]
     every = said(figure, [{"n": 0, "m": m, "both": both} for m, both in places])
     for (m, both), shown in zip(places, every, strict=True):
-        expected = live.score_numbers(QUERY, KEY, m + both, both)
+        expected = live.score_numbers(QUERY, KEY, m, 0, both)
         assert shown["parts"] == pytest.approx(expected["parts"], abs=1e-9)
         assert shown["score"] == pytest.approx(expected["score"], abs=1e-9)
+        assert shown["percent"] == pytest.approx(expected["percent"], abs=1e-9)
         assert (shown["query"], shown["key"]) == (m + both, both)
+
+
+@pytest.mark.parametrize("way", ["turn", "add"])
+def test_sentence_at_every_pair_of_words(show, way):
+    figure = show(live.sentence())
+    last = len(live.WORDS)
+    settings = [
+        {"way": way, "query": query, "key": key, "front": front}
+        for query in range(last)
+        for key in range(query + 1)
+        for front in (0, 1, 17, 60)
+    ]
+    every = said(figure, settings)
+    for setting, shown in zip(settings, every, strict=True):
+        expected = live.sentence_numbers(**setting)
+        assert shown == pytest.approx(expected, abs=1e-9), setting
+
+
+def test_clicked_word_before_the_query_is_the_key_and_others_the_query(show):
+    figure = show(live.sentence())
+
+    def click(i):
+        figure.locator(".lt-stage svg > g").nth(i).click()
+        return figure.evaluate("figure => [figure.numbers.m, figure.numbers.n]")
+
+    assert click(2) == [5, 2]
+    assert click(0) == [5, 0]
+    assert figure.evaluate(SET, {"query": 3})["m"] == 3
+    assert click(4) == [4, 0]
+
+
+def test_dragged_dot_puts_words_in_front(show, offline_page):
+    figure = show(live.sentence())
+    drag(offline_page, figure.locator(".lt-stage .lt-handle"), 100, 0)
+    shown = figure.evaluate("figure => figure.numbers")
+    front = int(figure.locator("[data-name=front]").input_value())
+    assert front > 10
+    assert shown["m"] == 5 + front
+    expected = live.sentence_numbers(front, "turn", 5, 1)["score"]
+    assert shown["score"] == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("j", [0, 1])
+def test_dragged_hand_takes_the_position_along(show, offline_page, j):
+    figure = show(live.clocks())
+    figure.evaluate(SET, {"position": 0})
+    hand = figure.locator(".lt-stage .lt-handle").nth(j)
+    box = figure.locator(".lt-stage svg").bounding_box()
+    unit = box["width"] / 450
+    drag(offline_page, hand, -42 * unit, -42 * unit)  # from three o'clock to twelve
+    position = figure.locator("[data-name=position]").evaluate(
+        "input => JSON.parse(input.dataset.stops)[input.value]"
+    )
+    speed = 10000 ** (-j / live.N_HANDS)
+    assert position == pytest.approx(math.pi / 2 / speed, abs=0.5)
+
+
+def test_dragged_dot_moves_the_key_and_not_past_its_query(show, offline_page):
+    figure = show(live.score(QUERY, KEY, trained=64))
+    figure.evaluate(SET, {"m": 50, "n": 40})
+    for i, far, expected in ((0, 40, None), (1, 2000, 0), (0, -2000, 50)):
+        handle = figure.locator(".lt-stage .lt-handle").nth(i)
+        drag(offline_page, handle, far, 0)
+        key = figure.evaluate("figure => figure.numbers.key")
+        assert key < 40 if expected is None else key == expected
+
+
+def drag(page, handle, right, down):
+    """Pulls the middle of a thing by so many pixels."""
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right / 2, y + down / 2)
+    page.mouse.move(x + right, y + down)
+    page.mouse.up()
 
 
 def test_moving_both_turns_the_hands_and_keeps_the_score(show):

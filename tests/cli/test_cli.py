@@ -126,11 +126,14 @@ def test_it_runs_as_a_module(folder):
         (["--top-p", "0"], "--top-p 0.0: must be above 0 and at most 1"),
         (["--top-p", "1.01"], "--top-p 1.01: must be above 0 and at most 1"),
         (["--top-k", "0"], "--top-k 0: must be a whole number of at least 1"),
-        (["--max-new-tokens", "48"], "max_new_tokens=48 that is more than the context of 48"),
+        (
+            ["--max-new-tokens", "48"],
+            "with --max-new-tokens 48 that is more than the context of 48",
+        ),
         (["--max-new-tokens", "-1"], "--max-new-tokens -1: must be 0 or above"),
-        (["--prompt", "cat " * 60], "more than the context of 48; shorten one of the two"),
+        (["--prompt", "cat " * 60], "more than the context of 48: shorten it"),
         (["--tokenizer", "missing.model"], "missing.model"),
-        (["--device", "warp"], "--device warp: cannot be used here"),
+        (["--device", "warp"], "--device warp: cannot be used here; this machine has cpu"),
         (["--device", "meta"], "--device meta: it holds shapes and no numbers; take cpu or cuda"),
         (["--dtype", "int8"], "argument --dtype: invalid choice: 'int8'"),
         (["--chekpoint", "x"], "unrecognized arguments: --chekpoint"),
@@ -277,7 +280,8 @@ def test_sampling_that_means_nothing(capsys, command, options, message):
 HELP = """
 import sys
 from llama_tutorial.cli import main
-for command in ([], ["generate"], ["chat"], ["convert"], ["info"], ["pretrain"], ["finetune"]):
+for command in ([], ["generate"], ["chat"], ["convert"], ["info"], ["evaluate"],
+                ["pretrain"], ["finetune"]):
     try:
         main([*command, "--help"])
     except SystemExit:

@@ -142,10 +142,10 @@ def test_metas_tokenizer_lies_one_folder_above(every, tmp_path, capsys):
     [
         (("--format", "gguf"), "argument --format: invalid choice: 'gguf'"),
         (("--format", "llama2c", "--tokenizer", "x"), "x does not exist"),
-        (("--chat-template",), "chat_template=True belongs to a tokenizer in format='huggingface'"),
-        (("--format", "llama2c-int8"), "group_size=64"),
-        (("--shards", 2), "shards=2: format='native' is not cut; only 'meta' is"),
-        (("--format", "meta", "--shards", 5), "shards=5 does not divide dim=24"),
+        (("--chat-template",), "--chat-template belongs to a tokenizer in --format huggingface"),
+        (("--format", "llama2c-int8"), "--group-size 64: must divide"),
+        (("--shards", 2), "--shards 2: --format native is not cut; only 'meta' is"),
+        (("--format", "meta", "--shards", 5), "--shards 5 does not divide dim=24"),
         (("--tokenizer", "missing.model"), "missing.model does not exist"),
     ],
 )
@@ -202,3 +202,67 @@ def test_info_says_what_is_wrong(tmp_path, capsys):
     code, out, err = run(capsys, "info", tmp_path / "model")
     assert (code, out) == (2, "")
     assert "params.json: no such file" in err
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_is_there_is_replaced_only_by_force(every, tmp_path, capsys, format):
+    output = tmp_path / "out"
+    words = ("convert", every / "native", output, "--format", format, "--group-size", 8)
+    assert run(capsys, *words)[0] == 0
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    code, out, err = run(capsys, *words[:1], every / "meta", *words[2:])
+    assert (code, out) == (2, "")
+    said = "is there already: --force replaces it, or give another name"
+    assert err == f"llama-tutorial: {output} {said}\n"
+    other = random_model(LLAMA, seed=1)
+    save_model(other, tmp_path / "other", tokenizer=load(every / "native")[1])
+    assert all(file.read_bytes() == data for file, data in before.items())
+    assert run(capsys, "convert", tmp_path / "other", *words[2:], "--force")[0] == 0
+    if format != "llama2c-int8":
+        same_weights(load_model(output), other)
+    assert output.is_dir() == (not format.startswith("llama2c"))
+
+
+def test_force_replaces_checkpoints_of_the_same_format_alone(every, tmp_path, capsys):
+    save_model(random_model(LLAMA), tmp_path / "native")
+    words = ("convert", every / "native", tmp_path / "native", "--format", "meta", "--force")
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "is there already and no checkpoint of Meta's format; choose another name" in err
+    # An empty folder is nothing; a tokenizer that lies where one would be written is something.
+    (tmp_path / "empty").mkdir()
+    assert run(capsys, "convert", every / "native", tmp_path / "empty")[0] == 0
+    (tmp_path / "x.tokenizer.bin").touch()
+    words = ("convert", every / "native", tmp_path / "x.bin", "--format", "llama2c")
+    code, _, err = run(capsys, *words)
+    assert (code, (tmp_path / "x.bin").exists()) == (2, False)
+    assert f"{tmp_path / 'x.tokenizer.bin'} is there already: --force" in err
+
+
+def test_info_shows_tokenizer_size_and_memory(every, tmp_path, capsys):
+    def lines(model):
+        code, out, err = run(capsys, "info", model)
+        assert (code, err) == (0, "")
+        return dict(re.findall(r"^  (\S.{15}) (.*)$", out, re.MULTILINE))
+
+    found = {name.strip(): text for name, text in lines(every / "native").items()}
+    n_bytes = sum(file.stat().st_size for file in (every / "native").iterdir())
+    assert found["on disk"] == f"{n_bytes:,} bytes in 3 files"
+    assert found["tokenizer"] == "290 pieces, tokenizer.model"
+    n, cache = LLAMA.n_params, 2 * 2 * 24 * LLAMA.max_seq_len  # keys and values, 2 layers of 24
+    assert (
+        found["weights"]
+        == f"{2 * n / 1e3:.1f} kB of memory in 16 bit, {4 * n / 1e3:.1f} kB in float32"
+    )
+    both = n + cache
+    assert found["and full cache"].startswith(f"{2 * both / 1e3:.1f} kB of memory in 16 bit, ")
+    assert found["and full cache"].endswith(f"{4 * both / 1e3:.1f} kB in float32")
+    found = {name.strip(): text for name, text in lines(every / "llama2c").items()}
+    assert found["on disk"] == f"{(every / 'llama2c').stat().st_size:,} bytes"
+    assert found["tokenizer"].startswith("none comes with it; --tokenizer")
+    save_model(random_model(LLAMA), tmp_path / "model")
+    (tmp_path / "model" / "tokenizer.model").write_text("no tokenizer")
+    assert "cannot be read: " in lines(tmp_path / "model")["tokenizer".ljust(16)]
+    seven = {name.strip(): text for name, text in lines("llama-2-7b").items()}
+    assert seven["weights"] == "13.5 GB of memory in 16 bit, 27.0 GB in float32"
+    assert seven["and full cache"] == "15.6 GB of memory in 16 bit, 31.2 GB in float32"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -163,14 +164,28 @@ def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys, monkeypatc
     assert run(*options) == 0
     monkeypatch.setattr(finetune.hub, "load", lambda *_, **__: pytest.fail("that is work"))
     for other, message in [
-        ("--seed 1", "data setting seed=0, not 1"),
-        ("--packing concatenate", "data setting packing='documents', not 'concatenate'"),
-        ("--weight-decay 0.2", "training setting weight_decay=0.1, not 0.2"),
-        ("--lr 0.5", "training setting peak_lr=0.002, not 0.5"),
-        ("--lora --lr 2e-3", "data setting lora=False, not True"),
+        ("--seed 1", "data setting --seed 0, not 1"),
+        ("--packing concatenate", "data setting --packing documents, not 'concatenate'"),
+        ("--weight-decay 0.2", "training setting --weight-decay 0.1, not 0.2"),
+        ("--lr 0.5", "training setting --lr 0.002, not 0.5"),
+        ("--lora --lr 2e-3", "data setting --lora False, not True"),
     ]:
         assert run(*options, other) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_finished_run_gets_more_epochs(base, file, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, "--data", file, "--context 64", QUICK)
+    assert run(*options, "--epochs 1") == 0
+    n, warmup = len(metrics(tmp_path)), settings(tmp_path)["training"]["warmup_steps"]
+    capsys.readouterr()
+    assert run(*options, "--epochs 20") == 0
+    said = f"the run was finished at step {n}, and goes on to step {20 * n}: from here the learning"
+    assert said in capsys.readouterr().out
+    assert len(metrics(tmp_path)) == 20 * n
+    assert settings(tmp_path)["training"]["warmup_steps"] == warmup == 0
+    assert run(*options, "--epochs 1") == 2
+    assert f"holds a run of {20 * n} steps, and none gets shorter" in capsys.readouterr().err
 
 
 def test_a_run_is_tied_to_what_base_and_dialogs_hold_not_to_their_names(
@@ -251,8 +266,11 @@ def test_the_small_model_gets_a_longer_context_and_no_adapter_can(base, tmp_path
     [
         ("--data none.jsonl", "none.jsonl: no such file; give a .jsonl file with one dialog a"),
         ("--model none", "none: no such file or folder"),
-        ("--lora --targets wx", "no linear layer is called 'wx'; this model has"),
-        ("--warmup 1000", "--warmup 1000: must be between 0 and total_steps="),
+        (
+            "--lora --targets output",
+            "--targets: no linear layer is called 'output'; this",
+        ),
+        ("--warmup 1000", "--warmup 1000: must be between 0 and 6 steps"),
         ("--micro-batches 3", "--micro-batches 3: a batch has 2 rows, so it must be at most 2"),
     ],
 )
@@ -351,3 +369,34 @@ def test_a_batch_has_a_row_for_every_process(base, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(training, "world_size", lambda: 3)
     assert run("--out", tmp_path, "--model", base, TALES) == 2
     assert "--batch-size 2: 3 processes divide the rows of a batch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--lora --targets nope", "argument --targets: invalid choice: 'nope' (choose from"),
+        ("--batch-size 99999999", "--batch-size 99999999: 15,000 dialogs fill at most as many"),
+        ("--dialogs 10 --batch-size 11", "--batch-size 11: 10 dialogs fill at most as many rows"),
+        ("--data {file} --batch-size 20", "--batch-size 20: 19 dialogs fill at most as many rows"),
+    ],
+)
+def test_what_no_data_can_fill_is_refused_before_the_model_is_read(
+    file, tmp_path, capsys, monkeypatch, options, message
+):
+    monkeypatch.setattr(finetune.hub, "load", lambda *_, **__: pytest.fail("that is work"))
+    try:
+        code = run("--out", tmp_path / "run", options.format(file=file))
+    except SystemExit as stop:  # argparse's way out
+        code = stop.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_has_at_most_the_rows_that_there_are(base, file, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, "--data", file, "--context 256")
+    assert run(*options, "--batch-size 19") == 2
+    err = capsys.readouterr().err
+    assert re.search(
+        r"--batch-size 19: the dialogs fill \d rows of 256 tokens; give \d or less", err
+    )

@@ -79,7 +79,7 @@ def test_info_of_one_file_asks_for_no_tokenizer_and_fetches_no_other(shell):
 def test_info_of_several_files_asks_for_a_name(shell):
     code, out, err, fetched = shell("info", "someone/files")
     assert (code, out, fetched) == (2, "", [])
-    assert "name one of them with filename= (on the command line, --filename); there are" in err
+    assert "name one of them with --filename; there are" in err
     assert "large.bin, small.bin" in err
 
 
@@ -157,7 +157,7 @@ def test_a_shipped_model_is_one_file(tmp_path, capsys, command):
     }[command]
     code, out, err = run(capsys, *words, "--filename", "small.bin")
     assert (code, out) == (2, "")
-    assert "filename='small.bin': 'tales' comes with the package, as one file" in err
+    assert "--filename small.bin: 'tales' comes with the package, as one file" in err
 
 
 def _pieces(command, folder):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import threading
 
 import pytest
@@ -12,9 +14,11 @@ from cli_options import OUT_OF_RANGE
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
-from llama_tutorial import load_model, load_tokenizer
-from llama_tutorial.cli import main, pretrain
+from llama_tutorial import load, load_model, load_tokenizer, save_model
+from llama_tutorial.cli import main, pretrain, training
+from llama_tutorial.pretraining import TokenStream
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.training.loop import evaluate
 from llama_tutorial.training.run_lock import run_lock
 
 SMALL = "--dim 16 --layers 1 --heads 2 --kv-heads 1 --hidden-dim 24 --context 32 --batch-size 4"
@@ -31,9 +35,23 @@ def test_tales_become_a_model(tmp_path, capsys):
     assert run(*options) == 0
     out = capsys.readouterr().out
     model, tokenizer = load_model(tmp_path / "model"), load_tokenizer(tmp_path / "tokenizer.model")
-    assert f"{model.config.n_params:,} parameters" in out
-    assert "step 3: " in out
-    assert "step 6: " in out
+    said = [
+        "training a tokenizer of 400 pieces",
+        "telling and tokenizing 40 documents for training",
+        "telling and tokenizing 500 documents for validation",
+        f"building a model of {model.config.n_params:,} parameters",
+        "training: 6 steps of 4 rows of 32 tokens; ",
+        "step 0/6: validation loss ",
+        "step 1/6: training loss ",
+        "step 3/6: training loss ",
+        "step 3: ",
+        "step 6/6: training loss ",
+        "step 6: ",
+        f"writing the model to {tmp_path / 'model'}",
+        "finished: ",
+    ]
+    lines = [line for line in out.splitlines() if line.startswith(tuple(said))]
+    assert all(line.startswith(start) for line, start in zip(lines, said, strict=True))
     assert (model.config.n_kv_heads, model.config.tie_embeddings) == (1, True)
     assert model.config.vocab_size == tokenizer.vocab_size == 400
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -49,15 +67,32 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path, capsys, monkeypatch):
     assert run(*options) == 0
     monkeypatch.setattr(pretrain, "load_corpus", lambda *_: pytest.fail("that is work"))
     for other, message in [
-        ("--seed 1", "data setting seed=0, not 1"),
-        ("--batch-size 2", "data setting batch_size=4, not 2"),
-        ("--lr 0.1", "training setting peak_lr=0.003, not 0.1"),
-        ("--steps 7", "training setting total_steps=6, not 7"),
+        ("--seed 1", "data setting --seed 0, not 1"),
+        ("--batch-size 2", "data setting --batch-size 4, not 2"),
+        ("--lr 0.1", "training setting --lr 0.003, not 0.1"),
+        ("--steps 5", "holds a run of 6 steps, and none gets shorter (--steps 5): go on with"),
     ]:
         assert run(*options, other) == 2
         assert message in capsys.readouterr().err
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == 6
+
+
+def test_a_finished_run_gets_more_steps(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    options = ("--out", tmp_path / "run", "--data", text, "--characters", SMALL)
+    assert run(*options, "--steps 20") == 0
+    capsys.readouterr()
+    assert run(*options, "--steps 40") == 0  # with the warm-up that it has had: 2 steps, not 4
+    out = capsys.readouterr().out
+    assert "the run was finished at step 20, and goes on to step 40: from here the learning" in out
+    assert "step 40/40: training loss " in out
+    assert "step 0/" not in out
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["training"]["warmup_steps"] == 2
+    assert run(*options, "--steps 60 --warmup 6") == 2
+    assert "training setting --warmup 2, not 6" in capsys.readouterr().err
 
 
 def test_a_text_file_in_characters(tmp_path, capsys):
@@ -146,6 +181,52 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path, capsys, options, messag
     assert err.count("\n") == 1
 
 
+def test_the_warm_up_follows_the_steps(tmp_path, monkeypatch):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    begun = []
+
+    def begin(_model, _batch_at, config, *_, **__) -> bool:
+        begun.append(config)
+        return False
+
+    monkeypatch.setattr(pretrain, "train", begin)
+    for options in ("--steps 60", "--steps 9", "--steps 3000", "--steps 60 --warmup 7"):
+        assert run("--out", tmp_path / "run", "--characters", SMALL, "--data", text, options) == 0
+    assert [config.warmup_steps for config in begun] == [6, 0, 100, 7]
+
+
+def test_the_number_of_tales_follows_the_steps(tmp_path, monkeypatch):
+    """Up to that of the run whose model is shipped; and a run keeps what it began with."""
+    asked = []
+
+    def load_corpus(_data, n, *_) -> None:
+        asked.append(n)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(pretrain, "load_corpus", load_corpus)
+    options = ("--out", tmp_path / "run")
+    for more in ("--steps 60", "--steps 2000", "", "--steps 60 --tales 77"):
+        assert run(*options, more) == 2
+    assert asked == [5000, 40_960, 200_000, 77]
+    (tmp_path / "run").mkdir()
+    settings = {"data": {"source": "tales 123 0 abc"}, "training": {"total_steps": 60}}
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
+    assert run(*options, "--steps 60") == 2
+    assert asked[-1] == 123
+
+
+@pytest.mark.parametrize("data", ["missing.txt", "empty.txt", "binary.txt", "short.txt"])
+@pytest.mark.parametrize("out", ["run", "runs/deep/run"])
+def test_a_start_that_fails_leaves_no_folder(tmp_path, capsys, monkeypatch, data, out):
+    monkeypatch.chdir(tmp_path)
+    for name, contents in [("empty", b""), ("binary", b"\xff\x00"), ("short", b"ab")]:
+        (tmp_path / f"{name}.txt").write_bytes(contents)
+    assert run("--out", out, "--data", data, "--characters", SMALL, QUICK) == 2
+    assert data in capsys.readouterr().err or data == "short.txt"
+    assert not (tmp_path / out.split("/")[0]).exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -188,7 +269,7 @@ def test_a_tokenizer_that_is_given_is_taken_as_it_is(tmp_path, capsys):
 
 def test_a_run_goes_on_with_its_own_tokenizer_only(tmp_path, capsys):
     text = tmp_path / "text.txt"
-    text.write_text(pretrain.__doc__ * 20)
+    text.write_text(TEXT * 5)
     trained, letters = tmp_path / "trained", tmp_path / "letters"
     options = ("--data", text, SMALL, QUICK, "--out")
     assert run(*options, trained, "--vocab-size 300") == 0
@@ -248,6 +329,20 @@ def test_a_start_without_a_step_leaves_no_tokenizer_to_others(tmp_path, capsys):
     assert tokenizers[0] == tokenizers[1]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_killed_start_has_left_is_removed(tmp_path, whole):
+    text, out = tmp_path / "text.txt", tmp_path / "run"
+    text.write_text(TEXT)
+    options = ("--out", out, "--data", text, "--characters", SMALL, QUICK)
+    if whole:  # the tokens were there already
+        assert run(*options) == 0
+    out.mkdir(exist_ok=True)
+    for name in (".training.tokens.bb0647d2.tmp", ".tokenizer.model.0a1b2c3d.tmp"):
+        (out / name).write_bytes(b"half")
+    assert run(*options) == 0
+    assert not list(out.glob(".*.tmp"))
+
+
 def test_an_empty_name_for_the_folder(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(["pretrain", "--out", ""]) == 2
@@ -268,3 +363,134 @@ def test_a_run_that_diverges_says_so(tmp_path, capsys):
     assert not (out / "model").exists()
     metrics = out / "metrics.jsonl"
     assert not metrics.exists() or "NaN" not in metrics.read_text()
+
+
+# Going on from a model
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A small model that has learned to write one text."""
+    folder = tmp_path_factory.mktemp("base")
+    text = folder / "text.txt"
+    text.write_text(TEXT)
+    options = ("--vocab-size 280", SMALL, "--steps 40", "--lr 1e-2")
+    assert run("--out", folder / "run", "--data", text, *options) == 0
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def other_text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("Whether 'tis nobler in the mind to suffer the slings and arrows.\n" * 60)
+    return path
+
+
+def validation_losses(out: str) -> dict[int, float]:
+    found = re.findall(r"^step (\d+)/\d+: .*validation loss ([\d.]+)", out, re.MULTILINE)
+    return {int(step): float(loss) for step, loss in found}
+
+
+@pytest.mark.parametrize("where", ["run", "model"])
+def test_a_model_learns_another_text(base, other_text, tmp_path, capsys, where):
+    """Before the first step it is the model that was given; then its loss falls."""
+    model, tokenizer = load(base if where == "run" else base / "model")
+    path = base if where == "run" else base / "model"
+    out = tmp_path / "run"
+    options = ("--out", out, "--model", path, "--data", other_text, "--batch-size 4 --steps 30")
+    assert run(*options, "--evaluate-every 10") == 0
+    losses = validation_losses(capsys.readouterr().out)
+    stream = TokenStream(out / "validation.tokens", 4, 32)
+    assert losses[0] == pytest.approx(evaluate(model, stream.every_window()), abs=6e-4)
+    assert losses[0] > losses[10] > losses[30]
+    further, its = load(out)
+    assert further.config == model.config
+    assert its.vocabulary.pieces == tokenizer.vocabulary.pieces
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["data"]["base"] == training.weights_name(model)
+    assert settings["training"]["warmup_steps"] == 3
+    assert not (out / "tokenizer.model").exists()
+    assert run(*options, "--evaluate-every 10") == 0  # finished, and found so
+    assert "step 0/" not in capsys.readouterr().out
+
+
+def test_a_run_from_a_model_that_was_stopped_goes_on(base, other_text, tmp_path, monkeypatch):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ("--model", base, "--data", other_text, "--batch-size 4 --steps 6", "--context 16")
+    options += ("--checkpoint-every 2 --evaluate-every 3 --warmup 2", "--out")
+    assert run(*options, whole) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(pretrain, "_sample", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            run(*options, killed)
+    assert (killed / "checkpoints" / "latest").read_text() == "step-00000002"
+    assert run(*options, killed) == 0
+    lines = [
+        [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+        for out in (whole, killed)
+    ]
+    losses = [[(line["loss"], line.get("validation_loss")) for line in run] for run in lines]
+    assert losses[0] == losses[1]
+    assert load(killed)[0].config.max_seq_len == 16
+
+
+def test_a_run_goes_on_from_its_own_model_only(base, other_text, tmp_path, capsys):
+    options = ("--data", other_text, "--batch-size 4 --steps 2 --out", tmp_path / "run")
+    assert run(*options, "--model", base) == 0
+    model, tokenizer = load(base)
+    model.layers[0].attention.wq.weight.data[0, 0] += 1
+    save_model(model, tmp_path / "other", tokenizer=tokenizer)
+    capsys.readouterr()
+    assert run(*options, "--model", tmp_path / "other") == 2
+    assert "data setting base='sha256" in capsys.readouterr().err
+    assert run(*options, SMALL) == 2
+    assert "holds a run that began from a model: give it again with --" in capsys.readouterr().err
+    assert run("--data", other_text, "--out", base, "--model tales-small --batch-size 4") == 2
+    assert "holds a run that began from nothing: leave it out, or" in capsys.readouterr().err
+    dialogs = tmp_path / "dialogs.jsonl"
+    dialogs.write_text('{"instruction": "Hi", "output": "Ho"}\n' * 20)
+    tuned = ("--model", str(base), "--data", str(dialogs), "--out")
+    assert main(["finetune", *tuned, str(tmp_path / "run")]) == 2
+    assert "holds a run of pretrain, and finetune cannot go on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--preset gpt2", "--preset gpt2: --model tales-small has its own; leave it out"),
+        ("--dim 16", "--dim 16: --model tales-small has its own; leave it out"),
+        ("--layers 1", "--layers 1: --model tales-small has its own; leave it out"),
+        ("--hidden-dim 24", "--hidden-dim 24: --model tales-small has its own; leave it out"),
+        ("--untied", "--untied: --model tales-small has its own; leave it out"),
+        ("--vocab-size 300", "--vocab-size 300: --model tales-small has its own; leave it out"),
+        ("--characters", "--characters: --model tales-small has its own; leave it out"),
+        ("--context 0", "--context 0: must be at least 1"),
+        ("--lr 0", "--lr 0.0: must be above 0 and finite"),
+    ],
+)
+def test_what_a_model_has_cannot_be_chosen(tmp_path, capsys, options, message):
+    assert run("--out", tmp_path / "run", "--model tales-small", options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_keeps_its_tokenizer(base, other_text, tmp_path, capsys):
+    options = ("--data", other_text, "--batch-size 4 --steps 2 --out", tmp_path / "run")
+    assert run(*options, "--model", base, "--tokenizer", SHIPPED["tales"].tokenizer) == 2
+    err = capsys.readouterr().err
+    assert "was trained with the pieces of " in err
+    assert "knows no others; leave it out" in err
+    assert not (tmp_path / "run").exists()
+    same = base / "model" / "tokenizer.model"
+    assert run(*options, "--model", base, "--tokenizer", same) == 0
+
+
+def test_mistakes_about_the_model_leave_no_folder(base, other_text, tmp_path, capsys):
+    options = ("--data", other_text, "--batch-size 4 --steps 2 --out")
+    assert run(*options, tmp_path / "run", "--model none") == 2
+    assert "none: no such file or folder" in capsys.readouterr().err
+    assert run(*options, tmp_path / "run", "--filename x.bin") == 2
+    assert "--filename x.bin: only with --model; leave it out" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert run(*options, base / "model" / "run", "--model", base / "model") == 2
+    assert "the model that is read, " in capsys.readouterr().err

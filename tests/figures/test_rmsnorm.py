@@ -13,8 +13,8 @@ import oracles
 import torch
 from live_figures import check_page, texts
 
-from llama_tutorial import figures
-from llama_tutorial.figures.rmsnorm import live, plots
+from llama_tutorial import PRESETS, Transformer, figures
+from llama_tutorial.figures.rmsnorm import live, plots, tables
 
 pytestmark = pytest.mark.usefixtures("figure_look")
 
@@ -50,7 +50,7 @@ def test_the_two_agree_where_the_mean_is_zero_and_nowhere_else():
     assert all(live.shift_numbers(0.0, scale, 1e-5)["apart"] < 1e-12 for scale in scales.values)
 
 
-# Who hears of a token
+# Which outputs change with a token
 
 
 def loop(table, over, eps=1e-5):
@@ -87,7 +87,7 @@ def test_changes_are_those_of_a_loop(over, token):
 
 
 @pytest.mark.parametrize("token", range(8))
-def test_nobody_hears_over_features_and_everybody_over_anything_else(token):
+def test_over_features_nothing_else_changes_and_over_anything_else_all_does(token):
     assert live.axis_numbers("features", token)["told"] == 0
     assert live.axis_numbers("features", token)["told_later"] == 0
     for over in ("both", "positions"):
@@ -117,7 +117,7 @@ def test_stream_sizes_are_plotted_as_given():
     assert len(drawn) == 4
     assert drawn[0].get_ydata().tolist() == figures.rounded(sizes["a"])
     assert axes.get_yscale() == "log"
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list("abcd")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list("abcd")
     assert "the end of float16" in texts(figures.svg_text(figure))
 
 
@@ -135,6 +135,43 @@ def test_geometry_puts_both_norms_where_they_belong():
     for (x, y), (on_x, on_y) in zip(ends[::2], ends[1::2], strict=True):
         assert math.hypot(on_x[0], on_y[0]) == pytest.approx(math.sqrt(3), abs=0.01)
         assert x[0] * on_y[0] == pytest.approx(y[0] * on_x[0], abs=0.02)  # one direction
+
+
+def test_mistakes_are_bars_of_their_losses_beside_both_yardsticks():
+    losses = {"loud": 5.1249, "quiet": 0.4936}
+    figure = plots.mistakes(losses, right=0.4893, bigram=2.8261)
+    axes = figure.axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [5.12, 0.494]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(losses)
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first one on top
+    assert [line.get_xdata()[0] for line in axes.lines] == [0.489, 2.83]
+    words = [text.get_text() for text in axes.texts]
+    assert words == ["5.12", "0.49", "no mistake", "bigram table"]
+
+
+def test_ablation_is_the_recorded_runs_that_differ_in_the_norm():
+    shown = tables.ablation()
+    chain = figures.recorded("swaps")["chain"]
+    for row, norm in zip(shown.rows, ("layernorm", "rmsnorm"), strict=True):
+        name, *losses, mean = row
+        assert name.lower() == norm
+        entries = [e for e in chain if [f"{x:.3f}" for x in e["validation_loss"]] == losses]
+        assert {entry["model"]["norm"] for entry in entries} == {norm}
+        assert float(mean) == pytest.approx(sum(map(float, losses)) / 3, abs=1e-3)
+
+
+def test_costs_are_counted_in_the_model_itself():
+    rows = {row[0]: row for row in tables.costs().rows}
+    for name, row in rows.items():
+        with torch.device("meta"):
+            model = Transformer(PRESETS[name])
+        norms = [p for key, p in model.named_parameters() if "norm" in key]
+        n_all = sum(p.numel() for p in model.parameters())
+        n_norms = sum(p.numel() for p in norms)
+        assert row[2] == n_norms
+        assert row[3] == f"{100 * n_norms / n_all:.4f} %"
+        biases = sum(key.endswith("norm.bias") for key, _ in model.named_parameters())
+        assert row[1] == len(norms) - biases
 
 
 def test_eps_curves_keep_their_data():

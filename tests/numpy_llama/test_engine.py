@@ -551,3 +551,12 @@ def test_two_streams_in_one_cache_are_refused():
     with pytest.raises(ValueError, match="the cache holds 2 positions where this stream left 3"):
         next(first)
     assert len(list(second)) == 7
+
+
+def test_its_repr_tells_the_sizes():
+    text = repr(NumpyLlama.load("tales-small"))
+    config = NumpyLlama.load("tales-small").config
+    for name in ("dim", "n_layers", "n_heads", "n_kv_heads", "hidden_dim", "vocab_size"):
+        assert f"{name}={getattr(config, name)}, " in text
+    assert text.startswith("NumpyLlama(dim=")
+    assert text.endswith(f"; {config.n_params:,} parameters in float32)")

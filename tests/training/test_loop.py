@@ -61,6 +61,7 @@ def test_the_run_is_written_down(whole_run):
     assert [line["lr"] for line in lines] == [SETTINGS.lr(step) for step in range(1, 41)]
     assert [m["step"] for m in lines if "validation_loss" in m] == [10, 20, 30, 40]
     assert all(line["tokens"] == 40 for line in lines)
+    assert all(line["grad_norm"] > 0 for line in lines)
 
 
 def test_the_finished_model_is_the_one_that_was_evaluated(whole_run):
@@ -194,12 +195,88 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
 
 def test_other_settings_are_refused(tmp_path):
     run(tmp_path, TrainConfig(total_steps=2, warmup_steps=0))
-    with pytest.raises(ValueError, match=r"training setting total_steps=2, not 3: go on with the"):
-        run(tmp_path, TrainConfig(total_steps=3, warmup_steps=0))
+    with pytest.raises(ValueError, match=r"training setting warmup_steps=0, not 1: go on with the"):
+        run(tmp_path, TrainConfig(total_steps=2, warmup_steps=1))
+    with pytest.raises(
+        ValueError, match=r"a run of 2 steps, and none gets shorter \(total_steps=1"
+    ):
+        run(tmp_path, TrainConfig(total_steps=1, warmup_steps=0))
     model = Transformer(CONFIG.replace(dim=32))
     with pytest.raises(ValueError, match="model setting dim=16, not 32"):
         train(model, batch_at, TrainConfig(total_steps=2, warmup_steps=0), tmp_path)
     assert len(metrics(tmp_path)) == 2
+
+
+def test_lines_for_people(tmp_path, whole_run):
+    """They measure the model before the first step, too, and change nothing."""
+    lines = []
+    torch.manual_seed(0)
+    model = Transformer(CONFIG)
+    before = evaluate(model, [batch_at(0)])
+    arguments = (batch_at, SETTINGS, tmp_path)
+    assert train(model, *arguments, validation=[batch_at(0)], log=lines.append)
+    assert losses(tmp_path) == losses(whole_run)
+    steps = [line.split(":")[0] for line in lines]
+    assert steps[:-1] == [f"step {n}/40" for n in (0, 1, 10, 20, 30, 40)]
+    assert lines[0] == f"step 0/40: validation loss {before:.3f}"
+    part = losses(whole_run)[10:20]
+    mean = sum(loss for _, loss, *_ in part) / 10
+    said = f"step 20/40: training loss {mean:.3f} (mean of 10 steps), validation loss "
+    assert lines[3].startswith(f"{said}{part[-1][3]:.3f}, lr {SETTINGS.lr(20):.3g}, ")
+    assert lines[-1] == f"writing the model to {tmp_path / 'model'}"
+    lines.clear()
+    assert train(Transformer(CONFIG), *arguments, validation=[batch_at(0)], log=lines.append)
+    assert [line.split(":")[0] for line in lines] == [f"writing the model to {tmp_path / 'model'}"]
+
+
+def test_a_finished_run_gets_more_steps(tmp_path):
+    """It goes on at the learning rate of a run of so many, says so, and survives a kill."""
+    whole, killed, lines = tmp_path / "whole", tmp_path / "killed", []
+    settings = {"peak_lr": 1e-2, "warmup_steps": 4, "checkpoint_every": 3}
+    short, long = (TrainConfig(total_steps=n, **settings) for n in (10, 20))
+    for out in (whole, killed):
+        assert run(out, short)
+        assert [line["lr"] for line in metrics(out)] == [short.lr(n) for n in range(1, 11)]
+    first = losses(whole)
+    arguments = (Transformer(CONFIG), batch_at, long, whole)
+    assert train(*arguments, validation=[batch_at(0)], log=lines.append)
+    assert losses(whole)[:10] == first
+    assert [line["lr"] for line in metrics(whole)[10:]] == [long.lr(n) for n in range(11, 21)]
+    assert lines[0] == (
+        "the run was finished at step 10, and goes on to step 20: from here the learning rate "
+        "follows the cosine of 20 steps, without another warm-up: it was 0.001, and is 0.00638 at "
+        "the next step"
+    )
+    assert round(long.lr(11), 5) == 0.00638
+    assert load_model(whole / "model").config == CONFIG
+    assert json.loads((whole / "settings.json").read_text())["history"] == {"ends": [10]}
+
+    def killed_at_17(step: int) -> Batch:
+        if step == 17:
+            raise MemoryError
+        return batch_at(step)
+
+    with pytest.raises(MemoryError):
+        run(killed, long, killed_at_17)
+    assert run(killed, long)
+    assert losses(killed) == losses(whole)
+    with pytest.raises(ValueError, match="a run of 20 steps, and none gets shorter"):
+        run(killed, short)
+
+
+def test_a_run_gets_more_steps_only_when_it_is_finished(tmp_path):
+    def stopped_at_5(step: int) -> Batch:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return batch_at(step)
+
+    short, long = (TrainConfig(total_steps=n, warmup_steps=0) for n in (10, 20))
+    assert not run(tmp_path, short, stopped_at_5)
+    message = r"a run of 10 steps, and it gets more only when it has done these \(total_steps=20\)"
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path, long)
+    assert run(tmp_path, short)
+    assert run(tmp_path, long)
 
 
 NUMBERS = ("peak_lr", "min_ratio", "weight_decay", "beta1", "beta2", "eps", "clip")

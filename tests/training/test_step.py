@@ -139,6 +139,15 @@ class TestTrainStep:
         loss = train_step(model, make_optimizer(model, lr=0), *batch[:2], lr=0)
         assert loss == pytest.approx(math.log(CONFIG.vocab_size), abs=0.05)
 
+    def test_the_norm_is_the_gradients_before_it_is_clipped(self):
+        model, (batch,), norms = make_model(), make_batches(1), []
+        loss, n = token_loss(model, *batch[:2])
+        gradients = torch.autograd.grad(loss / n, list(model.parameters()))
+        train_step(model, make_optimizer(model, lr=0), *batch[:2], lr=0, clip=1e-3, norms=norms)
+        squares = sum(float(gradient.double().square().sum()) for gradient in gradients)
+        assert norms == pytest.approx([squares**0.5], rel=1e-5)
+        assert norms[0] > 1e-3
+
     @pytest.mark.parametrize("micro_batches", [2, 3, 4])
     def test_accumulation_equals_the_large_batch(self, micro_batches):
         # Rows of unequal token counts: a mean of means would be wrong.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from llama_tutorial._util.labels import IGNORE
 from llama_tutorial.figures.kit.controls import Select, Slider, Stops
 from llama_tutorial.figures.kit.live import LiveFigure
 from llama_tutorial.finetuning.examples import Example
 from llama_tutorial.finetuning.packing import PackedExamples
-from llama_tutorial.training.step import IGNORE
 
 Ids = Sequence[int]
 RULES = {

@@ -85,7 +85,7 @@ const valueOf = (input) => {
 
 // The position of the stop that is nearest to a number, or is the value itself.
 const nearest = (stops, value) => {
-  const far = (stop) => (stop === value ? -1 : Math.abs(stop - value));
+  const far = (stop) => (stop === value ? -1 : Math.abs(stop - value) || Infinity); // words have no distance
   return stops.reduce((best, stop, i) => (far(stop) < far(stops[best]) ? i : best), 0);
 };
 

@@ -1,4 +1,4 @@
-"""The live figures of the RMSNorm chapter: a vector moved and stretched, and who hears of a token.
+"""The live figures of the RMSNorm chapter: a vector moved and stretched, and which outputs change.
 
 What Python computes here comes from :mod:`llama_tutorial.rmsnorm` and :mod:`llama_tutorial.gpt`;
 the scripts ``shift.js`` and ``axis.js`` compute the same in the page, and the
@@ -22,9 +22,9 @@ from llama_tutorial.rmsnorm import RMSNorm
 ACTIVATION = [1.2, -0.4, 0.3, -1.5, 0.9, 0.1, -0.8, 0.2]  # its mean is 0
 SCALES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1000]
 AXES = {
-    "the features of one position": "features",
-    "positions and features together": "both",
-    "the positions of one feature": "positions",
+    "features": "features",
+    "positions and features": "both",
+    "positions": "positions",
 }
 N_POSITIONS, N_FEATURES = 8, 6
 
@@ -50,8 +50,8 @@ def shift() -> LiveFigure:
         alt="Three rows of eight bars: the activation with mean {mean} and RMS {size}; what "
         "LayerNorm makes of it, {layer}; what RMSNorm makes of it, {rms}.",
         caption="One activation of eight features, and what each norm makes of it. The hollow "
-        "bars are the answer to the activation as it was before anything was added or multiplied. "
-        "<b>Add</b> something to every feature, then <b>multiply</b>, and watch which answers "
+        "bars are the answer to the activation as it was, before anything was added or multiplied. "
+        "<b>Drag</b> a bar of the activation, then <b>multiply</b> it, and watch which answers "
         "leave their hollow bars.",
         checks=[
             {"shift": 0.0},
@@ -94,7 +94,7 @@ def _size(x: Float[Tensor, " D"]) -> float:
 
 
 def axis() -> LiveFigure:
-    """Which outputs change when one token changes, for each choice of what to average over."""
+    """Which outputs change with one token, for each choice of what to average over."""
     x, other = _tokens()
     return LiveFigure(
         "rmsnorm/axis",
@@ -104,14 +104,14 @@ def axis() -> LiveFigure:
             Slider("token", 0, N_POSITIONS - 1, 5, label="change the token at position"),
         ],
         numbers=axis_numbers,
-        readout="Of the {earlier} positions before the changed one, {told} have another output "
-        "now; of the {later} after it, {told_later}. Largest change before it: {leak}.",
-        alt="A grid of positions and features, filled where the output has changed. Token {token} "
-        "was changed; {told} of the {earlier} positions before it and {told_later} of the {later} "
-        "after it have another output.",
-        caption="Eight positions of six features under RMSNorm. A square is filled where the "
-        "output differs once the token in the frame is another one, and the fuller the more. "
-        "<b>Choose what the mean square is taken over</b>, and <b>move the changed token</b>.",
+        readout="Positions before the changed one: {told} of {earlier} have a different output. "
+        "Positions after it: {told_later} of {later}. Largest change before it: {leak}.",
+        alt="A grid of positions and features, filled where the output has changed. The token at "
+        "position {token} was changed; {told} of the {earlier} positions before it and "
+        "{told_later} of the {later} after it have a different output.",
+        caption="RMSNorm on eight positions of six features. The token in the frame has been "
+        "replaced by another; the stronger a square's colour, the more its output has changed. "
+        "<b>Choose what the mean square is taken over</b>, then <b>drag the frame</b>.",
         checks=[
             {"over": over, "token": token}
             for over in ("both", "positions")
@@ -121,7 +121,7 @@ def axis() -> LiveFigure:
 
 
 def _tokens() -> tuple[list[list[float]], list[float]]:
-    """The vectors at all positions, and the one that takes a place among them."""
+    """The vectors at all positions, and the one that replaces one of them."""
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(N_POSITIONS + 1, N_FEATURES, generator=generator, dtype=torch.float64)
     *vectors, other = rounded(x)
@@ -148,7 +148,7 @@ def _normalised(x: Float[Tensor, "T D"], over: str) -> Float[Tensor, "T D"]:
 
 
 def axis_numbers(over: str, token: int) -> dict[str, Any]:
-    """How many positions before and after the changed token notice it, and how much."""
+    """How many outputs before and after the changed token change with it, and by how much."""
     changes = axis_changes(over, token).amax(1)  # (T,)
     before, after = changes[:token], changes[token + 1 :]
     return {

@@ -21,6 +21,7 @@ from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, ROSE
 from llama_tutorial.gpt import LayerNorm
 from llama_tutorial.rmsnorm import RMSNorm
 
+WIDTH = 4.0  # inches: on a phone the writing is then of 10 pixels
 TILT = 0.35  # radians from which the sphere is looked at
 _ARROW = {"arrowstyle": "->", "color": INK, "linewidth": 1.0}
 
@@ -32,7 +33,7 @@ def stream_sizes(sizes: Mapping[str, Sequence[float]], *, largest: float | int) 
         sizes: The sizes, from the embedding on, by name.
         largest: The largest number of a small floating type, drawn as a line.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 3.0))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.0))
     looks = ((ROSE, "-", "o"), (GREEN, "-", "x"), (ORANGE, "-", "o"), (BLUE, "-", "x"))
     for (name, size), (color, linestyle, marker) in zip(sizes.items(), looks, strict=True):
         every = slice(0 if marker == "o" else 2, None, 4)
@@ -43,7 +44,7 @@ def stream_sizes(sizes: Mapping[str, Sequence[float]], *, largest: float | int) 
     axes.axhline(largest, color=INK, linewidth=1.0, linestyle=(0, (4, 3)))
     axes.text(len(size) - 1, largest * 2, "the end of float16", ha="right", va="bottom")
     axes.set(xlabel="layer", ylabel="RMS of the stream", yscale="log")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.3), ncols=2, borderaxespad=0)
+    figure.legend(loc="outside upper center", ncols=2, columnspacing=1.2, handlelength=1.6)
     return figure
 
 
@@ -53,7 +54,7 @@ def geometry(points: Float[Tensor, "N 3"]) -> Figure:
     Args:
         points: Vectors of three features for the picture on the right.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(4.6, 2.7))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.5))
     _plane(left)
     _sphere(right, points)
     for axes in (left, right):
@@ -105,6 +106,30 @@ def _seen(points: Float[Tensor, "N 3"]) -> Float[Tensor, "N 2"]:
     return torch.stack((across, up * math.cos(TILT) + behind * math.sin(TILT)), dim=1)
 
 
+def mistakes(losses: Mapping[str, float], *, right: float, bigram: float) -> Figure:
+    """The loss of a model with one mistake in its norms, a bar for each.
+
+    Args:
+        losses: Nats a token, by the mistake.
+        right: The loss without a mistake.
+        bigram: The loss of a table of token pairs, on the same text.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.34 * len(losses) + 0.95))
+    rows = range(len(losses))
+    values = rounded(list(losses.values()))
+    axes.barh(rows, values, height=0.6, color=BLUE)
+    for row, value in zip(rows, values, strict=True):
+        axes.text(value + 0.08, row, f"{value:.2f}", va="center")
+    for value, name, align in ((right, "no mistake", "right"), (bigram, "bigram table", "center")):
+        axes.axvline(rounded(value), color=ORANGE, linewidth=1.4, linestyle=(0, (4, 2)), zorder=0)
+        axes.text(rounded(value), -0.75, name, ha=align, va="bottom")
+    axes.set(xlabel="loss on held-out tales, nats a token", xlim=(0, 1.12 * max(values)))
+    axes.set_yticks(rows, list(losses))
+    axes.set_ylim(len(losses) - 0.5, -0.7)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
 def eps_curves(sizes: Float[Tensor, " n"], curves: Mapping[str, Float[Tensor, " n"]]) -> Figure:
     """The size of the output over the size of the input, on a logarithmic axis.
 
@@ -112,7 +137,7 @@ def eps_curves(sizes: Float[Tensor, " n"], curves: Mapping[str, Float[Tensor, " 
         sizes: Root mean squares of the input.
         curves: Root mean squares of the output, by the kind of eps.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(3.7, 2.6))  # a fold has less room
     for name, values in curves.items():
         axes.plot(rounded(sizes), rounded(values), label=name)
     axes.axhline(1, color=INK, linewidth=0.6, linestyle="-")

@@ -8,7 +8,14 @@ const setup = (figure) => {
     return turns >= 0.01 || turns === 0 ? `${turns.toFixed(2)} turns` : "< 0.01 turns";
   };
 
-  const drawDial = (svg, j, angle, turns) => {
+  // The position nearest to the present one at which a hand of this speed points there.
+  const positionAt = (direction, speed, position) => {
+    const turns = Math.round((position * speed - direction) / full);
+    return Math.max(0, (direction + Math.max(0, turns) * full) / speed);
+  };
+
+  const drawDial = (svg, j, position, speed) => {
+    const angle = position * speed;
     const cx = 55 + (j % 4) * 110;
     const cy = 70 + Math.floor(j / 4) * 140;
     const r = 42;
@@ -18,7 +25,11 @@ const setup = (figure) => {
     draw(svg, "line", { x1: cx, y1: cy, x2: cx + r, y2: cy, class: "lt-grid" });
     draw(svg, "line", { x1: cx, y1: cy, x2: x, y2: y, stroke: color(0), "stroke-width": 3 });
     draw(svg, "circle", { cx: x, cy: y, r: 5, fill: color(0) });
-    draw(svg, "text", { x: cx, y: cy + 62, "text-anchor": "middle" }, turnsText(turns));
+    draw(svg, "text", { x: cx, y: cy + 62, "text-anchor": "middle" }, turnsText(angle / full));
+    figure.drag(draw(svg, "circle", { cx: x, cy: y, r: 18, fill: "none" }), (px, py) => {
+      const direction = (Math.atan2(cy - py, px - cx) + full) % full;
+      return { position: positionAt(direction, speed, position) };
+    });
   };
 
   const drawVector = (svg, angles) => {
@@ -35,10 +46,11 @@ const setup = (figure) => {
   };
 
   return ({ position, base }) => {
-    const angles = Array.from({ length: hands }, (_, j) => position * base ** (-j / hands));
+    const speeds = Array.from({ length: hands }, (_, j) => base ** (-j / hands));
+    const angles = speeds.map((speed) => position * speed);
     const turns = angles.map((angle) => angle / full);
     const svg = figure.svg(450, 420);
-    angles.forEach((angle, j) => drawDial(svg, j, angle, turns[j]));
+    speeds.forEach((speed, j) => drawDial(svg, j, position, speed));
     drawVector(svg, angles);
     return {
       degrees: angles.map((angle) => ((angle % full) * 360) / full),
