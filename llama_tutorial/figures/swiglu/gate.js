@@ -22,15 +22,15 @@ const setup = (figure) => {
   return ({ kind, gate, up }) => {
     const factor = functions[kind](gate);
     const passes = factor * up;
-    const svg = figure.svg(430, 290);
+    const svg = figure.svg(350, 270);
     const left = axes(svg, {
-      x: [lowest, reach], y: [-reach, reach], box: [30, 36, 204, 240],
+      x: [lowest, reach], y: [-reach, reach], box: [26, 26, 164, 226],
       xLabel: "gate a", yLabel: "factor", xTicks: [-6, -4, -2, 0, 2, 4], yTicks: [-4, -2, 0, 2, 4],
     });
     left.line(places.map((place) => [place, functions[kind](place)]).filter(([, y]) => Math.abs(y) <= reach));
     handle(svg, left, [gate, factor], (x) => ({ gate: x }));
     const right = axes(svg, {
-      x: [-2, 2], y: [-reach, reach], box: [252, 36, 424, 240],
+      x: [-2, 2], y: [-reach, reach], box: [206, 26, 344, 226],
       xLabel: "b", yLabel: "factor · b", xTicks: [-2, -1, 0, 1, 2], yTicks: [-4, -2, 0, 2, 4],
     });
     right.line([[-2, -2], [2, 2]], 0, { "stroke-dasharray": "2 4", stroke: "var(--lt-ink)", class: "lt-axis" });

@@ -161,8 +161,7 @@ def words_gates(
         caption="A hidden unit of a trained model, reading a text from top to bottom. First "
         "column: the factor, from <code>w1</code>. Second: <i>b</i>, from <code>w3</code>. Third: "
         "their product, which goes on to <code>w2</code>. Bars to the left are negative. <b>Touch "
-        "a token</b> to read its numbers, and look for one where <i>b</i> is large and nothing "
-        "comes out. <b>Change the unit</b>, and other tokens open the gate.",
+        "a token</b> to read its numbers. <b>Change the unit</b>, and other tokens open the gate.",
         checks=[{"place": len(pieces) - 1, "unit": n_units, "layer": layer} for layer in layers],
     )
 

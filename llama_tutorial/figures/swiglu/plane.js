@@ -36,7 +36,7 @@ const setup = (figure) => {
   };
 
   return ({ kind, angle, first, second }) => {
-    const svg = figure.svg(400, 388);
+    const svg = figure.svg(406, 388);
     const plot = axes(svg, {
       x: [-wide, wide], y: [-wide, wide], box: [32, 26, 346, 340],
       xLabel: "feature x1", yLabel: "feature x2", xTicks: [-3, -2, -1, 0, 1, 2, 3], yTicks: [-3, -2, -1, 0, 1, 2, 3],

@@ -73,11 +73,11 @@ def matrices(widths: Mapping[str, Sequence[tuple[str, float | int]]]) -> Figure:
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
     top = 0.0
-    for (name, layers), color in zip(widths.items(), (ORANGE, BLUE), strict=False):
+    for name, layers in widths.items():
         axes.text(0, top - 0.15, name, va="top")
         left = 0.0
         for matrix, hidden in layers:
-            _matrix(axes, left, top - 1.9, hidden, color, matrix)
+            _matrix(axes, left, top - 1.9, hidden, matrix)
             left += hidden + 0.35
         top -= 2.5
     axes.set(xlim=(-0.1, 8.9), ylim=(top + 0.3, 0.1), aspect="equal")
@@ -178,9 +178,8 @@ def _pill(axes: Any, x: float, y: float, name: str) -> None:
     axes.text(x, y, name, ha="center", va="center", bbox=look)
 
 
-def _matrix(
-    axes: Any, left: float, bottom: float, width: float | int, color: str, name: str
-) -> None:
+def _matrix(axes: Any, left: float, bottom: float, width: float | int, name: str) -> None:
+    color = ORANGE if name.startswith("w3") else BLUE  # as in the circuits: the new one
     box = plt.Rectangle(
         (rounded(left), bottom), rounded(width), 1, facecolor="none", edgecolor=color, linewidth=1.8
     )
