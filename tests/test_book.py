@@ -176,7 +176,9 @@ def test_chapter_has_its_parts(path: Path) -> None:
     assert any(_outputs(cell, "image/svg+xml") for cell in code), "no static figure"
 
 
-@pytest.mark.parametrize("name", sorted({path.stem for path in CHAPTERS} - set(notebooks.FINISHED)))
+@pytest.mark.parametrize(
+    "name", sorted({path.stem for path in notebooks.chapters()} - set(notebooks.FINISHED))
+)
 def test_chapter_of_the_older_form_has_its_parts(name: str) -> None:
     notebook = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
     prose, code = _prose(notebook), _code(notebook)
