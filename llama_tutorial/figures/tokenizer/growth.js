@@ -23,6 +23,7 @@ const setup = (figure) => {
       const paint = color(stop === merges ? 1 : 0);
       draw(svg, "rect", { x: plot.x(i) - width / 2, y: plot.y(lengths[i]), width, height, fill: paint });
     });
-    return { count: symbols.length, lengths };
+    const words = `${symbols.length} piece${symbols.length === 1 ? "" : "s"}`;
+    return { count: symbols.length, pieces: words, lengths };
   };
 };
