@@ -30,8 +30,16 @@ KERNEL_ENVIRONMENT = {
 # A stand-in for another machine: no vector instructions, other matrix kernels.
 OTHER_MACHINE = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
 
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
 # Cells whose source the page does not show; Jupyter and Colab show them collapsed.
 COLLAPSED_TAGS = {"remove-cell", "remove-input"}
+
+# Chapters in the two-depth form; tests/test_chapters.py holds them to its bars.
+FINISHED: tuple[str, ...] = ()
 
 SETUP_TAG = "remove-cell"
 SETUP_CELL = """\
@@ -109,10 +117,7 @@ def write(notebook: NotebookNode, path: Path) -> None:
         if cell.cell_type == "code" and COLLAPSED_TAGS & set(cell.metadata.get("tags", [])):
             cell.metadata["cellView"] = "form"  # in Colab
             cell.metadata.setdefault("jupyter", NotebookNode())["source_hidden"] = True
-    notebook.metadata = NotebookNode(
-        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
-        language_info={"name": "python"},
-    )
+    notebook.metadata = NotebookNode(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     nbformat.write(notebook, path)

@@ -31,7 +31,7 @@
   const openFound = () => document.querySelectorAll("span.highlighted").forEach(openAround);
 
   const begin = () => {
-    openFound();
+    setTimeout(openFound, 20);  // Sphinx marks 10 ms after the page has been read
     openTarget(location.hash);
   };
   if (document.readyState === "complete") begin();

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import nbformat
+import notebooks
 import pytest
 from filelock import FileLock
+from measure_page import BROWSERS, CHROMIUM
+from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+LITTLE_CONTENTS = """\
+format: jb-book
+root: book/intro
+parts:
+  - caption: Part
+    numbered: true
+    chapters:
+      - file: book/page
+"""
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +69,13 @@ def book(build: tuple[Path, str]) -> Path:
     return pages
 
 
-def _build(target: Path) -> str:
+def _build(target: Path, source: Path = ROOT) -> str:
     """Builds with warnings as errors; a build with warnings still leaves its pages."""
     tool = str(Path(sys.executable).with_name("jupyter-book"))
     options = ["-W", "-n", "--keep-going", "--path-output", str(target)]
     target.mkdir()
     done = subprocess.run(
-        [tool, "build", str(ROOT), *options], capture_output=True, text=True, check=False
+        [tool, "build", str(source), *options], capture_output=True, text=True, check=False
     )
     said = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # without its colours
     return f"{said}\nexit code {done.returncode}"
@@ -75,14 +86,39 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session")
-def site(book: Path):
-    """The address of the book, served here."""
-    handler = functools.partial(_Quiet, directory=str(book))
+@contextlib.contextmanager
+def serving(folder: Path):
+    """The address of a folder, served here for a while."""
+    handler = functools.partial(_Quiet, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def site(book: Path):
+    """The address of the book, served here."""
+    with serving(book) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def build_little(tmp_path_factory: pytest.TempPathFactory):
+    """Builds a book of one page in the look of ours: its cells in, its pages and the log out."""
+
+    def build(*cells: NotebookNode) -> tuple[Path, str]:
+        source = tmp_path_factory.mktemp("little")
+        (source / "book").mkdir()
+        for name in ("_config.yml", "_ext", "book/_static", "book/references.bib"):
+            (source / name).symlink_to(ROOT / name)
+        (source / "_toc.yml").write_text(LITTLE_CONTENTS, encoding="utf-8")
+        (source / "book" / "intro.md").write_text("# A little book\n", encoding="utf-8")
+        page = nbformat.v4.new_notebook(cells=[*cells], metadata=notebooks.METADATA)
+        nbformat.write(page, source / "book" / "page.ipynb")
+        return source / "out" / "_build" / "html", _build(source / "out", source)
+
+    return build
 
 
 @pytest.fixture

@@ -41,7 +41,8 @@ const ticks = ([low, high], count = 5) => {
 };
 
 // Axes inside box = [left, top, right, bottom] of the picture. Returns the two scales (from data to
-// picture), line(points, i) and dot(point, i) for points in data units, and label(point, text).
+// picture), line(points, i) and dot(point, i) for points in data units, label(point, text), and
+// at(x, y): the point in data units at a place of the picture.
 const axes = (svg, { x, y, box, xLabel = "", yLabel = "", xTicks, yTicks }) => {
   const [left, top, right, bottom] = box;
   const sx = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (right - left);
@@ -62,6 +63,10 @@ const axes = (svg, { x, y, box, xLabel = "", yLabel = "", xTicks, yTicks }) => {
   return {
     x: sx,
     y: sy,
+    at: (px, py) => [
+      x[0] + ((px - left) / (right - left)) * (x[1] - x[0]),
+      y[0] + ((bottom - py) / (bottom - top)) * (y[1] - y[0]),
+    ],
     line: (points, i = 0, more = {}) => {
       const d = points.map(([a, b], n) => `${n ? "L" : "M"}${sx(a).toFixed(1)} ${sy(b).toFixed(1)}`);
       return draw(svg, "path", { d: d.join(""), class: "lt-line", stroke: color(i), ...more });
@@ -78,12 +83,19 @@ const valueOf = (input) => {
   return input.tagName === "SELECT" ? JSON.parse(input.value) : input.value;
 };
 
+// The position of the stop that is nearest to a number, or is the value itself.
+const nearest = (stops, value) => {
+  const far = (stop) => (stop === value ? -1 : Math.abs(stop - value));
+  return stops.reduce((best, stop, i) => (far(stop) < far(stops[best]) ? i : best), 0);
+};
+
 // One figure of the page: its data, the place to draw, and its controls.
 class Figure {
   constructor(root) {
     this.root = root;
     this.stage = root.querySelector(".lt-stage");
     this.readout = root.querySelector(".lt-readout");
+    this.seen = root.offsetWidth > 0;
     this.inputs = [...root.querySelectorAll("[data-name]")];
     Object.assign(this, JSON.parse(root.querySelector("script[type='application/json']").textContent));
   }
@@ -101,6 +113,49 @@ class Figure {
     input.max = Math.max(0, Math.min(last, JSON.parse(input.dataset.stops).length - 1));
   }
 
+  // Lets the reader drag a thing of the picture. move(x, y), for the pointer's place in the picture,
+  // returns the values that controls take, {name: value}; sliders go to their nearest stop. Called at
+  // every update, like all that draws.
+  drag(handle, move) {
+    const number = this.moves.push(move) - 1;
+    handle.classList.add("lt-handle");
+    handle.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      event.preventDefault();  // no text is marked
+      this.dragged = number;
+      this.stage.setPointerCapture(event.pointerId);  // the handle itself is drawn anew at each move
+      this.stage.classList.add("lt-dragging");
+    });
+  }
+
+  listenToDrags() {
+    this.stage.addEventListener("pointermove", (event) => {
+      const move = this.moves[this.dragged];
+      const picture = this.stage.querySelector("svg");
+      if (!move || !picture) return;
+      const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(picture.getScreenCTM().inverse());
+      this.set(move(place.x, place.y));
+    });
+    this.stage.addEventListener("lostpointercapture", () => {
+      this.dragged = undefined;
+      this.stage.classList.remove("lt-dragging");
+    });
+  }
+
+  // Puts controls at values as a reader would who moved them.
+  set(values) {
+    const position = (input) => (input.type === "checkbox" ? input.checked : input.value);
+    const moved = this.inputs.filter((input) => {
+      if (!(input.dataset.name in values)) return false;
+      const [before, value] = [position(input), values[input.dataset.name]];
+      if (input.dataset.stops) input.value = nearest(JSON.parse(input.dataset.stops), value);
+      else if (input.type === "checkbox") input.checked = value;
+      else input.value = input.tagName === "SELECT" ? JSON.stringify(value) : value;
+      return position(input) !== before;
+    });
+    moved.at(-1)?.dispatchEvent(new Event("input"));
+  }
+
   values() {
     return Object.fromEntries(this.inputs.map((input) => [input.dataset.name, valueOf(input)]));
   }
@@ -113,19 +168,23 @@ class Figure {
     }));
   }
 
+  redraw() {
+    this.moves = [];
+    return this.update(this.values()) ?? {};
+  }
+
   refresh() {
-    let values = this.values();
-    let numbers = this.update(values) ?? {};
-    if (JSON.stringify(values) !== JSON.stringify(this.values())) {  // a limit moved a slider
-      values = this.values();
-      numbers = this.update(values) ?? {};
-    }
+    const values = this.values();
+    let numbers = this.redraw();
+    if (JSON.stringify(values) !== JSON.stringify(this.values())) numbers = this.redraw();  // a limit moved a slider
     const texts = this.texts();
     for (const input of this.inputs) {
       if (input.type !== "range") continue;
       input.setAttribute("aria-valuetext", texts[input.dataset.name]);
       const box = input.closest(".lt-control");
-      box.querySelector(".lt-value").textContent = texts[input.dataset.name];
+      const shown = box.querySelector(".lt-value");
+      shown.textContent = texts[input.dataset.name];
+      shown.style.minWidth = `${shown.offsetWidth}px`;
       for (const button of box.querySelectorAll("button")) {
         const end = button.dataset.move > 0 ? input.max : input.min;
         button.setAttribute("aria-disabled", input.value === end);
@@ -138,7 +197,7 @@ class Figure {
     }
     if (this.readout) {
       this.readout.textContent = fill(this.template, { ...texts, ...numbers });
-      // It keeps the most room that it ever had, so that nothing below jumps.
+      // It keeps the most room that it ever had, as the values do, so that nothing jumps.
       this.readout.style.minHeight = `${this.readout.offsetHeight}px`;
     }
     this.root.numbers = numbers;  // for the tests
@@ -159,7 +218,14 @@ class Figure {
         this.refresh();
       });
     }
+    this.listenToDrags();
     this.refresh();
+    // What is folded has no size; once it is seen, it is drawn again.
+    new ResizeObserver(() => {
+      const seen = this.root.offsetWidth > 0;
+      if (seen && !this.seen) this.refresh();
+      this.seen = seen;
+    }).observe(this.root);
   }
 }
 

@@ -13,7 +13,7 @@ const readings = (text, unit) => {
   const number = (mark) => {  // with this sign before the decimals
     const [whole, decimals = "", ...more] = mark ? digits.split(mark) : [digits];
     const groups = whole.split(/[.,]/);
-    const even = groups.length === 1 || (groups[0].length < 4 && groups.slice(1).every((g) => g.length === 3));
+    const even = groups.length === 1 || (/^[1-9]\d{0,2}$/.test(groups[0]) && groups.slice(1).every((g) => g.length === 3));
     const one = new Set(whole.match(/[.,]/g)).size < 2;
     return more.length || /[.,]/.test(decimals) || !even || !one ? NaN : Number(`${sign}${groups.join("") || 0}.${decimals || 0}${power}`);
   };

@@ -18,7 +18,8 @@ class FrameSlider(LiveFigure):
     Args:
         draw: Takes one value, returns a matplotlib figure; give all frames the same axis limits.
         values: The slider's values, at most a dozen or so: a frame is 5 to 20 kB of page.
-        name: The name of the value, for the places in ``alt`` and ``readout``.
+        name: The name of the value, for the places in ``alt`` and ``readout``; the book's label of
+            the figure is ``fig-`` and this name.
         value: The first value shown; the first of ``values`` when None.
         label: The words beside the slider; the name when empty.
         unit: Written after the value.
@@ -54,6 +55,7 @@ class FrameSlider(LiveFigure):
             caption=caption,
             readout=readout,
         )
+        self.label = "fig-" + name.replace("_", "-")
 
     def _still(self) -> str:
         alt = escape(self.alt_text(self.first()))

@@ -40,6 +40,9 @@ def fill(template: str, values: dict[str, Any]) -> str:
 class LiveFigure:
     """A picture with controls.
 
+    In the book it is a numbered figure; its label is ``fig-`` and the script's name with dashes:
+    ``fig-rope-clocks`` for ``rope/clocks``.
+
     Args:
         script: ``"rope/clocks"`` for ``figures/rope/clocks.js``, or the path of a script. It
             defines ``setup(figure)``; see ``figures/kit/_live.js`` for what it may use. A style
@@ -77,6 +80,7 @@ class LiveFigure:
         self.path, self.pieces = script_path(script), pieces
         inside = self.path.is_relative_to(FOLDER)
         self.name = f"{self.path.parent.name}/{self.path.stem}" if inside else self.path.stem
+        self.label = "fig-" + re.sub(r"[/_]", "-", self.name)
         self.data, self.controls, self.numbers = rounded(data), list(controls), numbers
         self.alt, self.caption, self.readout = alt, caption, readout
         names = [control.name for control in self.controls]
@@ -145,7 +149,7 @@ class LiveFigure:
         readout = escape(self.readout_text(self.first()))
         return "\n".join(
             [
-                f'<figure class="lt-figure" data-live="{self.name}"'
+                f'<figure class="lt-figure" data-live="{self.name}" data-label="{self.label}"'
                 ' data-lm-suppress-shortcuts="true">',
                 self._styles(),
                 f'<div class="lt-controls">{"".join(c.to_html() for c in self.controls)}</div>',

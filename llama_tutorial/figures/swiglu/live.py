@@ -102,8 +102,9 @@ def plane() -> LiveFigure:
         "w3 is {angle} from w1. At x = ({first}, {second}) the output is {output}.",
         caption="Two features, one unit; blue is a positive output, orange a negative one, and the "
         "page itself is zero. The solid arrow is <code>w1</code>, the dashed one <code>w3</code> "
-        "(which only the gated unit has). <b>Choose the gated unit, then move the angle</b>, and "
-        "watch the stripes of the plain unit break.",
+        "(which only the gated unit has). <b>Choose the gated unit, then drag the tip of "
+        "<code>w3</code></b>, and watch the stripes of the plain unit break. The cross can be "
+        "dragged too: it is the point whose output stands below the picture.",
         checks=[
             {"kind": "gated"},
             {"kind": "gated", "angle": 0},

@@ -38,11 +38,23 @@ const setup = (figure) => {
     const turn = (angle * Math.PI) / 180;
     arrow(svg, plot, "w1", [1, 0], 2);
     const below = angle === 0 ? 20 : 4;  // where it lies on w1
-    if (kind === "gated") arrow(svg, plot, "w3", [Math.cos(turn), Math.sin(turn)], 3, { "stroke-dasharray": "7 4" }, below);
+    if (kind === "gated") {
+      arrow(svg, plot, "w3", [Math.cos(turn), Math.sin(turn)], 3, { "stroke-dasharray": "7 4" }, below);
+      const tip = { cx: plot.x(2 * Math.cos(turn)), cy: plot.y(2 * Math.sin(turn)), r: 16, fill: "none" };
+      figure.drag(draw(svg, "circle", tip), (px, py) => {
+        const [x, y] = plot.at(px, py);
+        return { angle: (Math.atan2(Math.max(y, 0), x) * 180) / Math.PI };
+      });
+    }
     const [px, py] = [plot.x(first), plot.y(second)];
     const cross = { stroke: "var(--lt-ink)", "stroke-width": 3 };
     draw(svg, "line", { x1: px - 7, y1: py - 7, x2: px + 7, y2: py + 7, ...cross });
     draw(svg, "line", { x1: px - 7, y1: py + 7, x2: px + 7, y2: py - 7, ...cross });
+    const ring = { cx: px, cy: py, r: 16, fill: "none", stroke: "var(--lt-ink)", "stroke-dasharray": "3 3" };
+    figure.drag(draw(svg, "circle", ring), (x, y) => {
+      [x, y] = plot.at(x, y);
+      return { first: x, second: y };
+    });
     return unit(kind, angle, first, second);
   };
 };
