@@ -130,7 +130,7 @@ def test_each_merge_by_hand_saves_its_count():
         ["low", 6, "16 → 10"],
         ["▁low", 2, "10 → 8"],
     ]
-    assert [row[3] for row in rows] == ["▁ · lo · w", "▁ · low", "▁low"]
+    assert [row[3] for row in rows] == ["▁\xa0lo\xa0w", "▁\xa0low", "▁low"]
     with pytest.raises(ValueError, match="join of no two neighbours at step 0"):
         tables.merges_by_hand(counts, ["low"], [])
 

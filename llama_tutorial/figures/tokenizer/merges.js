@@ -7,13 +7,6 @@ const setup = (figure) => {
   const bytesOf = (symbol) => [...utf8.encode(symbol)];
   const hex = (byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 
-  // Touching the pair is the same as the slider's +.
-  const slider = figure.inputs.find((input) => input.dataset.name === "step");
-  const mergeThem = () => {
-    slider.value = Number(slider.value) + 1;
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
-  };
-
   return ({ text, step }) => {
     const states = mergeStates(prepared(text), scoreOf);
     const merged = states.at(-1);
@@ -47,7 +40,7 @@ const setup = (figure) => {
     showPieces(figure, boxes, `The pieces at step ${step}`, notes);
     for (const box of figure.stage.querySelectorAll(".lt-next")) {
       box.style.cursor = "pointer";
-      box.addEventListener("click", mergeThem);
+      box.addEventListener("click", () => figure.set({ step: step + 1 }));
     }
     const pieces = `${symbols.length} piece${symbols.length === 1 ? "" : "s"}`;
     return { step, steps, count: symbols.length, pieces, next, waiting, ids };

@@ -17,7 +17,7 @@ from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, VIOLET
 
 #: A vocabulary's parts in the order of the ids: what they are, how many, and their colour.
 _ROWS = {
-    "GPT-2": [("256 bytes", 256, VIOLET), ("50,000 merges", 50_000, BLUE), ("1 end", 1, INK)],
+    "GPT-2": [("256 bytes", 256, VIOLET), ("50,000 merges", 50_000, BLUE), ("the end", 1, INK)],
     "Llama 2": [
         ("3 special, 256 bytes", 259, VIOLET),
         ("29,612 merges", 29_612, BLUE),
@@ -30,7 +30,7 @@ def real_counts() -> Figure:
     """Tokens for the same texts by the real GPT-2 and the real Llama 2, as recorded."""
     results = recorded("token_counts")
     texts = [*results["sentences"], *results["others"]]
-    figure, axes = plt.subplots(figsize=(4.4, 5.2))
+    figure, axes = plt.subplots(figsize=(4, 5))
     models = (("gpt2", "GPT-2", ORANGE, -0.2), ("llama2", "Llama 2", BLUE, 0.2))
     for key, label, color, shift in models:
         heights = [i + shift for i in range(len(texts))]
@@ -48,17 +48,20 @@ def real_counts() -> Figure:
 
 def vocabularies() -> Figure:
     """The rows of GPT-2's vocabulary and of Llama 2's, to scale, in the order of their ids."""
-    figure, axes = plt.subplots(figsize=(4.4, 2.2))
+    figure, axes = plt.subplots(figsize=(3.8, 2.6))
     for place, (name, parts) in enumerate(_ROWS.items()):
         start = 0
         for _, size, color in parts:
-            axes.barh(place, size, 0.42, left=start, color=color)
+            axes.barh(place, size, 0.36, left=start, color=color)
             start += size
-        words = " + ".join(part[0] for part in parts)
-        axes.text(0, place - 0.32, f"{name}: {words}", ha="left", va="bottom", fontsize=9)
-    axes.set(xlabel="rows of the embedding", xlim=(0, 51_000), ylim=(1.4, -0.75))
-    axes.set_xticks([0, 10_000, 32_000, 50_257], ["0", "10,000", "32,000", "50,257"])
+        (smallest, *_), (merges, *_), (last, *_) = parts
+        axes.text(0, place - 0.27, f"{name}: {merges}", ha="left", va="bottom")
+        axes.text(0, place + 0.23, smallest, ha="left", va="top")
+        axes.text(start, place + 0.23, last, ha="right" if place == 0 else "left", va="top")
+    axes.set(xlabel="rows of the embedding", xlim=(-300, 51_500), ylim=(1.55, -0.6))
+    axes.set_xticks([0, 32_000, 50_257], ["0", "32,000", "50,257"])
     axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
     return figure
 
 
@@ -72,7 +75,7 @@ def sizes(
         lengths: Characters per token at each size, by the name of the text.
         words: The same for a vocabulary of words: its size, and characters per word.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(3.8, 2.8))
     for (label, values), marker in zip(lengths.items(), "osv", strict=False):
         axes.plot(sizes, rounded(list(values)), marker=marker, label=label)
     axes.plot([words[0]], [rounded(words[1])], "D", label="words, on that page")
@@ -90,7 +93,7 @@ def two_alphabets(names: Sequence[str], paid: Mapping[str, Sequence[float]]) -> 
         names: The texts.
         paid: Tokens per character of each text, by the name of the vocabulary; two of them.
     """
-    figure, axes = plt.subplots(figsize=(4.4, 3.8))
+    figure, axes = plt.subplots(figsize=(3.8, 3.8))
     for (label, values), color, shift in zip(
         paid.items(), (ORANGE, BLUE), (-0.2, 0.2), strict=True
     ):
@@ -110,7 +113,7 @@ def lookups(lengths: Sequence[int], counts: Mapping[str, Sequence[int]]) -> Figu
         lengths: Characters of the word.
         counts: Look-ups at each length, by the way of spelling.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(3.8, 2.8))
     for (label, values), marker in zip(counts.items(), "os", strict=True):
         axes.plot(lengths, values, marker=marker, label=label)
     axes.set(xscale="log", yscale="log", ylabel="look-ups")

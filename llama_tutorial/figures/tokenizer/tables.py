@@ -13,10 +13,14 @@ from llama_tutorial.tokenizer.bpe import BPETokenizer
 from llama_tutorial.tokenizer.merging import merge_symbols
 from llama_tutorial.tokenizer.vocabulary import PieceType
 
+MODELS = ("gpt2", "llama2")
+SEPARATOR = " · "
+NARROW = "\N{NO-BREAK SPACE}"
+
 
 def visible(symbols: Sequence[str]) -> str:
     """Symbols side by side, with a mark for each space in them."""
-    return " · ".join(symbol.replace(" ", "▁") for symbol in symbols)
+    return SEPARATOR.join(symbol.replace(" ", "▁") for symbol in symbols)
 
 
 def code_points(characters: str) -> Table:
@@ -55,7 +59,8 @@ def merges_by_hand(counts: Mapping[str, int], pieces: Sequence[str], shown: Sequ
             count += n * sum(left + right == piece for left, right in pairwise(symbols))
         if not count:
             raise ValueError(f"piece {piece!r} is the join of no two neighbours at step {step}")
-        spelled = [visible(merge_symbols(list(word), after)) for word in shown]
+        cut = [visible(merge_symbols(list(word), after)) for word in shown]
+        spelled = [word.replace(SEPARATOR, NARROW) for word in cut]  # for a phone's width
         saved = f"{total(before)} → {total(after)}"
         rows.append([visible([piece]), count, saved, *spelled])
     header = ["new piece", "count", "symbols", *(visible([word]) for word in shown)]
@@ -71,9 +76,6 @@ def real_pieces(words: Sequence[str]) -> Table:
     known = {row["text"]: row for row in recorded("token_counts")["words"]}
     rows = [[visible([word]), *(visible(known[word][m]) for m in MODELS)] for word in words]
     return table(rows, ["text", "GPT-2", "Llama 2"], "Real pieces, recorded; ▁ is a space.")
-
-
-MODELS = ("gpt2", "llama2")
 
 
 def bugs(tokenizer: BPETokenizer, without_bytes: BaseTokenizer) -> Table:
