@@ -75,7 +75,7 @@ def sizes(
         lengths: Characters per token at each size, by the name of the text.
         words: The same for a vocabulary of words: its size, and characters per word.
     """
-    figure, axes = plt.subplots(figsize=(3.8, 2.8))
+    figure, axes = plt.subplots(figsize=(3.7, 2.8))
     for (label, values), marker in zip(lengths.items(), "osv", strict=False):
         axes.plot(sizes, rounded(list(values)), marker=marker, label=label)
     axes.plot([words[0]], [rounded(words[1])], "D", label="words, on that page")
@@ -93,7 +93,7 @@ def two_alphabets(names: Sequence[str], paid: Mapping[str, Sequence[float]]) -> 
         names: The texts.
         paid: Tokens per character of each text, by the name of the vocabulary; two of them.
     """
-    figure, axes = plt.subplots(figsize=(3.8, 3.8))
+    figure, axes = plt.subplots(figsize=(3.7, 3.8))
     for (label, values), color, shift in zip(
         paid.items(), (ORANGE, BLUE), (-0.2, 0.2), strict=True
     ):
@@ -113,7 +113,7 @@ def lookups(lengths: Sequence[int], counts: Mapping[str, Sequence[int]]) -> Figu
         lengths: Characters of the word.
         counts: Look-ups at each length, by the way of spelling.
     """
-    figure, axes = plt.subplots(figsize=(3.8, 2.8))
+    figure, axes = plt.subplots(figsize=(3.7, 2.8))
     for (label, values), marker in zip(counts.items(), "os", strict=True):
         axes.plot(lengths, values, marker=marker, label=label)
     axes.set(xscale="log", yscale="log", ylabel="look-ups")

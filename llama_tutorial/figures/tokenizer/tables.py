@@ -27,10 +27,9 @@ def code_points(characters: str) -> Table:
     """Each character as a code point and as UTF-8, in bits."""
     rows = []
     for character in characters:
-        encoded = character.encode()
-        bits = " ".join(f"{byte:08b}" for byte in encoded)
-        rows.append([character, f"U+{ord(character):04X}", bits, len(encoded)])
-    header = ["character", "code point", "UTF-8, in bits", "bytes"]
+        bits = " ".join(f"{byte:08b}" for byte in character.encode())
+        rows.append([character, f"U+{ord(character):04X}", bits])
+    header = ["character", "code point", "UTF-8, in bits"]
     return table(rows, header, "One character is one code point, and one to four bytes.")
 
 
@@ -61,9 +60,9 @@ def merges_by_hand(counts: Mapping[str, int], pieces: Sequence[str], shown: Sequ
             raise ValueError(f"piece {piece!r} is the join of no two neighbours at step {step}")
         cut = [visible(merge_symbols(list(word), after)) for word in shown]
         spelled = [word.replace(SEPARATOR, NARROW) for word in cut]  # for a phone's width
-        saved = f"{total(before)} → {total(after)}"
-        rows.append([visible([piece]), count, saved, *spelled])
-    header = ["new piece", "count", "symbols", *(visible([word]) for word in shown)]
+        saved = f"{total(before)} − {count} = {total(after)}"
+        rows.append([visible([piece]), saved, *spelled])
+    header = ["piece", "symbols", *(visible([word]) for word in shown)]
     return table(rows, header, "Each merge shortens the text by its count.")
 
 
@@ -79,7 +78,7 @@ def real_pieces(words: Sequence[str]) -> Table:
 
 
 def bugs(tokenizer: BPETokenizer, without_bytes: BaseTokenizer) -> Table:
-    """Seven bugs that raise nothing: a text, what it should become, and what it becomes.
+    """Seven bugs that raise nothing: what a text should become, and what it becomes.
 
     Args:
         tokenizer: A vocabulary with byte pieces.
@@ -95,45 +94,39 @@ def bugs(tokenizer: BPETokenizer, without_bytes: BaseTokenizer) -> Table:
     by_id = {piece: number for number, piece in enumerate(scores)}
     rows: list[list[str]] = []
 
-    def row(bug: str, text: str, right: str, wrong: str) -> None:
+    def row(bug: str, right: str, wrong: str) -> None:
         if right == wrong:
-            raise ValueError(f"the bug {bug!r} does nothing to {text!r} under this vocabulary")
-        rows.append([bug, text.replace(" ", "▁"), right, wrong])
+            raise ValueError(f"the bug {bug!r} does nothing to {right!r} under this vocabulary")
+        rows.append([bug, right, wrong])
 
     def cut(text: str) -> str:
         return visible(tokenizer.pieces(text))
 
     id_of_score = {score: i for i, score in enumerate(vocabulary.scores)}
     looked_up = vocabulary.pieces[id_of_score[scores["▁▁"]]]
-    row("a dictionary from score to id", " ", cut(" "), looked_up)
+    row("a dictionary from score to id", cut(" "), looked_up)
 
     text = "She sells shells"
     stripped = "".join(piece.strip("<s>") for piece in tokenizer.pieces(text))
-    row('piece.strip("<s>")', text, text, stripped.replace("▁", " ").strip())
+    row('piece.strip("<s>")', text, stripped.replace("▁", " ").strip())
 
-    row(
-        "no space before the text", "ship", cut("ship"), visible(merge_symbols(list("ship"), ranks))
-    )
+    row("no space before the text", cut("ship"), visible(merge_symbols("ship", ranks)))
 
     text = "Maud 🦙"
-    row("no bytes in reserve", text, text, without_bytes.decode(without_bytes.encode(text)))
+    row("no bytes in reserve", text, without_bytes.decode(without_bytes.encode(text)))
 
     text = "stop.  The"
-    symbols = list("▁" + text.replace(" ", "▁"))
-    row("merging by id", text, cut(text), visible(merge_symbols(symbols, by_id)))
+    symbols = "▁" + text.replace(" ", "▁")
+    row("merging by id", cut(text), visible(merge_symbols(symbols, by_id)))
 
     ids = tokenizer.encode("ship", bos=True)
     twice = [tokenizer.bos_id, *ids]
-    row("BOS twice", "ship", " ".join(map(str, ids)), " ".join(map(str, twice)))
+    row("BOS twice", " ".join(map(str, ids)), " ".join(map(str, twice)))
 
     text = "a 🦙"
-    row(
-        "decoding id by id",
-        text,
-        text,
-        "".join(tokenizer.decode([i]) for i in tokenizer.encode(text)),
-    )
-    return table(rows, ["the bug", "text", "right", "wrong"], "Seven bugs, switched on.")
+    one_by_one = [tokenizer.decode([i]) for i in tokenizer.encode(text)]
+    row("decoding id by id", text, "".join(one_by_one))
+    return table(rows, ["the bug", "right", "wrong"], "Seven bugs, switched on.")
 
 
 def rows_of_models(configs: Mapping[str, ModelConfig], other: int) -> Table:
