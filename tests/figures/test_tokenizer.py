@@ -124,13 +124,13 @@ def test_code_points_are_in_bits():
 
 def test_each_merge_by_hand_saves_its_count():
     counts = {"low": 3, " low": 2, " slow": 1}
-    rows = tables.merges_by_hand(counts, ["lo", "low", " low"], [" low"]).rows
-    assert [row[:2] for row in rows] == [
-        ["lo", "22 − 6 = 16"],
-        ["low", "16 − 6 = 10"],
-        ["▁low", "10 − 2 = 8"],
+    table = tables.merges_by_hand(counts, ["lo", "low", " low"], [" low"])
+    assert "Of 22 symbols" in table.caption
+    assert table.rows == [
+        ["lo", 6, 16, "▁\u202flo\u202fw"],
+        ["low", 6, 10, "▁\u202flow"],
+        ["▁low", 2, 8, "▁low"],
     ]
-    assert [row[2] for row in rows] == ["▁\xa0lo\xa0w", "▁\xa0low", "▁low"]
     with pytest.raises(ValueError, match="join of no two neighbours at step 0"):
         tables.merges_by_hand(counts, ["low"], [])
 

@@ -15,7 +15,7 @@ from llama_tutorial.tokenizer.vocabulary import PieceType
 
 MODELS = ("gpt2", "llama2")
 SEPARATOR = " · "
-NARROW = "\N{NO-BREAK SPACE}"
+NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
 def visible(symbols: Sequence[str]) -> str:
@@ -60,10 +60,10 @@ def merges_by_hand(counts: Mapping[str, int], pieces: Sequence[str], shown: Sequ
             raise ValueError(f"piece {piece!r} is the join of no two neighbours at step {step}")
         cut = [visible(merge_symbols(list(word), after)) for word in shown]
         spelled = [word.replace(SEPARATOR, NARROW) for word in cut]  # for a phone's width
-        saved = f"{total(before)} − {count} = {total(after)}"
-        rows.append([visible([piece]), saved, *spelled])
-    header = ["piece", "symbols", *(visible([word]) for word in shown)]
-    return table(rows, header, "Each merge shortens the text by its count.")
+        rows.append([visible([piece]), count, total(after), *spelled])
+    header = ["piece", "count", "symbols left", *(visible([word]) for word in shown)]
+    caption = f"Of {total({})} symbols each merge takes away its count."
+    return table(rows, header, caption)
 
 
 def real_pieces(words: Sequence[str]) -> Table:
