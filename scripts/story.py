@@ -81,7 +81,7 @@ def in_story(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, str]]:
             heading = _HEADING.fullmatch(line) if not fence else None
             if heading and (not depth or len(heading[1]) <= depth):
                 depth = len(heading[1]) if heading[2].startswith("Deeper: ") else 0
-            solution = solution or "{solution-start}" in line or "{solution}" in line
+            solution = solution or "{solution-start}" in line
             if not depth and not solution and not fence:
                 kept.append(line)
             solution = solution and "{solution-end}" not in line

@@ -10,6 +10,7 @@ pytest.importorskip("playwright", reason="the browser tests need pytest-playwrig
 from browser.conftest import serving
 from browser.fixtures import turning
 from browser.live import SET
+from browser.test_diff import NEW, OLD
 from browser.visits import Visit
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -67,6 +68,8 @@ def little(build_little):
         new_markdown_cell(":::{solution-end}\n:::\n"),
         new_markdown_cell(DETAIL),
         new_markdown_cell("## Afterwards\n\nThe story ends.\n"),
+        _shown(figures.diff(OLD, NEW, "The gate.")),
+        _shown(figures.Predict("How many?", choices=["one", "two"], answer=0, why="Since.")),
     )
     assert log.endswith("exit code 0"), log
     return pages
@@ -188,6 +191,7 @@ def test_folds_are_accessible(browser, little_site: str, theme: str) -> None:
     visit.show(theme)
     assert visit.accessibility([]) == []
     visit.unfold()
+    visit.page.wait_for_timeout(400)  # until the solution has faded in
     assert visit.accessibility([]) == []
     visit.context.close()
 

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 from browser.fixtures import turning
 from browser.live import SET
+from measure_page import UNFOLD
 from notebooks import chapters, read
 
 from llama_tutorial import figures
@@ -140,6 +141,87 @@ def test_buttons_step_and_stop_at_the_ends(offline_page, demo: str) -> None:
     assert on.get_attribute("aria-disabled") == "true"
 
 
+def _drag(page, handle, right: float, down: float) -> None:
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + right, y + down, steps=5)
+    page.mouse.up()
+
+
+def test_a_thing_of_the_picture_can_be_dragged(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").first
+    slider = figure.locator("[data-name=m]")
+    box = figure.locator(".lt-handle").bounding_box()
+    _drag(offline_page, figure.locator(".lt-handle"), -60, -60)
+    assert int(slider.input_value()) > 8  # turned against the clock
+    after = figure.locator(".lt-handle").bounding_box()
+    assert after["x"] < box["x"] - 30
+    assert f"position {slider.input_value()}" in figure.locator(".lt-readout").text_content()
+    assert figure.evaluate("figure => figure.numbers.angle") > 0.8
+    said = figure.evaluate(SEEN)
+    offline_page.mouse.move(box["x"], box["y"])  # the button is up
+    assert figure.evaluate(SEEN) == said
+    assert figure.locator(".lt-dragging").count() == 0
+
+
+def test_what_is_dragged_too_far_stops_at_the_end(offline_page, demo: str) -> None:
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").first
+    _drag(offline_page, figure.locator(".lt-handle"), 20, 400)
+    assert figure.locator("[data-name=m]").input_value() == "0"
+
+
+def test_a_finger_drags_the_handle_and_scrolls_the_page_elsewhere(browser, demo: str) -> None:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_content(demo + "<div style='height: 2000px'></div>")
+    figure = page.locator("figure.lt-figure").first
+    session = context.new_cdp_session(page)
+
+    def swipe(x: float, y: float, right: float, down: float) -> None:
+        for i in range(9):
+            point = {"x": x + right * i / 8, "y": y + down * i / 8}
+            kind = "touchMove" if i else "touchStart"
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    handle, stage = (figure.locator(name).bounding_box() for name in (".lt-handle", ".lt-stage"))
+    swipe(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2, -60, -80)
+    assert int(figure.locator("[data-name=m]").input_value()) > 8
+    assert page.evaluate("scrollY") == 0
+    moved = figure.locator("[data-name=m]").input_value()
+    swipe(stage["x"] + 20, stage["y"] + stage["height"] - 20, 0, -150)
+    page.wait_for_function("scrollY > 50")
+    assert figure.locator("[data-name=m]").input_value() == moved
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "kind", ["label", ".lt-value", "input[type=range]", "button[data-move='1']"]
+)
+def test_controls_stand_in_columns(offline_page, demo: str, kind: str) -> None:
+    offline_page.set_viewport_size({"width": 1000, "height": 800})
+    offline_page.set_content(demo)
+    figure = offline_page.locator("figure.lt-figure").first
+    boxes = [
+        one.bounding_box() for one in figure.locator(f".lt-control:has([data-unit]) {kind}").all()
+    ]
+    assert len(boxes) == 2
+    assert len({(round(box["x"]), round(box["width"])) for box in boxes}) == 1
+
+
+def test_a_figure_that_was_folded_is_drawn_when_it_is_seen(offline_page, demo: str) -> None:
+    offline_page.set_content(f"<div hidden>{demo}</div>")
+    figure = offline_page.locator("figure.lt-figure").first
+    drawn = "figure => figure.querySelector('.lt-readout').style.minHeight"
+    assert figure.evaluate(drawn) == "0px"
+    offline_page.evaluate("document.querySelector('div[hidden]').hidden = false")
+    offline_page.wait_for_function(f"parseFloat(({drawn})(document.querySelector('figure'))) > 0")
+
+
 def test_limit_keeps_a_slider_in_range(offline_page, demo: str) -> None:
     offline_page.set_content(demo)
     figure = offline_page.locator("figure.lt-figure").first
@@ -196,6 +278,7 @@ def _pages_with_figures() -> list[str]:
 @pytest.mark.parametrize("path", _pages_with_figures())
 def test_every_live_figure_of_the_book(offline_page, book: Path, path: str) -> None:
     offline_page.goto((book / path).as_uri())
+    offline_page.evaluate(UNFOLD)
     shown = offline_page.locator("figure.lt-figure").all()
     assert shown
     for figure in shown:  # moved from where a reader finds it

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 from axe_playwright_python.sync_playwright import Axe
+from measure_page import UNFOLD
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,14 +70,8 @@ class Visit:
         raise AssertionError(f"the switch of {self.path} does not reach {theme}")
 
     def unfold(self) -> None:
-        """Open what is folded: solutions, and cells whose source is hidden."""
-        self.page.evaluate(
-            """() => {
-              for (const one of document.querySelectorAll(".toggle-hidden"))
-                one.classList.remove("toggle-hidden");
-              for (const one of document.querySelectorAll("details")) one.open = true;
-            }"""
-        )
+        """Opens what is folded: sections, solutions, hidden sources, what questions guard."""
+        self.page.evaluate(UNFOLD)
 
     def complaints(self, theme: str) -> list[str]:
         """What a theme keeps from readers; in a chapter, with the contrast of code and figures."""

@@ -119,6 +119,8 @@ class Figure {
   drag(handle, move) {
     const number = this.moves.push(move) - 1;
     handle.classList.add("lt-handle");
+    // A finger on it does not scroll the page, even once the handle has been drawn anew.
+    handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     handle.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       event.preventDefault();  // no text is marked
