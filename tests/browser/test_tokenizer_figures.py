@@ -80,6 +80,15 @@ def test_the_marked_pair_is_the_one_that_merges(show, tokenizer):
     assert figure.locator(".lt-next").count() == 0
 
 
+def test_touching_the_marked_pair_merges_it(show, tokenizer):
+    figure = show(live.merges(tokenizer, "the", step=1))
+    assert said(figure, [{}])[0]["step"] == 1
+    for _ in range(len(tokenizer.merge_steps("the")) - 2):
+        figure.locator(".lt-next").first.click()
+    assert figure.locator(".lt-piece bdi").all_text_contents() == tokenizer.pieces("the")
+    assert ": 1 piece;" in figure.locator(".lt-readout").inner_text()
+
+
 def test_half_a_character_does_no_harm(show, tokenizer):
     computed = live.merges(tokenizer, "x")
     figure = show(computed)

@@ -14,8 +14,9 @@ pytest.importorskip("sentencepiece")
 
 from live_figures import check_page
 
-from llama_tutorial import BPETokenizer, Tokenizer
-from llama_tutorial.figures.tokenizer import live
+from llama_tutorial import PRESETS, BPETokenizer, Tokenizer
+from llama_tutorial.figures.kit.recorded import recorded
+from llama_tutorial.figures.tokenizer import live, plots, tables
 from llama_tutorial.tokenizer.base import check_text
 
 DATA = files("llama_tutorial") / "data"
@@ -58,7 +59,113 @@ def test_no_line_is_left_out_by_sentencepiece(text):
     assert not set("▁▅") & set(text)
 
 
+# What was recorded of the real two
+
+
+def test_recorded_counts_are_of_the_texts_that_stand_beside_them():
+    results = recorded("token_counts")
+    rows = [*results["sentences"], *results["others"]]
+    assert len(rows) == 11
+    for row in rows:
+        assert row["characters"] == len(row["text"])
+        assert row["bytes"] == len(row["text"].encode())
+        # A token of GPT-2's is at least a byte, and Llama 2's add one space at most.
+        assert 0 < row["gpt2"] <= row["bytes"]
+        assert 0 < row["llama2"] <= row["bytes"] + 1
+    page = PRINTER.strip().split("\nThe visitors' book\n\n")[1]
+    assert results["page"]["characters"] == len(page)
+
+
+def test_recorded_pieces_spell_their_words():
+    for row in recorded("token_counts")["words"]:
+        for model, text in (("gpt2", row["text"]), ("llama2", " " + row["text"])):
+            raw = b""
+            for piece in row[model]:
+                found = re.findall(r"<0x(..)>", piece)
+                raw += bytes.fromhex("".join(found)) if found else piece.encode()
+            assert raw.decode().replace("▁", " ") == text
+
+
+def test_recorded_counts_are_llama_2s(assets):
+    llama2, results = Tokenizer(assets / "tokenizer.model"), recorded("token_counts")
+    for row in [*results["sentences"], *results["others"]]:
+        assert len(llama2.encode(row["text"])) == row["llama2"]
+    for row in results["words"]:
+        assert llama2.pieces(row["text"]) == row["llama2"]
+    single = {piece for piece in llama2.vocabulary.pieces[259:] if len(piece) == 1}
+    assert len(single) == results["single"] == plots._ROWS["Llama 2"][-1][1]
+    amharic = [chr(code) for code in range(0x1200, 0x1380) if chr(code).isalpha()]
+    assert results["blocks"]["Ethiopic"]["pieces"] == 0 == len(single & set(amharic))
+
+
+def test_rows_of_the_picture_are_those_of_the_models():
+    for name, preset in (("GPT-2", "gpt2"), ("Llama 2", "llama-2-7b")):
+        assert sum(size for _, size, _ in plots._ROWS[name]) == PRESETS[preset].vocab_size
+
+
+def test_bars_are_the_recorded_counts():
+    results = recorded("token_counts")
+    axes = plots.real_counts().axes[0]
+    for bars, model in zip(axes.containers, ("gpt2", "llama2"), strict=True):
+        counts = [row[model] for row in [*results["sentences"], *results["others"]]]
+        assert [bar.get_width() for bar in bars] == counts
+
+
+# Tables
+
+
+def test_code_points_are_in_bits():
+    rows = tables.code_points("e𠮷").rows
+    assert rows[0] == ["e", "U+0065", "01100101"]
+    bits = rows[1][2].split()
+    assert bytes(int(byte, 2) for byte in bits) == "𠮷".encode()
+    assert len(bits) == 4
+
+
+def test_each_merge_by_hand_saves_its_count():
+    counts = {"low": 3, " low": 2, " slow": 1}
+    table = tables.merges_by_hand(counts, ["lo", "low", " low"], [" low"])
+    assert "Of 22 symbols" in table.caption
+    assert table.rows == [
+        ["lo", 6, 16, "▁\u202flo\u202fw"],
+        ["low", 6, 10, "▁\u202flow"],
+        ["▁low", 2, 8, "▁low"],
+    ]
+    with pytest.raises(ValueError, match="join of no two neighbours at step 0"):
+        tables.merges_by_hand(counts, ["low"], [])
+
+
+def test_every_bug_is_switched_on(tokenizer, coverage):
+    rows = tables.bugs(tokenizer, coverage["most"][0]).rows
+    assert len(rows) == 7
+    assert all(right != wrong for _, right, wrong in rows)
+    by_bug = {row[0]: row for row in rows}
+    assert by_bug['piece.strip("<s>")'][2] == "She sell shell"
+    whole = BPETokenizer.of_characters("She sells shells.  Maud 🦙 ship T")
+    with pytest.raises(KeyError):
+        tables.bugs(whole, whole)
+
+
+def test_a_real_word_that_was_not_recorded_is_refused():
+    assert tables.real_pieces(["ship"]).rows == [["ship", "ship", "▁ship"]]
+    with pytest.raises(KeyError):
+        tables.real_pieces(["never recorded"])
+
+
+def test_rows_of_models_are_the_packages_arithmetic():
+    names = ("stories260K", "llama-2-7b")
+    table = tables.rows_of_models({name: PRESETS[name] for name in names}, 50_257)
+    for name, row in zip(names, table.rows, strict=True):
+        config = PRESETS[name]
+        assert row[4] == config.replace(vocab_size=50_257).n_params - config.n_params
+        assert row[2] * (50_257 - row[1]) == row[4] * row[1]
+
+
 # What is typed
+
+
+def test_one_piece_is_not_one_pieces():
+    assert [live.pieces_of(n) for n in (0, 1, 2)] == ["0 pieces", "1 piece", "2 pieces"]
 
 
 def test_half_a_character_becomes_a_mark():

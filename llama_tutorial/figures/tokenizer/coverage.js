@@ -4,5 +4,6 @@ const setup = (figure) => ({ coverage, fallback, sample }) => {
   const names = pieces.map((index) => figure.data.names[index]);
   const verdict = survives ? "the text comes back whole" : "the text does not come back";
   showPieces(figure, names.map((name) => [name, "", kindOf(name)]), `The pieces of the sample ${sample}`, [`read back: ${decoded}`]);
-  return { count: names.length, bytes, unknown, verdict, rows };
+  const words = `${names.length} piece${names.length === 1 ? "" : "s"}`;
+  return { count: names.length, pieces: words, bytes, unknown, verdict, rows };
 };

@@ -22,6 +22,11 @@ MAX_LENGTH = 60
 GROWTH_STOPS = (0, 5, 20, 50, 100, 200, 500, 1000)
 
 
+def pieces_of(count: int) -> str:
+    """The count in words: ``1 piece``, ``2 pieces``."""
+    return f"{number_text(count)} piece{'' if count == 1 else 's'}"
+
+
 def well_formed(text: str) -> str:
     """The text with U+FFFD for half of a character, which a text field may cut off."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -56,6 +61,7 @@ class _Steps:
             "step": step,
             "steps": steps,
             "count": len(symbols),
+            "pieces": pieces_of(len(symbols)),
             "next": self._next(symbols, place, step < steps),
             "waiting": [] if in_bytes else self._waiting(symbols),
             "ids": final,
@@ -78,12 +84,15 @@ class _Steps:
         return [f"{piece}\N{NO-BREAK SPACE}{number_text(self.scores[piece])}" for piece in best]
 
 
-def merges(tokenizer: BPETokenizer, text: str, checked: Sequence[str] = ()) -> LiveFigure:
+def merges(
+    tokenizer: BPETokenizer, text: str, checked: Sequence[str] = (), step: int = 0
+) -> LiveFigure:
     """Steps through the merges of a text that the reader types.
 
     Args:
         tokenizer: A vocabulary with byte pieces whose text pieces follow them, as Llama 2's do.
         text: The first text.
+        step: How many merges are done at first.
         checked: More texts at which the page's numbers are compared with the package's.
     """
     steps = _Steps(tokenizer)
@@ -98,15 +107,15 @@ def merges(tokenizer: BPETokenizer, text: str, checked: Sequence[str] = ()) -> L
         },
         controls=[
             Text("text", text, label="text", max_length=MAX_LENGTH, checked=checked),
-            Slider("step", 0, MAX_LENGTH + 1, 0, label="merges done"),
+            Slider("step", 0, MAX_LENGTH + 1, step, label="merges done"),
         ],
         numbers=steps.at,
-        alt="“{text}” in {count} pieces after {step} merges, each with its id; {next}.",
-        caption="Type a text, then press + to carry out one merge after the other. The two boxes "
-        "with the heavy orange frame merge next: of all neighbours that make a piece, theirs has "
-        "the highest score. Under each piece stands its id. A character without a piece has none, "
-        "and turns into its bytes (dashed) in the last step.",
-        readout="Step {step} of {steps}: {count} pieces; {next}.",
+        alt="“{text}” in {pieces} at step {step}, each with its id; {next}.",
+        caption="Type a text, then press + (or touch the two boxes with the heavy orange frame) to "
+        "carry out one merge after the other. Those two merge next: of all neighbours that make a "
+        "piece, theirs has the highest score. Under each piece stands its id. A character without "
+        "a piece has none, and turns into its bytes (dashed) in the last step.",
+        readout="Step {step} of {steps}: {pieces}; {next}.",
     )
 
 
@@ -125,7 +134,8 @@ def growth(tokenizer: BPETokenizer, text: str, checked: Sequence[str] = ()) -> L
 
     def numbers(text: str, merges: int) -> dict[str, Any]:
         lengths = [len(spell(text, stop)) for stop in stops]
-        return {"count": len(spell(text, merges)), "lengths": lengths}
+        count = len(spell(text, merges))
+        return {"count": count, "pieces": pieces_of(count), "lengths": lengths}
 
     return LiveFigure(
         "tokenizer/growth",
@@ -139,7 +149,7 @@ def growth(tokenizer: BPETokenizer, text: str, checked: Sequence[str] = ()) -> L
         alt="Bars: how many pieces the text takes with more and more merges; now {count}.",
         caption="Move the slider from characters (0 merges) to nearly whole words. The bars count "
         "the pieces of your text at every stop.",
-        readout="{merges} merges: {count} pieces",
+        readout="{merges} merges: {pieces}",
     )
 
 
@@ -177,7 +187,9 @@ def coverage(
         found = result(tokenizers[coverage][fallback], samples[sample])
         verdict = "comes back whole" if found["survives"] else "does not come back"
         kept = {key: found[key] for key in ("bytes", "unknown", "rows")}
-        return {"count": len(found["pieces"]), "verdict": f"the text {verdict}"} | kept
+        count = len(found["pieces"])
+        of_count = {"count": count, "pieces": pieces_of(count)}
+        return of_count | {"verdict": f"the text {verdict}"} | kept
 
     return LiveFigure(
         "tokenizer/coverage",
@@ -189,13 +201,13 @@ def coverage(
             Toggle("fallback", label="byte fallback"),
         ],
         numbers=numbers,
-        alt="The sample {sample} in {count} pieces under a character coverage of {coverage}: "
+        alt="The sample {sample} in {pieces} under a character coverage of {coverage}: "
         "{bytes} bytes, {unknown} unknown.",
         caption="Choose a sample, move the coverage, switch the bytes on and off. Boxes with a "
         "dashed frame are bytes, boxes with a double frame are unknown characters: whatever stood "
         "there is gone, as the line below shows.",
-        readout="{rows} characters have a piece; the sample takes {count} pieces, {bytes} of them "
-        "bytes and {unknown} unknown: {verdict}.",
+        readout="{rows} characters have a piece; the sample takes {pieces} (bytes: "
+        "{bytes}, unknown: {unknown}): {verdict}.",
     )
 
 

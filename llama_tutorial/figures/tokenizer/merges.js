@@ -1,7 +1,7 @@
 // Spells a text step by step, with the pieces, scores and ids of a vocabulary.
 const setup = (figure) => {
-  const { pieces, scores, first } = figure.data;
-  const rows = new Map(pieces.map((piece, i) => [piece, { id: first + i, score: scores[i] }]));
+  const { scores, first } = figure.data;
+  const rows = new Map(figure.data.pieces.map((piece, i) => [piece, { id: first + i, score: scores[i] }]));
   const scoreOf = (piece) => rows.get(piece)?.score;
   const utf8 = new TextEncoder();
   const bytesOf = (symbol) => [...utf8.encode(symbol)];
@@ -38,6 +38,11 @@ const setup = (figure) => {
     });
     const notes = waiting.length ? [`could merge now, best first: ${waiting.join(", ")}`] : [];
     showPieces(figure, boxes, `The pieces at step ${step}`, notes);
-    return { step, steps, count: symbols.length, next, waiting, ids };
+    for (const box of figure.stage.querySelectorAll(".lt-next")) {
+      box.style.cursor = "pointer";
+      box.addEventListener("click", () => figure.set({ step: step + 1 }));
+    }
+    const pieces = `${symbols.length} piece${symbols.length === 1 ? "" : "s"}`;
+    return { step, steps, count: symbols.length, pieces, next, waiting, ids };
   };
 };
