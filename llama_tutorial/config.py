@@ -1,7 +1,7 @@
 """The configuration of a decoder, and what follows from it by arithmetic alone.
 
-GPT-2 and Llama 2 are the same pre-norm decoder under two configurations: five switches (``norm``,
-``positions``, ``feed_forward``, ``bias``, ``tie_embeddings``) and the sizes tell them apart. A
+GPT-2 and Llama 2 are the same pre-norm decoder under two configurations: the switches ``norm``,
+``positions``, ``feed_forward``, ``bias`` and ``tie_embeddings`` and the sizes tell them apart. A
 configuration knows how many parameters, floating-point operations and cache bytes it stands for,
 so nothing has to be built to compare two of them. This module needs no torch.
 
@@ -45,7 +45,7 @@ _BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One decoder: its sizes and its five switches. The defaults are Llama 2 7B's.
+    """One decoder: its sizes and its switches. The defaults are Llama 2 7B's.
 
     Args:
         dim: Width of the residual stream, D.

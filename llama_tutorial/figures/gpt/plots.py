@@ -24,11 +24,11 @@ _MAP = (
     (10.0, "tokens", "(B, T)", ""),
     (8.8, "embedding + position", "(B, T, D)", "2"),
     (7.1, "norm", "(B, T, D)", "1"),
-    (6.2, "attention", "(B, T, D)", "4"),
+    (6.2, "attention", "(B, T, D)", "45"),
     (4.5, "norm", "(B, T, D)", "1"),
     (3.6, "feed-forward", "(B, T, D)", "34"),
     (1.6, "norm", "(B, T, D)", "1"),
-    (0.4, "output head", "(B, T, V)", "5"),
+    (0.4, "output head", "(B, T, V)", "4"),
 )
 
 
