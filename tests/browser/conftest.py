@@ -7,7 +7,6 @@ import functools
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import nbformat
 import notebooks
 import pytest
 from filelock import FileLock
+from measure_page import BROWSERS, CHROMIUM
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,9 +29,6 @@ parts:
     chapters:
       - file: book/page
 """
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="session")
