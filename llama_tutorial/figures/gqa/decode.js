@@ -2,7 +2,7 @@
 const setup = (figure) => {
   const { lengths, longest, slots, words, weights } = figure.data;
   const [cell, left, across] = [50, 4, 7];
-  const lines = Math.ceil(slots / across);
+  const lines = Math.ceil((slots + 1) / across);
   const [lineHeight, rowHeight] = [56, 22 + lines * 56];
 
   const isWritten = (row, slot, step, keep) =>
@@ -34,12 +34,14 @@ const setup = (figure) => {
   const drawRow = (svg, row, read, step, keep) => {
     const length = lengths[row] + step;
     draw(svg, "text", { x: left + 3, y: 13 + row * rowHeight }, `text ${row + 1}`);
+    for (let slot = 0; slot <= length; slot++) {
+      drawWord(svg, place(row, slot), words[row][slot], slot === length);  // the next one has no slot yet
+    }
     for (let slot = 0; slot < slots; slot++) {
       const stored = slot < Math.max(longest, length);
       drawSlot(svg, place(row, slot), slot, {
         weight: read[slot], written: isWritten(row, slot, step, keep), stored, padding: stored && slot >= length,
       });
-      if (slot <= length) drawWord(svg, place(row, slot), words[row][slot], slot === length);
     }
   };
 
