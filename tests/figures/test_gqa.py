@@ -210,4 +210,4 @@ def test_tables_show_what_they_are_given():
     (right, wrong) = tables.mistakes({"right": (1.0, 0.5, 1e-14), "wrong": (0.25, 2.0, 3.21)}).rows
     assert right == ["right", "100 %", "0.50", "0"]
     assert wrong == ["wrong", "25 %", "2.00", "3.2"]
-    assert tables.conversions({(2, "mean"): (3.0, 1.234)}).rows == [["2, mean", "3.00", "1.23"]]
+    assert tables.conversions({"mean": (3.0, 1.234)}).rows == [["mean", "3.00", "1.23"]]

@@ -69,12 +69,12 @@ def mistakes(judged: Mapping[str, Sequence[float]]) -> Table:
     return table(rows, header, caption)
 
 
-def conversions(losses: Mapping[tuple[int, str], tuple[float, float]]) -> Table:
+def conversions(losses: Mapping[str, tuple[float, float]]) -> Table:
     """Losses of a model whose key heads were made into fewer, at once and after training.
 
     Args:
-        losses: By number of key heads and way of making them: the loss before and after.
+        losses: By way of making them: the loss before and after.
     """
-    rows = [[f"{K}, {how}", *(f"{x:.2f}" for x in pair)] for (K, how), pair in losses.items()]
-    header = ["key heads, made by", "loss", "after 20 steps"]
-    return table(rows, header, "Four key heads made into fewer; loss in nats on test tales.")
+    rows = [[how, *(f"{loss:.2f}" for loss in pair)] for how, pair in losses.items()]
+    header = ["heads made by", "loss", "after 20 steps"]
+    return table(rows, header, "Four key heads made into two; loss in nats on test tales.")
