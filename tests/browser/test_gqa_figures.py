@@ -26,7 +26,7 @@ def decode() -> figures.LiveFigure:
     torch.manual_seed(0)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
-    return live.decode(model, PROMPTS, N_NEW, LETTERS)
+    return live.decode(model, PROMPTS, N_NEW, LETTERS.__getitem__)
 
 
 def test_every_setting_of_the_decode(show, decode):
@@ -45,6 +45,17 @@ def test_frames_stand_around_the_slots_that_are_written(show, decode):
         shown = figure.evaluate(SET, {"step": step, "keep": keep})
         frames = figure.locator(".lt-stage rect[stroke-width='3']")
         assert frames.count() == shown["written"]
+
+
+def test_each_word_stands_over_its_slot(show, decode):
+    figure = show(decode)
+    for step in range(N_NEW + 1):
+        figure.evaluate(SET, {"step": step})
+        for row, (prompt, words) in enumerate(zip(PROMPTS, decode.data["words"], strict=True)):
+            shown = figure.locator(".lt-stage text[style*='13px']").all_text_contents()
+            before = (len(PROMPTS[0]) + step + 1) * row
+            length = len(prompt) + step + 1  # with the one that is said next
+            assert shown[before : before + length] == words[:length]
 
 
 def test_padding_is_marked_until_it_is_written_over(show, decode):

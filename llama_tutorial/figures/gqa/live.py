@@ -7,7 +7,7 @@ page, and the browser tests hold them equal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,44 +32,47 @@ SIZES = {"Llama 2 7B": "llama-2-7b", "Llama 2 34B": "llama-2-34b", "Llama 2 70B"
 
 
 def decode(
-    model: Transformer, prompts: Sequence[Sequence[int]], n_new: int, letters: str
+    model: Transformer,
+    prompts: Sequence[Sequence[int]],
+    n_new: int,
+    word: Callable[[int], str],
+    start: Mapping[str, int] | None = None,
 ) -> LiveFigure:
     """Two prompts of unequal length, decoded together, slot by slot.
 
     Args:
-        model: A model of ``len(letters)`` tokens.
+        model: The model that writes.
         prompts: The ids of two prompts.
         n_new: How many steps follow the prefill.
-        letters: One character for each id.
+        word: The text of an id.
+        start: Where ``step``, ``layer`` and ``head`` begin, if not at 0.
     """
-    data = decode_trace(model, prompts, n_new) | {"letters": letters}
+    data = decode_trace(model, prompts, n_new)
+    data["words"] = [[word(token) for token in row] for row in data.pop("tokens")]
 
-    config = model.config
+    at, last = {"step": 0, "layer": 0, "head": 0, **(start or {})}, model.config.n_layers - 1
+    n_heads = model.config.n_heads
     return LiveFigure(
         "gqa/decode",
         data=data,
         controls=[
-            Slider("step", 0, n_new, 0, label="step"),
-            Slider("layer", 0, config.n_layers - 1, 0, label="layer"),
-            Slider("head", 0, config.n_heads - 1, 0, label="query head"),
+            Slider("step", 0, n_new, at["step"], label="step"),
+            Slider("layer", 0, last, at["layer"], label="layer"),
+            Slider("head", 0, n_heads - 1, at["head"], label="query head"),
             Toggle("keep", True, label="keep keys and values"),
         ],
         numbers=partial(decode_numbers, data),
-        readout="Step {step}: {written} slots written, {computed} since the start. Query head "
-        "{head} reads key head {kv_head}; it looks most at slots {best} (weights {weights}).",
-        alt="Two rows of {slots} slots with the letters {texts}. Step {step} writes {written} "
-        "slots, up to {last} in the two rows. Query head {head} of layer {layer} reads most from "
-        "slots {best}, with weights {weights}.",
+        readout="Step {step}: {written} slots written, {computed} since the start. This head of "
+        "the newest token looks most at slots {best} (weights {weights}).",
+        alt="Two texts of {slots} slots each: {texts}. Step {step} writes {written} slots, up to "
+        "{last} in the two texts. Query head {head} of layer {layer} reads most from slots {best}, "
+        "with weights {weights}.",
         caption="Two texts in one batch, and the slots of their keys and values. A thick orange "
         "frame is a slot that this step writes, blue is the weight with which the chosen head "
-        "reads it, × is a slot that the prefill filled with padding. The dashed letter is what "
+        "reads it, × is a slot that the prefill filled with padding. The dashed word is what "
         "the model says next. <b>Step</b> from the prefill (0) through the decode; then untick "
         "<b>keep</b> and step again.",
-        checks=[
-            {"step": 1, "head": head, "layer": layer}
-            for layer in range(config.n_layers)
-            for head in range(config.n_heads)
-        ]
+        checks=[{"step": 1, "head": head, "layer": last} for head in range(n_heads)]
         + [{"step": n_new, "keep": False}],
     )
 
@@ -81,9 +84,8 @@ def decode_trace(
     """What every step of a greedy decode feeds, says and reads.
 
     Returns:
-        Prompt ``lengths``, ``longest`` of them, ``slots``, ``group`` (query heads for each key
-        head), ``tokens`` of each row with the one said last, and ``weights`` by step, row, layer,
-        query head and slot.
+        Prompt ``lengths``, ``longest`` of them, ``slots``, ``tokens`` of each row with the one said
+        last, and ``weights`` by step, row, layer, query head and slot.
     """
     lengths = torch.tensor([len(prompt) for prompt in prompts])
     longest = int(lengths.max())
@@ -105,7 +107,6 @@ def decode_trace(
         "lengths": lengths.tolist(),
         "longest": longest,
         "slots": slots,
-        "group": model.config.group_size,
         "tokens": tokens,
         "weights": rounded(torch.stack(weights)),
     }
@@ -139,7 +140,7 @@ def decode_numbers(
     """Slots written and read at one step, and the texts by then.
 
     Args:
-        data: What :func:`decode_trace` returned, with the ``letters`` of the ids.
+        data: What :func:`decode_trace` returned, with ``words`` in place of the ids.
         step: 0 for the prefill.
         layer: The layer that is looked at.
         head: The query head.
@@ -153,7 +154,6 @@ def decode_numbers(
         "written": rows * wide[-1],
         "computed": rows * sum(wide),
         "last": [length + step - 1 if step else longest - 1 for length in data["lengths"]],
-        "kv_head": head // data["group"],
         "best": best,
         "weights": [row[slot] for row, slot in zip(read, best, strict=True)],
         "texts": [_text(data, row, step) for row in range(rows)],
@@ -162,8 +162,7 @@ def decode_numbers(
 
 
 def _text(data: dict[str, Any], row: int, step: int) -> str:
-    ids = data["tokens"][row][: data["lengths"][row] + step]
-    return "".join(data["letters"][i] for i in ids)
+    return "".join(data["words"][row][: data["lengths"][row] + step])
 
 
 # What heads share

@@ -8,7 +8,7 @@ const setup = (figure) => {
 
   const drawHeads = (svg, heads, kv) => {
     const group = heads / kv;
-    const step = 440 / heads;
+    const step = 340 / heads;
     const x = (head) => 5 + (head + 0.5) * step;
     draw(svg, "text", { x: 5, y: 14 }, `query heads: ${heads}, key and value heads: ${kv}`);
     for (let shared = 0; shared < kv; shared++) {
@@ -26,7 +26,7 @@ const setup = (figure) => {
   };
 
   const drawBars = (svg, { weights, cache, most }, reach) => {
-    const plot = axes(svg, { x: [0, reach], y: [0, 2], box: [62, 150, 430, 222], xLabel: "memory (GiB)", yTicks: [] });
+    const plot = axes(svg, { x: [0, reach], y: [0, 2], box: [62, 150, 332, 222], xLabel: "memory (GiB)", yTicks: [] });
     const bar = (value, y, look) =>
       draw(svg, "rect", { x: plot.x(0), y, width: Math.max(0.5, plot.x(value) - plot.x(0)), height: 24, ...look });
     for (const [name, y] of [["weights", 174], ["cache", 208]]) {
@@ -45,7 +45,7 @@ const setup = (figure) => {
     const [cache, weights] = [cacheOf(kv, context), bytesOfWeights(sizes, kv)];
     const most = cacheOf(sizes.heads, context);
     const reach = 1.05 * Math.max(cacheOf(sizes.heads, 4096), bytesOfWeights(sizes, sizes.heads)) / GIB;
-    const svg = figure.svg(450, 262);
+    const svg = figure.svg(350, 262);
     drawHeads(svg, sizes.heads, kv);
     drawBars(svg, { weights: weights / GIB, cache: cache / GIB, most: most / GIB }, reach);
     return {
