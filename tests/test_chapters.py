@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 
 import pytest
@@ -23,6 +24,7 @@ MOST_LINES = 220
 MOST_ASSERTS = 10
 LONGEST_CELL = 20
 PREDICTIONS = (2, 4)
+PARTS = {"LayerNorm", "RMSNorm", "Attention", "FeedForward", "Block", "GPT"}
 
 each_finished = pytest.mark.parametrize("name", notebooks.FINISHED)
 
@@ -175,3 +177,28 @@ def test_a_paragraph_names_the_set_up() -> None:
 def test_headings_are_those_of_their_level() -> None:
     book = _book("# T\n\n## One\n\n### Sub", "## Deeper: two\n\ntext")
     assert story.headings(book) == ["One", "Deeper: two"]
+
+
+def _parts(cell: NotebookNode) -> dict[str, str]:
+    """The reader's own classes in a cell of code, without comments and layout."""
+    nodes = [node for node in ast.parse(cell.source).body if isinstance(node, ast.ClassDef)]
+    return {node.name: ast.unparse(node) for node in nodes if node.name in PARTS}
+
+
+def test_each_chapter_goes_on_with_the_model_of_the_chapters_before() -> None:
+    """The reader's own GPT is one model through the whole book, and each chapter changes it."""
+    model: dict[str, str] = {}
+    for name in ("gpt", "rmsnorm", "rope", "swiglu", "gqa"):
+        changed: dict[str, str] = {}
+        begins = []
+        for cell in _chapter(name).cells:
+            if cell.cell_type == "code" and cell.source.startswith("# The model so far"):
+                begins.append(_parts(cell))
+            elif cell.cell_type == "code":
+                changed |= _parts(cell)
+        assert changed, name
+        if model:
+            [so_far] = begins
+            assert so_far == {part: model[part] for part in so_far}, name
+            assert so_far.keys() >= {"Attention", "FeedForward", "Block", "GPT"}, name
+        model |= changed
