@@ -105,7 +105,7 @@ def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
 
     Raises:
         FileNotFoundError: ``data`` is neither a known name nor a file.
-        ValueError: The file is empty or not UTF-8.
+        ValueError: The file is empty, not UTF-8, or a folder.
         ImportError: ``huggingface_hub`` is needed for a download.
     """
     if data == "tales":
@@ -115,6 +115,8 @@ def load_corpus(data: str, n_tales: int = 200_000, seed: int = 0) -> Corpus:
         parts = [_read_text(Path(path)) for path in _download(*DATA_SETS[data])]
         training, validation = (documents for documents, _ in parts)
         return Corpus(training, validation, " ".join(digest for _, digest in parts), data)
+    if Path(data).is_dir():
+        raise ValueError(f"{data} is a folder: give one text file")
     if not Path(data).is_file():
         names = ", ".join(["tales", *DATA_SETS])
         raise FileNotFoundError(f"{data}: no such file, and none of the names {names}")
@@ -145,7 +147,7 @@ def _read_text(path: Path) -> tuple[list[str], str]:
     documents = [part.strip("\n") for part in text.split(SEPARATOR)]
     documents = [document for document in documents if document]
     if not documents:
-        raise ValueError(f"{path} is empty: there is nothing to learn from")
+        raise ValueError(f"{path} is empty: there is no text in it")
     return documents, f"sha256 {hashlib.sha256(contents).hexdigest()}"
 
 

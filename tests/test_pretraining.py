@@ -104,7 +104,7 @@ def test_documents_of_a_text_file(tmp_path):
     with pytest.raises(ValueError, match=r"is not UTF-8: .* at byte 3"):
         read_documents(file)
     file.write_text("\n")
-    with pytest.raises(ValueError, match="is empty: there is nothing to learn from"):
+    with pytest.raises(ValueError, match="is empty: there is no text in it"):
         read_documents(file)
 
 

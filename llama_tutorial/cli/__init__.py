@@ -9,7 +9,7 @@ A shell gets one line on standard error, and an exit code:
 0     done
 1     a fault of this package; the line asks to report it
 2     a mistake, or something that a file, a server, a disk or too little memory did
-130   Ctrl-C
+130   Ctrl-C; or SIGTERM, as job schedulers send it, while a model is trained
 141   whoever read the output has gone (``... | head -1``); this alone is silent
 ====  ==============================================================================
 

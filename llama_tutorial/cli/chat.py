@@ -97,7 +97,9 @@ def _do_command(session: ChatSession, line: str) -> bool:
     elif command == "/system":
         try:
             session.reset(rest.strip() or None)
-            _note(f"the dialog is forgotten, and the system text is {session.system!r}")
+            now = f"the system text is {session.system!r}"
+            now = now if session.system else "there is no system text"
+            _note(f"the dialog is forgotten, and {now}")
         except ValueError as error:
             _note(f"not taken: {for_shell(str(error))}")
     else:

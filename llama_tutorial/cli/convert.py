@@ -14,17 +14,23 @@ from llama_tutorial.checkpoints import load_model, save_model
 from llama_tutorial.cli.options import for_shell
 from llama_tutorial.cli.parser import CHAT_MODEL
 from llama_tutorial.hub import find, llama2c_tokenizer, read_tokenizer
+from llama_tutorial.numpy_llama import llama2c
 from llama_tutorial.tokenizer.base import BaseTokenizer
+from llama_tutorial.tokenizer.bpe import BPETokenizer
 
 _PROGRAMS = {"llama2c": "run", "llama2c-int8": "runq"}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, write, and print the names of the files that were written."""
+    if not arguments.output:
+        raise ValueError("OUTPUT is empty: name the file or folder to write")
     output, beside = Path(arguments.output), arguments.format.startswith("llama2c")
     places = [output, llama2c_tokenizer(output)] if beside else [output]
     if not arguments.force and (there := next(filter(_holds_something, places), None)):
         raise ValueError(f"{there} is there already: --force replaces it, or give another name")
+    for place in filter(Path.is_file, places):
+        _check_replaceable(place, output)
     path, pieces = find(
         arguments.input, arguments.filename, arguments.tokenizer, needs_tokenizer=False
     )
@@ -52,6 +58,20 @@ def run(arguments: argparse.Namespace) -> None:
     if len(files) == 2 and arguments.format in _PROGRAMS:
         names = [shlex.quote(printable(str(file))) for file in files]
         print(f"For llama2.c: ./{_PROGRAMS[arguments.format]} {names[0]} -z {names[1]}")
+
+
+def _check_replaceable(place: Path, output: Path) -> None:
+    """Raise a ValueError where --force would replace a file that this command does not write."""
+    if not place.stat().st_size:
+        return
+    try:
+        llama2c.read(place) if place == output else BPETokenizer.from_file(place)
+    except ValueError:
+        kind = "llama2.c checkpoint" if place == output else "tokenizer.bin"
+        raise ValueError(
+            f"{place} is there already and no {kind}, and --force replaces nothing else: give "
+            "another name"
+        ) from None
 
 
 def _holds_something(path: Path) -> bool:

@@ -39,9 +39,13 @@ def load_engine(
     given = {"source": source, "filename": arguments.filename, "tokenizer": arguments.tokenizer}
     if arguments.engine == "numpy":
         if arguments.dtype not in (None, "float32") or arguments.device != "cpu":
+            precision = (
+                "" if arguments.dtype in (None, "float32") else f" --dtype {arguments.dtype}"
+            )
+            device = "" if arguments.device == "cpu" else f" --device {arguments.device}"
             raise ValueError(
-                f"--engine numpy computes in float32 on the CPU, not with --dtype {arguments.dtype}"
-                f" --device {arguments.device}; leave both out"
+                f"--engine numpy computes in float32 on the CPU, not with{precision}{device}; "
+                f"leave {'both' if precision and device else 'it'} out"
             )
         return hub.load(**given, engine="numpy")
     try:

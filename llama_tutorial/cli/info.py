@@ -15,6 +15,10 @@ from llama_tutorial.shipped import SHIPPED
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the configuration and its arithmetic."""
+    if arguments.model and arguments.checkpoint:
+        raise ValueError(
+            f"--model {arguments.model}: {arguments.checkpoint} is given already; leave one out"
+        )
     name, filename = arguments.model or arguments.checkpoint, arguments.filename
     if name is None:
         raise ValueError("info needs a model: llama-tutorial info tales")

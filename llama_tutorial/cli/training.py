@@ -146,6 +146,13 @@ def say(text: str) -> str:
 
 
 def report_end(finished: bool, out: Path) -> None:
-    """Print where the model is, or how to go on."""
-    done = f"finished: the model is {out / 'model'}"
-    say(done if finished else "stopped; the same command goes on from here")
+    """Print where the model is, or how to go on.
+
+    Raises:
+        KeyboardInterrupt: The run was stopped by a signal, and there is no model yet. So a shell
+            does not go on to what needs one.
+    """
+    if not finished:
+        say("stopped; the same command goes on from here")
+        raise KeyboardInterrupt
+    say(f"finished: the model is {out / 'model'}")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from functools import cached_property
@@ -129,7 +130,9 @@ class Tokenizer(BaseTokenizer):
         except (RuntimeError, OSError) as error:
             # "INTERNAL: file(line) [condition] What is wrong."
             reason = str(error).rpartition("] ")[2] or str(error)
-            raise ValueError(f"SentencePiece cannot train {vocab_size} pieces: {reason}") from None
+            raise ValueError(
+                f"SentencePiece cannot train {vocab_size} pieces: {_plainly(reason, vocab_size)}"
+            ) from None
         return cls(out.getvalue())
 
     def _encode(self, text: str) -> list[int]:
@@ -186,3 +189,12 @@ def _import_sentencepiece() -> ModuleType:
             "Tokenizer needs SentencePiece: pip install sentencepiece (BPETokenizer does not)"
         ) from None
     return sentencepiece
+
+
+def _plainly(reason: str, vocab_size: int) -> str:
+    """What SentencePiece's trainer says of a size that the text does not allow, in plain words."""
+    if most := re.search(r"Vocabulary size too high .* <= (\d+)", reason):
+        return f"vocab_size={vocab_size}: this text gives at most {most[1]}"
+    if least := re.search(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)", reason):
+        return f"vocab_size={vocab_size}: the characters of this text alone take {least[1]}"
+    return reason

@@ -49,6 +49,10 @@ class StopStrings:
                 raise ValueError(
                     f"stop_strings={stop!r}: each must be a text of at least one character"
                 )
+            if any("\ud800" <= character <= "\udfff" for character in stop):  # not UTF-8
+                raise ValueError(
+                    f"stop_strings={stop!r}: holds half of a surrogate pair, which no text has"
+                )
         self.found: str | None = None
         self._held = ""
 

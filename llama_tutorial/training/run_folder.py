@@ -320,6 +320,12 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
                 if (part, name, type(was)) == ("training", "total_steps", int):
                     _check_more_steps(path, was, value)
                     continue
+                if part == "data" and name in {"source", "content"}:  # two hashes would say nothing
+                    other = {"source": "another text or tokenizer", "content": "other dialogs"}
+                    raise ValueError(
+                        f"{path} holds a run on {other[name]}: go on with the same, or choose "
+                        "another folder"
+                    )
                 raise ValueError(
                     f"{path} holds a run with {part} setting {name}={was!r}, not {value!r}: go on "
                     "with the same settings, or choose another folder"

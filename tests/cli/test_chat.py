@@ -114,7 +114,7 @@ def test_commands(monkeypatch, capsys, folder):
         assert (code, out.splitlines()) == (0, expected), typed
         assert ("the dialog is forgotten" in err) == ("/reset" in typed), err
         assert ("system text is 'Be kind.'" in err) == ("/system Be" in typed), err
-        assert ("system text is None" in err) == ("/system\n" in typed), err
+        assert ("there is no system text" in err) == ("/system\n" in typed), err
         assert ("/foo is no command: /reset forgets" in err) == ("/foo" in typed), err
         assert ("not taken: message 0 holds '<<SYS>>'" in err) == ("<<" in typed), err
 

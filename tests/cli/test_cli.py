@@ -88,8 +88,8 @@ def test_both_engines_print_the_same(folder, tmp_path, capsys, options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--dtype", "bfloat16"], "on the CPU, not with --dtype bfloat16 --device cpu; leave both"),
-        (["--device", "cuda"], "on the CPU, not with --dtype None --device cuda; leave both out"),
+        (["--dtype", "bfloat16"], "on the CPU, not with --dtype bfloat16; leave it out"),
+        (["--device", "cuda"], "on the CPU, not with --device cuda; leave it out"),
         ([], "is a folder; a llama2.c checkpoint is one file; the NumPy engine reads llama2.c's"),
         (["--checkpoint", "none.bin"], "none.bin: no such file or folder, and no model of this"),
         (["--checkpoint", "tales"], "they do not belong together; give the model's own"),
@@ -269,6 +269,8 @@ def test_min_p_and_the_penalty_reach_the_engine(capsys, engine):
         ("--repetition-penalty inf", "--repetition-penalty inf: must be above 0 and finite; 1 is"),
         ("--repetition-penalty x", "--repetition-penalty: invalid float value: 'x'"),
         ("--stop=", "--stop '': each must be a text of at least one character"),
+        ("--stop=a\udcff", "holds half of a surrogate pair, which no text has"),
+        ("--top-k 0", "--top-k 0: must be a whole number of at least 1, or left out for all"),
     ],
 )
 def test_sampling_that_means_nothing(capsys, command, options, message):

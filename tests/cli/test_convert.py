@@ -239,6 +239,28 @@ def test_force_replaces_checkpoints_of_the_same_format_alone(every, tmp_path, ca
     assert f"{tmp_path / 'x.tokenizer.bin'} is there already: --force" in err
 
 
+@pytest.mark.parametrize("name", ["x.bin", "x.tokenizer.bin"])
+def test_force_replaces_no_other_file(every, tmp_path, capsys, name):
+    (tmp_path / name).write_text("notes of mine")
+    words = ("convert", every / "native", tmp_path / "x.bin", "--format", "llama2c", "--force")
+    code, out, err = run(capsys, *words)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / name} is there already and no " in err
+    assert (tmp_path / name).read_text() == "notes of mine"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_empty_name_is_no_output(every, capsys):
+    code, _, err = run(capsys, "convert", every / "native", "")
+    assert (code, err) == (2, "llama-tutorial: OUTPUT is empty: name the file or folder to write\n")
+
+
+def test_info_takes_one_model(every, capsys):
+    code, _, err = run(capsys, "info", "tales", "--model", every / "native")
+    assert code == 2
+    assert "tales is given already; leave one out" in err
+
+
 def test_info_shows_tokenizer_size_and_memory(every, tmp_path, capsys):
     def lines(model):
         code, out, err = run(capsys, "info", model)

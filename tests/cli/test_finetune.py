@@ -198,7 +198,7 @@ def test_a_run_is_tied_to_what_base_and_dialogs_hold_not_to_their_names(
     assert run(*options, "--model", tmp_path / "copy", "--data", tmp_path / "other.jsonl") == 0
     (tmp_path / "other.jsonl").write_text(file.read_text().replace("Say 7", "Say 8"))
     assert run(*options, "--model", base, "--data", tmp_path / "other.jsonl") == 2
-    assert "data setting content='sha256" in capsys.readouterr().err
+    assert "holds a run on other dialogs: go on" in capsys.readouterr().err
     model = load_model(tmp_path / "copy")
     model.layers[0].attention.wq.weight.data[0, 0] += 1
     save_model(model, tmp_path / "new", tokenizer=load_tokenizer(SHIPPED["tales"].tokenizer))

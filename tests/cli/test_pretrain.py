@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import threading
 
@@ -18,6 +19,7 @@ from llama_tutorial import load, load_model, load_tokenizer, save_model
 from llama_tutorial.cli import main, pretrain, training
 from llama_tutorial.pretraining import TokenStream
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.training import loop
 from llama_tutorial.training.loop import evaluate
 from llama_tutorial.training.run_lock import run_lock
 
@@ -116,7 +118,7 @@ def test_a_run_goes_on_with_the_same_text_wherever_it_lies(tmp_path, capsys, mon
     tokens = (out / "training.tokens").read_bytes()
     text.write_text(TEXT.replace("not", "now"))
     assert run(*options, "--data", text) == 2
-    assert "holds a run with data setting source='sha256" in capsys.readouterr().err
+    assert "holds a run on another text or tokenizer: go on" in capsys.readouterr().err
     assert (out / "training.tokens").read_bytes() == tokens  # refused before they are made anew
 
 
@@ -136,7 +138,7 @@ def test_a_run_of_version_0_2_goes_on(tmp_path, capsys):
     assert run(*options) == 0
     os.utime(text, (1, 1))
     assert run(*options) == 2
-    assert f"holds a run with data setting source='{text} " in capsys.readouterr().err
+    assert "holds a run on another text or tokenizer: go on" in capsys.readouterr().err
 
 
 def test_a_second_process_is_refused_at_once(tmp_path, capsys):
@@ -494,3 +496,34 @@ def test_mistakes_about_the_model_leave_no_folder(base, other_text, tmp_path, ca
     assert not (tmp_path / "run").exists()
     assert run(*options, base / "model" / "run", "--model", base / "model") == 2
     assert "the model that is read, " in capsys.readouterr().err
+
+
+def test_a_run_that_is_stopped_ends_as_other_commands_do(tmp_path, capsys, monkeypatch):
+    """So `pretrain && finetune` does not go on with a model that is not there."""
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    options = ("--out", tmp_path / "run", "--characters", SMALL, QUICK, "--data", text)
+    step = loop.train_step
+
+    def stops(*arguments, **settings):
+        monkeypatch.setattr(loop, "train_step", step)  # a second signal would end it at once
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(*arguments, **settings)
+
+    monkeypatch.setattr(loop, "train_step", stops)
+    assert run(*options) == 130
+    assert "stopped; the same command goes on from here" in capsys.readouterr().out
+    assert run(*options) == 0
+    assert "finished: the model is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [(1000, "--vocab-size 1000: this text gives at most "), (261, "alone take 27")],
+)
+def test_a_text_that_does_not_give_so_many_pieces(tmp_path, capsys, size, message):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    options = ("--out", tmp_path / "run", SMALL, QUICK, "--data", text, "--vocab-size", size)
+    assert run(*options) == 2
+    assert message in capsys.readouterr().err

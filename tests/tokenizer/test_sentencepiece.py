@@ -135,9 +135,9 @@ def test_no_line_is_left_out():
     [
         (
             {"vocab_size": 200},
-            "cannot train 200 pieces: Vocabulary size is smaller than",
+            "cannot train 200 pieces: vocab_size=200: the characters of this text alone take 2",
         ),
-        ({"vocab_size": 9999}, r"Vocabulary size too high \(9999\)\. Please set it to a value <= "),
+        ({"vocab_size": 9999}, r"vocab_size=9999: this text gives at most \d+$"),
         ({"text": ""}, "there is no text to learn from"),
         ({"text": ["\n", ""]}, "there is no text to learn from"),
         ({"text": "a\ud800"}, r"lone surrogate U\+D800 at position 1"),
