@@ -24,7 +24,7 @@ def triangle(words: Sequence[str]) -> Figure:
     Args:
         words: The tokens so far; the last one is new.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(4.6, 3.2))
+    figure, panels = plt.subplots(1, 2, figsize=(3.8, 2.9))
     for axes, cached in zip(panels, (False, True), strict=True):
         _triangle(axes, len(words), cached)
         axes.set_title("with a cache" if cached else "everything again")
