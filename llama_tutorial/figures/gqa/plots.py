@@ -24,7 +24,7 @@ def triangle(words: Sequence[str]) -> Figure:
     Args:
         words: The tokens so far; the last one is new.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(3.8, 2.9))
+    figure, panels = plt.subplots(1, 2, figsize=(4, 3))
     for axes, cached in zip(panels, (False, True), strict=True):
         _triangle(axes, len(words), cached)
         axes.set_title("with a cache" if cached else "everything again")
@@ -64,7 +64,7 @@ def slabs(kinds: Mapping[str, int], *, n_heads: int) -> Figure:
         kinds: For each panel, by its title, how many key and value heads there are.
         n_heads: Query heads.
     """
-    figure, panels = plt.subplots(len(kinds), 1, figsize=(4.6, 1.5 * len(kinds)))
+    figure, panels = plt.subplots(len(kinds), 1, figsize=(4, 1.5 * len(kinds)))
     for axes, (title, n_kv_heads) in zip(panels, kinds.items(), strict=True):
         group = n_heads // n_kv_heads
         for head in range(n_heads):
@@ -102,7 +102,7 @@ def pairings(pairs: Mapping[str, Sequence[int]], wrong: str = "") -> Figure:
         pairs: For each panel, by its title, the key head of every query head.
         wrong: Title of a panel whose lines are dashed.
     """
-    figure, panels = plt.subplots(1, len(pairs), figsize=(4.6, 2.0), squeeze=False)
+    figure, panels = plt.subplots(1, len(pairs), figsize=(4, 2.0), squeeze=False)
     for axes, (title, readers) in zip(panels[0], pairs.items(), strict=True):
         n_queries, n_keys = len(readers), max(readers) + 1
         for query, key in enumerate(readers):
@@ -140,7 +140,7 @@ def work(
         series: Work at each position, one line a way of decoding.
         unit: Of the work.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 2.6))
+    figure, axes = plt.subplots(figsize=(4, 2.6))
     for (name, values), (color, style) in zip(series.items(), _SERIES, strict=False):
         axes.plot(positions, rounded([float(v) for v in values]), style, color=color, label=name)
     axes.set(xscale="log", yscale="log", xlabel="position of the new token", ylabel=unit)
