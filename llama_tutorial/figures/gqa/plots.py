@@ -28,11 +28,11 @@ def triangle(words: Sequence[str]) -> Figure:
     for axes, cached in zip(panels, (False, True), strict=True):
         _triangle(axes, len(words), cached)
         axes.set_title("with a cache" if cached else "everything again")
-        axes.set(xlim=(-0.6, len(words) - 0.4), ylim=(len(words) + 1.1, -0.6), aspect="equal")
+        axes.set(xlim=(-0.6, len(words) - 0.4), ylim=(len(words) + 1.5, -0.6), aspect="equal")
         axes.set(xticks=[], yticks=range(len(words)), yticklabels=[] if cached else words)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        below = len(words) + 0.95
+        below = len(words) + 1.2
         axes.text(-0.45, below, "keys, values", ha="left", va="center")
     panels[0].set_ylabel("queries")
     return figure
