@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from llama_tutorial._util.cache import fetch, keep
 from llama_tutorial._util.files import replace_file
 from llama_tutorial._util.json_file import read_json
 from llama_tutorial._util.labels import IGNORE
@@ -222,6 +224,26 @@ def is_tokenized(path: str | Path, tokenizer: DocumentTokenizer, source: str) ->
         return False
     info = _read_info(path)
     return (info.source, info.vocab_size) == (source, tokenizer.vocab_size)
+
+
+def fetch_tokens(path: str | Path, tokenizer: DocumentTokenizer, source: str, key: str) -> bool:
+    """Take a token file from the user's cache; whether it was there, whole, and of ``source``."""
+    path = Path(path)
+    if not fetch(key, (path, _info_path(path))):
+        return False
+    with suppress(ValueError, OSError):
+        if is_tokenized(path, tokenizer, source):
+            with open(path, "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == _read_info(path).sha256:
+                    return True
+    _info_path(path).unlink(missing_ok=True)  # made anew, then
+    return False
+
+
+def keep_tokens(path: str | Path, key: str) -> None:
+    """Keep a token file in the user's cache, for `fetch_tokens`."""
+    path = Path(path)
+    keep(key, (path, _info_path(path)))
 
 
 def tokenize(

@@ -13,6 +13,7 @@ import pytest
 # The notebooks' kernels and the tests run on one thread, so that numbers do not depend on it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ["LLAMA_TUTORIAL_CACHE"] = ""  # nothing is kept, and nothing of the user's is used
 
 try:
     import beartype  # noqa: F401

@@ -239,7 +239,9 @@ def _add_pretrain(commands: Any) -> None:
     command.add_argument(
         "--tales",
         type=int,
-        help="number of tales (default: as many as --steps read once, from 5,000 to 200,000)",
+        help="number of tales (default: as many as --steps read once, from 5,000 to 200,000). The "
+        "tokens of many are kept for the next run in ~/.cache/llama-tutorial, or where the "
+        "environment variable LLAMA_TUTORIAL_CACHE says; where it is empty, nothing is kept",
     )
 
     group = command.add_argument_group("tokenizer")

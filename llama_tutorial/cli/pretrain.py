@@ -47,8 +47,11 @@ from llama_tutorial.model import Transformer
 from llama_tutorial.pretraining import (
     DATA_SETS,
     Corpus,
+    SizedTexts,
     TokenStream,
+    fetch_tokens,
     is_tokenized,
+    keep_tokens,
     load_corpus,
     tokenize,
 )
@@ -75,6 +78,7 @@ SIZES = ("dim", "n_layers", "n_heads", "n_kv_heads", "hidden_dim", "untied")
 VALIDATION_BATCHES = 20
 TOKENIZER_TALES = 5000
 TALES = 200_000  # at most, if the options do not say
+MANY_TALES = 20_000  # more than half a minute to tell and to encode
 TOKENS_OF_TALE = 100  # few vocabularies make fewer of one
 SMALLEST_VOCABULARY = 3 + 256 + 1  # special pieces, bytes, and one to learn
 
@@ -273,9 +277,15 @@ def _streams(
     streams = []
     for name, texts in [("training", corpus.training), ("validation", corpus.validation)]:
         path = out / f"{name}.tokens"
-        if not is_tokenized(path, tokenizer, source):
+        key = _cache_key(arguments, source, texts)
+        if not is_tokenized(path, tokenizer, source) and (
+            not key or not fetch_tokens(path, tokenizer, source, key)
+        ):
             told = "telling and tokenizing" if arguments.data == "tales" else "tokenizing"
             say(f"{told} {len(texts):,} document{'s' * (len(texts) != 1)} for {name}")
+            tokenize(texts, tokenizer, path, source)
+            if key:
+                keep_tokens(path, key)
         streams.append(
             TokenStream(
                 tokenize(texts, tokenizer, path, source),
@@ -286,6 +296,16 @@ def _streams(
             )
         )
     return streams
+
+
+def _cache_key(arguments: argparse.Namespace, source: str, texts: SizedTexts) -> str:
+    """The name of the tokens in the user's cache; empty where they are made fast enough.
+
+    Many tales take a minute to tell, and the same tales are the same every time.
+    """
+    if arguments.data != "tales" or len(texts) < MANY_TALES:
+        return ""
+    return "tokens-" + hashlib.sha256(f"{source} {telling.story_world()}".encode()).hexdigest()[:16]
 
 
 def _tokenizer(arguments: argparse.Namespace, corpus: Corpus, out: Path) -> BaseTokenizer:

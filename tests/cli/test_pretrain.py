@@ -16,6 +16,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
 from llama_tutorial import load, load_model, load_tokenizer, save_model
+from llama_tutorial._util.cache import cache_folder
 from llama_tutorial.cli import main, pretrain, training
 from llama_tutorial.pretraining import TokenStream
 from llama_tutorial.shipped import SHIPPED
@@ -527,3 +528,69 @@ def test_a_text_that_does_not_give_so_many_pieces(tmp_path, capsys, size, messag
     options = ("--out", tmp_path / "run", SMALL, QUICK, "--data", text, "--vocab-size", size)
     assert run(*options) == 2
     assert message in capsys.readouterr().err
+
+
+# The user's cache
+
+
+def test_tokens_of_many_tales_are_made_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pretrain, "MANY_TALES", 30)
+    monkeypatch.setenv("LLAMA_TUTORIAL_CACHE", str(tmp_path / "cache"))
+    options = ("--tales", 40, "--tokenizer", SHIPPED["tales"].tokenizer, SMALL, QUICK, "--out")
+    assert run(*options, tmp_path / "one") == 0
+    assert "telling and tokenizing 40 documents for training" in capsys.readouterr().out
+    [kept] = (tmp_path / "cache").iterdir()
+    tokens = (kept / "training.tokens").read_bytes()
+    assert tokens == (tmp_path / "one" / "training.tokens").read_bytes()
+
+    monkeypatch.setattr("llama_tutorial.pretraining.texts", lambda *_: pytest.fail("told again"))
+    assert run(*options, tmp_path / "two") == 0
+    assert "for training" not in capsys.readouterr().out
+    assert (tmp_path / "two" / "training.tokens").read_bytes() == tokens
+    metrics = [(tmp_path / name / "metrics.jsonl").read_text() for name in ("one", "two")]
+    losses = [[json.loads(line)["loss"] for line in text.splitlines()] for text in metrics]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "description", "other source"])
+def test_a_damaged_cache_is_none(tmp_path, capsys, monkeypatch, damage):
+    monkeypatch.setattr(pretrain, "MANY_TALES", 30)
+    monkeypatch.setenv("LLAMA_TUTORIAL_CACHE", str(tmp_path / "cache"))
+    options = ("--tales", 40, "--tokenizer", SHIPPED["tales"].tokenizer, SMALL, QUICK, "--out")
+    assert run(*options, tmp_path / "one") == 0
+    [kept] = (tmp_path / "cache").iterdir()
+    path, info = kept / "training.tokens", kept / "training.tokens.json"
+    tokens = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(tokens[:-20])
+    elif damage == "changed":
+        path.write_bytes(bytes([tokens[0] ^ 1]) + tokens[1:])
+    elif damage == "description":
+        info.write_text("{")
+    else:
+        info.write_text(info.read_text().replace("tales 40", "tales 41"))
+    capsys.readouterr()
+    assert run(*options, tmp_path / "two") == 0
+    assert "telling and tokenizing 40 documents for training" in capsys.readouterr().out
+    assert (tmp_path / "two" / "training.tokens").read_bytes() == tokens
+    assert path.read_bytes() == tokens  # and the cache is whole again
+
+
+def test_a_cache_that_cannot_be_written_to_is_none(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pretrain, "MANY_TALES", 30)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LLAMA_TUTORIAL_CACHE", str(tmp_path / "file"))
+    options = ("--tales", 40, "--tokenizer", SHIPPED["tales"].tokenizer, SMALL, QUICK, "--out")
+    assert run(*options, tmp_path / "one") == 0
+    assert "finished" in capsys.readouterr().out
+
+
+def test_the_cache_lies_where_the_user_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLAMA_TUTORIAL_CACHE", "")
+    assert cache_folder() is None
+    monkeypatch.delenv("LLAMA_TUTORIAL_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "llama-tutorial"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "llama-tutorial"
