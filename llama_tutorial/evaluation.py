@@ -1,8 +1,8 @@
 r"""Evaluation: how well a model predicts a text, and which of several answers it finds likeliest.
 
 .. math::
-    \mathrm{loss} = -\frac{1}{N} \sum_{i} \ln p(x_i \mid \text{the tokens before it}) \qquad
-    \mathrm{perplexity} = e^{\mathrm{loss}}
+    & \mathrm{loss} = -\frac{1}{N} \sum_{i} \ln p(x_i \mid x_1 \dots x_{i-1}) \\
+    & \mathrm{perplexity} = e^{\mathrm{loss}}
 
 The mean is over the :math:`N` tokens that are predicted: each once, and never the first, which
 nothing predicts. A text that is longer than the context is read in **windows**. A window feeds

@@ -143,10 +143,20 @@ def torch_for_the_cpu(shell: Shell) -> None:
         shell.run(f"pip install -q torch=={torch.__version__}")
 
 
+def with_tensorboard(shell: Shell) -> None:
+    """A run of one step, and the file that TensorBoard opens."""
+    small = "--dim 16 --layers 1 --heads 2 --kv-heads 1 --hidden-dim 24 --context 16"
+    shell.run(
+        f"llama-tutorial pretrain --out run --tales 40 {small} --characters --steps 1 --tensorboard"
+    )
+    assert "events.out.tfevents" in shell.run("ls run/tensorboard")
+
+
 AFTER = {
     "pip install .": numpy_alone,
     'pip install ".[torch]"': with_torch,
     'pip install ".[torch,hub]"': with_the_hub,
+    'pip install ".[torch,tensorboard]"': with_tensorboard,
     'pip install ".[notebooks]"': with_notebooks,
 }
 

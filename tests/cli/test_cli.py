@@ -298,7 +298,7 @@ def test_help_shows_the_defaults_and_loads_nothing_heavy():
     assert text.endswith("loaded []")
     assert "0: the likeliest token (default: 0.6)" in text
     assert "of weights, data and order (default: 0)" in text
-    assert "passes over the rows (default: 1, large models 2)" in text
+    assert "a finished run may get more (default: 1, large models 2)" in text
     assert "of the output (default: native)" in text
     assert "(default: [])" not in text
     assert "compile the model --" in text  # a switch is off by default

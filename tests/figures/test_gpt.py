@@ -138,7 +138,7 @@ def test_map_names_every_part_and_every_mark():
     shown = texts(figures.svg_text(plots.network_map(12)))
     assert {"tokens", "attention", "feed-forward", "output head"} <= set(shown)
     assert "one block, 12 of them" in shown
-    assert sorted(text for text in shown if text.isdigit()) == list("11123445")
+    assert sorted(text for text in shown if text.isdigit()) == list("111234445")
 
 
 CAFE = "Ann tea Ben figs Cleo rice Ben figs Ann tea Cleo rice".split()

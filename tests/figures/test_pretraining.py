@@ -61,7 +61,7 @@ def test_window_asks_what_the_packages_stream_asks(stream, apart):
     tokens, known, ids = stream
     figure = window_figure()
     for start in range(len(PIECES) - CONTEXT):
-        row = torch.from_numpy(ids[start : start + CONTEXT + 1].astype(np.int64))[None]
+        row = ids[None, start : start + CONTEXT + 1].astype(np.int64)
         batch = tokens._to_batch(row)
         documents = batch.documents if apart else None
         mask = torch.ones(CONTEXT, CONTEXT).tril().bool()
