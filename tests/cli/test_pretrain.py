@@ -191,7 +191,7 @@ def test_the_warm_up_follows_the_steps(tmp_path, monkeypatch):
 
     def begin(_model, _batch_at, config, *_, **__) -> bool:
         begun.append(config)
-        return False
+        return True
 
     monkeypatch.setattr(pretrain, "train", begin)
     for options in ("--steps 60", "--steps 9", "--steps 3000", "--steps 60 --warmup 7"):
