@@ -184,7 +184,8 @@ def _print(
         return
     what = "dialog" if form == DIALOGS else "document"
     what += "s" * (measured.n_documents != 1) + ", answers only" * (form == DIALOGS)
-    windows = f", windows of {measured.context:,} tokens" if measured.stride else ""
+    tokens = f"{measured.context:,} token{'s' * (measured.context != 1)}"
+    windows = f", windows of {tokens}" if measured.stride else ""
     if measured.stride and measured.stride != measured.context:
         windows += f", one every {measured.stride:,}"
     print(printable(f"{arguments.model} on {data}"))

@@ -211,7 +211,7 @@ def _add_evaluate(commands: Any) -> None:
         type=int,
         help="tokens from one window to the next; each token counts in one window only; by "
         "default --context, as pretrain validates; less is slower and gives every token more to "
-        "be predicted from",
+        "be predicted from; the last window is moved back until it is full",
     )
     command.add_argument("--batch-size", type=int, default=8, help="windows or dialogs at a time")
     command.add_argument(

@@ -175,7 +175,7 @@ def test_dialogs_that_are_too_long_are_cut_and_counted(tmp_path, capsys):
         (["tales", "--as", "tokens"], "--as tokens: tales are text, or dialogs"),
         (["--as", "dialogs", "--stride", "3"], "--stride: tales is measured as dialogs; leave it"),
         (["--as", "dialogs", "--no-eos"], "--no-eos: tales is measured as dialogs; leave it out"),
-        (["{empty}"], "is empty: there is nothing"),
+        (["{empty}"], "is empty: there is no text"),
         (["{bytes}"], "is not UTF-8"),
         (["{text}", "--as", "dialogs"], "line 1: the text is not JSON"),
         (["{text}", "--as", "tokens"], "has no description"),
