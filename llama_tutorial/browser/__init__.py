@@ -11,9 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("sampling.js", "tokenizer.js", "llama.js")  # each builds on those before it
+SCRIPTS = ("sampling.js", "tokenizer.js", "llama.js", "bugs.js")  # each builds on those before it
 
 
 def source() -> str:
-    """The engine as one script for a page: it defines ``Llama`` and ``Tokenizer``."""
+    """The engine as one script for a page: it defines ``Llama``, ``Tokenizer`` and ``bugs``."""
     return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)

@@ -1,9 +1,12 @@
 // A line of JSON in, {model?, tokenizer?, do, ...}; a line out, {value} or {error}. See conftest.py.
 const fs = require("fs");
+const path = require("path");
 const { Llama, Tokenizer } = require(process.argv[2]);
+const sampling = require(path.join(path.dirname(process.argv[2]), "sampling.js"));
+const { bugs } = require(path.join(path.dirname(process.argv[2]), "bugs.js"));
 
-const bytes = (path) => {
-  const file = fs.readFileSync(path);
+const bytes = (name) => {
+  const file = fs.readFileSync(name);
   return file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength);
 };
 const kept = {};
@@ -11,11 +14,18 @@ const open = (kind, path) => (kept[path] ??= kind.read(bytes(path)));
 
 const actions = {
   config: ({ model }) => open(Llama, model).config,
-  logits: ({ model, ids }) => {
-    const llama = open(Llama, model);
-    llama.reset();
-    return ids.map((id) => Array.from(llama.step(id)));
+  uniforms: ({ ids, seed, count }) => {
+    const numbers = sampling.uniforms(sampling.rowSeed(seed, ids));
+    return Array.from({ length: count }, () => numbers.next().value);
   },
+  bugs: () => bugs.names,
+  // With a bug the model and the prompt are broken; ids come after the prompt.
+  logits: ({ model, ids, bug, prompt = [] }) => {
+    const llama = bug ? bugs.broken(open(Llama, model), bug) : open(Llama, model);
+    llama.reset();
+    return [...bugs.brokenPrompt(prompt, bug), ...ids].map((id) => Array.from(llama.step(id)));
+  },
+  exhibit: ({ model, bug, ids, options }) => bugs.exhibit(open(Llama, model), bug, ids, options),
   generate: async ({ model, ids, options }) => {
     const found = [];
     for await (const id of open(Llama, model).generate(ids, options)) found.push(id);
