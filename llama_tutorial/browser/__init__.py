@@ -2,8 +2,8 @@
 
 ``llama.js`` is the model and llama2.c's files, ``sampling.js`` draws the next token, and
 ``tokenizer.js`` is llama2.c's ``tokenizer.bin``. They follow the NumPy engine line by line and give
-its ids, drawn ones as well. In Node they are modules; a page or a worker takes all three as one
-script, :func:`source`.
+its ids, drawn ones as well. ``worker.js`` writes with them on request. In Node they are modules; a
+page or a worker takes all of them as one script, :func:`source`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("sampling.js", "tokenizer.js", "llama.js")  # each builds on those before it
+# Each builds on those before it.
+SCRIPTS = ("sampling.js", "tokenizer.js", "llama.js", "bugs.js", "worker.js")
 
 
 def source() -> str:
-    """The engine as one script for a page: it defines ``Llama`` and ``Tokenizer``."""
-    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    """The engine as one script: it defines ``Llama``, ``Tokenizer`` and ``writer``."""
+    paths = [FOLDER / name for name in SCRIPTS]
+    return "\n".join(path.read_text(encoding="utf-8") for path in paths if path.is_file())
