@@ -10,7 +10,8 @@
 
    Matrices are (rows, columns) in one Float32Array, as the file has them. JavaScript computes in
    float64, and only the logits are float32. What a bug would change is a method of its own, such as
-   rmsNorm, rotate, keyHead or gated: bugs.js changes them, one at a time. */
+   rmsNorm, rotate, keyHead or gated: bugs.js changes them, one at a time. Who wants to see inside sets
+   look(layer, head, weights) and lookAfter(layer). */
 {
   const inNode = typeof require === "function";
   const { draw, nextProbabilities, rowSeed, uniforms } = inNode ? require("./sampling.js") : globalThis;
@@ -178,9 +179,14 @@
 
     /** Reads one more token: the logits of the next, a new Float32Array (V). */
     step(id) {
-      const { config, weights } = this;
       this.advance(id);
-      this.rmsNorm(this.normed, this.x, weights.norm[0]);
+      return this.head(this.x);
+    }
+
+    /** The last norm and the output matrix: logits from the residual stream. */
+    head(x) {
+      const { config, weights } = this;
+      this.rmsNorm(this.normed, x, weights.norm[0]);
       const logits = new Float32Array(config.vocab_size);
       matmul(logits, (weights.output ?? weights.tok_embeddings)[0], this.normed);
       return logits;
@@ -205,6 +211,7 @@
         this.rmsNorm(normed, x, ffn_norm[layer]);
         this.feedForward(added, normed, layer);
         this.add(added);
+        this.lookAfter?.(layer);
       }
       this.length++;
     }
@@ -256,7 +263,7 @@
           const weight = scores[t];
           for (let i = 0, at = t * kv + shared; i < h; i++) y[mine + i] += weight * values[at + i];
         }
-        this.look?.(layer, head, scores.subarray(0, position + 1)); // for whoever wants to see
+        this.look?.(layer, head, scores.subarray(0, position + 1));
       }
       matmul(out, wo[layer], y);
     }
@@ -308,10 +315,11 @@
     /** Continues a prompt: yields each new id as soon as it is there, until a stop id or the end.
 
         Options: maxNewTokens (what the context leaves), temperature (0.6; 0 is the likeliest),
-        topK (null: all), topP (0.9; 1: all), seed (null: another text each time), stopIds ([]).
+        topK (null: all), topP (0.9; 1: all), seed (null: another text each time), stopIds ([]),
+        goOn (an async function, asked before each token is read; false ends the text).
         The same seed draws the same tokens as in Python. */
     async *generate(ids, options = {}) {
-      const { temperature = 0.6, topK = null, topP = 0.9, seed = null, stopIds = [] } = options;
+      const { temperature = 0.6, topK = null, topP = 0.9, seed = null, stopIds = [], goOn } = options;
       const context = this.config.max_seq_len;
       const { maxNewTokens = context - ids.length } = options;
       if (!ids.length) throw new Error("the prompt is empty: give at least one id, such as BOS");
@@ -323,9 +331,13 @@
       }
       const numbers = uniforms(rowSeed(seed, ids));
       this.reset();
-      for (const id of ids.slice(0, -1)) this.advance(id); // prefill: only the last needs the head
+      for (const id of ids.slice(0, -1)) {
+        if (goOn && !(await goOn())) return;
+        this.advance(id); // prefill: only the last needs the head
+      }
       let id = ids.at(-1);
       for (let count = 0; count < maxNewTokens; count++) {
+        if (goOn && !(await goOn())) return;
         const logits = this.step(id);
         id = argmax(logits);
         if (!Number.isFinite(logits[id])) throw new Error(`the largest logit is ${logits[id]}: the weights are damaged`);

@@ -1,14 +1,17 @@
 // A line of JSON in, {model?, tokenizer?, do, ...}; a line out, {value} or {error}. See conftest.py.
 const fs = require("fs");
 const path = require("path");
-const { Llama, Tokenizer } = require(process.argv[2]);
-const sampling = require(path.join(path.dirname(process.argv[2]), "sampling.js"));
-const { bugs } = require(path.join(path.dirname(process.argv[2]), "bugs.js"));
+const { Llama, Tokenizer } = require(path.join(process.argv[2], "llama.js"));
+const { bugs } = require(path.join(process.argv[2], "bugs.js"));
+const sampling = require(path.join(process.argv[2], "sampling.js"));
+const { fileOf, writer } = require(path.join(process.argv[2], "worker.js"));
 
 const bytes = (name) => {
   const file = fs.readFileSync(name);
   return file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength);
 };
+// Typed arrays as lists.
+const plain = (value) => JSON.parse(JSON.stringify(value, (_, one) => (ArrayBuffer.isView(one) ? Array.from(one) : one)));
 const kept = {};
 const open = (kind, path) => (kept[path] ??= kind.read(bytes(path)));
 
@@ -37,6 +40,23 @@ const actions = {
     const decoder = open(Tokenizer, tokenizer).streamDecoder();
     return [...ids.map((id) => decoder.feed(id)), decoder.flush()];
   },
+  unpack: ({ path, to }) => fs.writeFileSync(to, Buffer.from(fileOf(JSON.parse(fs.readFileSync(path)).model))),
+  // A worker of its own: what it posts to these requests, until all are answered.
+  work: ({ requests, stop }) => new Promise((resolve) => {
+    const [posted, tokens] = [[], {}];
+    let answers = 0;
+    const receive = writer((message) => {
+      posted.push(message);
+      const { id } = message;
+      if (message.token && (tokens[id] = (tokens[id] ?? 0) + 1) === stop[id]) receive({ do: "stop", run: id });
+      if ("token" in message || "seen" in message) return;
+      if (++answers === requests.length) resolve(plain(posted));
+    });
+    for (const { path, ...request } of requests) {
+      receive(path ? { ...request, asset: JSON.parse(fs.readFileSync(path)) } : request);
+    }
+    if (stop.now) receive({ do: "stop", run: stop.now });
+  }),
   read: ({ kind, path }) => {
     const began = performance.now();
     try {
