@@ -194,7 +194,7 @@ def _side(beginning: str, texts: list[str], parts: int | None) -> str:
     if parts is None:
         return f"<p><span>{escape(beginning)}</span>{escape(''.join(texts))}</p>"
     before, after = "".join(texts[:parts]), "".join(texts[parts + 1 :])
-    marked = texts[parts] if parts < len(texts) else "(the end)"
+    marked = texts[parts] if parts < len(texts) else " (the end)"
     return (
         f"<p><span>{escape(beginning)}</span>{escape(before)}<mark>{escape(marked)}</mark>"
         f"{escape(after)}</p>"

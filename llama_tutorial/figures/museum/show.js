@@ -23,7 +23,7 @@ const setup = (figure) => {
     side.replaceChildren(span);
     if (parts === null) return side.append(texts.join(""));
     const mark = document.createElement("mark");
-    mark.textContent = texts[parts] ?? "(the end)";
+    mark.textContent = texts[parts] ?? " (the end)";
     side.append(texts.slice(0, parts).join(""), mark, texts.slice(parts + 1).join(""));
   };
 
