@@ -261,6 +261,8 @@
     return { ids: found, logits };
   };
 
+  const written = new WeakMap(); // what a right model wrote last: often the next bug stands beside the same
+
   /** Right and broken on one prompt, greedy or by the same draws.
 
       Gives both texts' ids; `parts`, the number of the first new token that differs (null: none does);
@@ -274,7 +276,9 @@
     if (!(Number.isInteger(count) && count >= 1)) throw new Error(`count=${count}: must be an integer of at least 1`);
     const [wrong, fed] = [broken(right, bug), brokenPrompt(ids, bug)];
     const continued = (model, prompt) => write(model, prompt, { ...options, count, numbers: uniforms(rowSeed(seed, ids)) });
-    const [good, bad] = [continued(right, ids), continued(wrong, fed)];
+    const wanted = JSON.stringify([ids, { ...options, count, seed }]);
+    if (written.get(right)?.wanted !== wanted) written.set(right, { wanted, ...continued(right, ids) });
+    const [good, bad] = [written.get(right), continued(wrong, fed)];
     const parts = good.logits.findIndex((_, i) => good.ids[i] !== bad.ids[i]); // a text that ends early parts there
     const common = good.logits.slice(0, parts < 0 ? undefined : parts + 1);
     const distances = common.map((logits, i) => distance(logits, bad.logits[i]));

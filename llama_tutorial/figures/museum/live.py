@@ -27,16 +27,15 @@ COUNT = 40
 EQUAL = 1e-4
 """Logits that differ by less are the same: a page rounds them to float32."""
 
-DRAWS = {"greedy": 0, "drawn, seed 1": 1, "drawn, seed 2": 2, "drawn, seed 3": 3}
+DRAWS = {"the likeliest": 0, "drawn, seed 1": 1, "drawn, seed 2": 2, "drawn, seed 3": 3}
 
 COSTS = (
-    "The right text costs the broken model {brokenLoss} nats a token, the right one {rightLoss}."
+    "The right text costs the broken model {brokenLoss} nats a token, the right model {rightLoss}."
 )
-
 # What the line under the texts says: where they part, where only numbers do, where nothing does.
 SAYS = {
-    "parts": "They part at new token {number}. In the logits which it was taken from, when both had "
-    "read the same, one is off by {largest} (KL divergence {divergence} nats). " + COSTS,
+    "parts": "The texts part at new token {number}, up to which both have read the same. One of its "
+    "logits is off by {largest} (KL divergence {divergence} nats). " + COSTS,
     "same": "The same {count} tokens. But some logit is off by {largest} on the way (KL divergence "
     "{divergence} nats). " + COSTS,
     "harmless": "The same {count} tokens, and every logit is the same as well: no mistake at all.",
@@ -69,7 +68,7 @@ def show(chapter: str, beginning: str = "Once upon a time") -> LiveFigure:
         data={"bugs": described, "says": SAYS, "count": COUNT, "equal": EQUAL, "first": shown},
         controls=[
             Text("beginning", beginning, label="a beginning", max_length=400),
-            Select("draws", options=DRAWS, label="each token"),
+            Select("draws", options=DRAWS, label="each token is"),
         ],
         numbers=lambda **_: {},
         alt="Two texts side by side, and the first token that differs.",
@@ -194,7 +193,9 @@ def _side(beginning: str, texts: list[str], parts: int | None) -> str:
     if parts is None:
         return f"<p><span>{escape(beginning)}</span>{escape(''.join(texts))}</p>"
     before, after = "".join(texts[:parts]), "".join(texts[parts + 1 :])
-    marked = texts[parts] if parts < len(texts) else " (the end)"
+    token = texts[parts] if parts < len(texts) else " (the end)"
+    marked = token.lstrip(" ") or token  # the space before a word is not marked
+    before += token.removesuffix(marked)
     return (
         f"<p><span>{escape(beginning)}</span>{escape(before)}<mark>{escape(marked)}</mark>"
         f"{escape(after)}</p>"

@@ -23,8 +23,10 @@ const setup = (figure) => {
     side.replaceChildren(span);
     if (parts === null) return side.append(texts.join(""));
     const mark = document.createElement("mark");
-    mark.textContent = texts[parts] ?? " (the end)";
-    side.append(texts.slice(0, parts).join(""), mark, texts.slice(parts + 1).join(""));
+    const token = texts[parts] ?? " (the end)";
+    mark.textContent = token.replace(/^ +(?=.)/, "");  // the space before a word is not marked
+    const space = token.slice(0, token.length - mark.textContent.length);
+    side.append(texts.slice(0, parts).join("") + space, mark, texts.slice(parts + 1).join(""));
   };
 
   const say = (shown) => {
