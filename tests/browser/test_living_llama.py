@@ -214,8 +214,8 @@ def test_page_stays_awake_while_the_llama_writes(writer: Writer) -> None:
     longest = writer.page.evaluate(
         """async (figure) => {
           const tasks = [];
-          new PerformanceObserver((list) => tasks.push(...list.getEntries().map((one) => one.duration)))
-            .observe({ type: "longtask" });
+          const keep = (list) => tasks.push(...list.getEntries().map((one) => one.duration));
+          new PerformanceObserver(keep).observe({ type: "longtask" });
           const desk = document.querySelector(`${figure} .lt-writer`);
           for (let round = 0; round < 2; round++) {
             document.querySelector(`${figure} .lt-main + button`).click();
@@ -257,7 +257,7 @@ def test_every_state_is_accessible_and_fits_a_phone(browser, site: str, theme: s
 
     visit.page.locator(FIGURE).scroll_into_view_if_needed()
     look("before")
-    # A worker that is asked and never answers: the state between two tokens, for as long as it takes.
+    # A worker that is never asked: the state between two tokens, for as long as it takes.
     visit.page.evaluate("() => void (globalThis.post = Worker.prototype.postMessage)")
     writer.write.click()
     writer.done()
@@ -269,7 +269,7 @@ def test_every_state_is_accessible_and_fits_a_phone(browser, site: str, theme: s
     visit.page.evaluate("() => void (Worker.prototype.postMessage = globalThis.post)")
     writer.tell("🦙" * 100)
     look("error")
-    assert states == dict.fromkeys(["before", "after", "writing", "error"], [])
+    assert states == {"before": [], "after": [], "writing": [], "error": []}
     visit.context.close()
 
 

@@ -1,7 +1,7 @@
 """The live figures of the first page: GPT-2 beside Llama 2, and a Llama that writes.
 
-Every setting of the first is a :class:`~llama_tutorial.config.ModelConfig`, and what it costs is that
-configuration's own arithmetic, computed here for all settings; ``block.js`` draws them.
+Every setting of the first is a :class:`~llama_tutorial.config.ModelConfig`, and what it costs is
+that configuration's own arithmetic, computed here for all settings; ``block.js`` draws them.
 """
 
 from __future__ import annotations
