@@ -1,7 +1,7 @@
 """The live figures of the first page: GPT-2 beside Llama 2, and a Llama that writes.
 
-Every setting of the first is a :class:`~llama_tutorial.config.ModelConfig`, and what it costs is that
-configuration's own arithmetic, computed here for all settings; ``block.js`` draws them.
+Every setting of the first is a :class:`~llama_tutorial.config.ModelConfig`, and what it costs is
+that configuration's own arithmetic, computed here for all settings; ``block.js`` draws them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHANGES = {
 }
 """The five changes from GPT-2 to Llama 2: the name of the control and its label."""
 
-OPENINGS = ["There was a little fox called", "One rainy day, Lily", "A small bear called Bruno"]
+OPENINGS = ["There was a fox called", "One rainy day, Lily", "In the forest lived"]
 """Beginnings that a click gives to the writer."""
 
 # Key and value heads when they are shared. Llama 2's at its own sizes (7B, which does not share
@@ -83,8 +83,8 @@ def writer(beginning: str, tale: str) -> LiveFigure:
         numbers=lambda **_: {},
         alt="A tale.",
         caption="<b>Type a beginning</b> and press Enter; Escape stops. At temperature 0 the model "
-        "takes the likeliest token each time, and the more you add, the more it dares. It has read "
-        "nothing but tales, so it knows what a fox wants and not what a tax is.",
+        "takes the likeliest token each time; the higher, the more it dares. <b>Again</b> draws "
+        "another tale. It has read nothing but the book’s own tales, so begin like one.",
         llama="tales",
         still=f'<p class="lt-tale"><b>{escape(beginning)}</b>{escape(tale)}</p>'
         f'<p class="lt-still"><i>{WITHOUT_SCRIPT}</i></p>',

@@ -21,6 +21,9 @@ const setup = (figure) => {
   figure.stage.replaceChildren();
   const desk = element(figure.stage, "div", "lt-writer");
   const bar = element(desk, "div", "lt-bar");
+  const more = element(bar, "div", "lt-openings");
+  more.setAttribute("role", "group");
+  more.setAttribute("aria-label", "begin with");
   const page = element(desk, "p", "lt-tale");
   const begun = element(page, "b");
   const written = page.appendChild(document.createTextNode(""));
@@ -98,14 +101,14 @@ const setup = (figure) => {
     if (running) stop();
     else tell(0);
   });
-  const again = button(bar, "", "Another", () => {
+  const again = button(bar, "", "Again", () => {
     if (figure.values().temperature) tell(seed + 1);
     else say("At temperature 0 each token is the likeliest, so there is one tale only: move the slider for others.");
   });
   again.title = "The same beginning, other draws";
-  element(bar, "span", "lt-or", "or begin with");
+  bar.append(more);
   for (const opening of openings) {
-    button(bar, "lt-opening", opening, () => {
+    button(more, "lt-opening", opening, () => {
       field.value = opening;
       tell(0);
     });
