@@ -70,7 +70,9 @@ def on_disk() -> Table:
     return table(rows, ["GB", "7B", "13B", "70B"], "Parameters times their width, and no more.")
 
 
-def round_trip(rows: Sequence[tuple[str, Sequence[float], float, str]], words: Sequence[str]) -> Table:
+def round_trip(
+    rows: Sequence[tuple[str, Sequence[float], float, str]], words: Sequence[str]
+) -> Table:
     """Logits of one set of weights after it went through each form.
 
     Args:
@@ -79,8 +81,12 @@ def round_trip(rows: Sequence[tuple[str, Sequence[float], float, str]], words: S
         words: The tokens whose logits are shown.
     """
     shown = [
-        [name, *(f"{logit:.2f}" for logit in logits), f"{gap:.4f}" if gap < 1e-4 else f"{gap:.1f}",
-         equal]
+        [
+            name,
+            *(f"{logit:.2f}" for logit in logits),
+            f"{gap:.4f}" if gap < 1e-4 else f"{gap:.1f}",
+            equal,
+        ]
         for name, logits, gap, equal in rows
     ]
     return table(shown, ["form", *words, "largest gap", "equal"], "The last row is read by NumPy.")
