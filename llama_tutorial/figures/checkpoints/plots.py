@@ -30,7 +30,7 @@ def files(kinds: Mapping[str, Sequence[tuple[str, str, int]]]) -> Figure:
         kinds: For each strip, by its title, the parts in their order: what a part is
             (``"program"``, ``"list"`` or ``"numbers"``), what it is called, and its bytes.
     """
-    figure, panels = plt.subplots(len(kinds), 1, figsize=(4.2, 0.95 * len(kinds)), squeeze=False)
+    figure, panels = plt.subplots(len(kinds), 1, figsize=(4, 0.95 * len(kinds)), squeeze=False)
     for axes, (title, parts) in zip(panels[:, 0], kinds.items(), strict=True):
         axes.set_title(title, loc="left", pad=3)
         left = 0.0
@@ -46,7 +46,7 @@ def files(kinds: Mapping[str, Sequence[tuple[str, str, int]]]) -> Figure:
 
 
 def _part(axes: Any, left: float | int, width: float | int, color: str) -> None:
-    face = {"facecolor": color, "alpha": 0.2}
+    face: dict[str, Any] = {"facecolor": color, "alpha": 0.2}
     axes.add_patch(plt.Rectangle((left, 0), width, 1, **face))
     axes.add_patch(plt.Rectangle((left, 0), width, 1, fill=False, edgecolor=color, linewidth=1.2))
 
@@ -59,14 +59,15 @@ def two_ways(axes_of: Mapping[str, int | None], whole: Mapping[str, int]) -> Fig
             both files.
         whole: The file, 0 or 1, in which each of them lies whole.
     """
-    figure, panels = plt.subplots(1, 2, figsize=(4.2, 0.46 * len(axes_of) + 0.5))
-    for axes, title in zip(panels, ("Meta: cut", "Hugging Face: dealt out"), strict=True):
+    figure, panels = plt.subplots(1, 2, figsize=(4, 0.42 * len(axes_of) + 0.5))
+    for axes, title in zip(panels, ("Meta", "Hugging Face"), strict=True):
         for row, (name, axis) in enumerate(axes_of.items()):
             if axes is panels[0]:
                 _halves(axes, row, axis)
                 axes.text(-0.15, row, name, ha="right", va="center")
             else:
-                _tile(axes, 0.0, row - 0.38, 1.9, 0.76, whole[name])
+                height = 0.2 if axis is None else 0.76
+                _tile(axes, 0.0, row - height / 2, 1.9, height, whole[name])
         axes.set_title(title, loc="left")
         axes.set(xlim=(-0.1, 2.0), ylim=(len(axes_of) - 0.45, -0.55), xticks=[], yticks=[])
         axes.axis("off")
@@ -88,7 +89,7 @@ def _tile(
 ) -> None:
     color, look = ((BLUE, ""), (ORANGE, "///"))[file]
     axes.add_patch(plt.Rectangle((x, y), width, height, facecolor=color, alpha=0.3))
-    frame = {"fill": False, "edgecolor": color, "linewidth": 1.0, "hatch": look}
+    frame: dict[str, Any] = {"fill": False, "edgecolor": color, "linewidth": 1, "hatch": look}
     axes.add_patch(plt.Rectangle((x, y), width, height, **frame))
 
 
@@ -99,7 +100,7 @@ def misread(meant: Float[Tensor, " n"], read: Float[Tensor, " n"]) -> Figure:
         meant: Sizes of numbers, rising.
         read: What is read.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(4, 2.6))
     axes.plot(rounded(meant), rounded(meant), color=INK, linestyle=":", label="as it was meant")
     axes.plot(rounded(meant), rounded(read), color=ORANGE, linestyle="-", label="as float16")
     axes.set(xscale="log", yscale="log", ylim=(5e-4, 20))
@@ -130,7 +131,7 @@ def memory(small: Mapping[str, Any], large: Mapping[str, Any]) -> Figure:
             "Hugging Face": _curve(large, "huggingface", _ALONE),
         },
     }
-    figure, places = plt.subplots(1, len(panels), figsize=(4.6, 2.9), sharey=True)
+    figure, places = plt.subplots(1, len(panels), figsize=(4, 2.8), sharey=True)
     top = max(max(memory) for curves in panels.values() for _, memory in curves.values())
     for axes, (title, curves) in zip(places, panels.items(), strict=True):
         axes.axhline(1, color=INK, linewidth=0.9, linestyle=(0, (2, 3)))

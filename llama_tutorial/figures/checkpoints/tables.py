@@ -16,9 +16,9 @@ def names() -> Table:
     rows = []
     for ours, (llama, _) in TABLE.items():
         if llama is not None and "bias" not in ours:
-            short = [_short(name) for name in (ours, llama.name)]
-            rows.append([*short, MIXED if llama.half_split else "as here"])
-    header = ["Meta, and you", "Hugging Face", "its rows"]
+            rows_there = MIXED if llama.half_split else "as here"
+            rows.append([_short(ours), rows_there, _short(llama.name)])
+    header = ["Meta, and you", "rows there", "Hugging Face"]
     caption = "Names without their ending, .weight, and without what stands before them."
     return table(rows, header, caption)
 
