@@ -84,7 +84,8 @@ const setup = (figure) => {
       draw(svg, "rect", { x: x(start), y: top, width: wide, height, fill: color(i), opacity: 0.35 });
       const short = kind.replace("tok_embeddings", "emb.").replace("output", "out.");
       if (wide > 15) {
-        draw(svg, "text", { x: x(start + size / 2), y: top + 22, "text-anchor": "middle", class: "lt-part" }, short);
+        const y = top + (wide > 24 ? 22 : i % 2 ? 15 : 30);  // narrow neighbours on two lines
+        draw(svg, "text", { x: x(start + size / 2), y, "text-anchor": "middle", class: "lt-part" }, short);
       }
       start += size;
     });
