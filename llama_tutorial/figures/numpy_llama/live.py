@@ -56,8 +56,8 @@ def file_walk(files: Mapping[str, str | os.PathLike[str]]) -> LiveFigure:
         caption="Above, the whole file to scale, with the names of all but the smallest kinds of "
         "tensor, and the chosen part in a frame. Below, its first bytes as they lie in the file, "
         "and the numbers that they are; of an int8 matrix three weights and the scale of their "
-        "group. <b>Walk through the parts</b>, then choose a layer; <b>change the file</b> and see what "
-        "moves.",
+        "group. <b>Walk through the parts</b>, then choose a layer; <b>change the file</b> and "
+        "see what moves.",
         checks=[
             {"file": name, "part": part, "layer": layer}
             for name in data
