@@ -76,6 +76,16 @@ def test_first_bytes_stand_in_boxes_with_their_numbers(show, walk):
     assert figure.locator(".lt-stage rect[rx='4']").count() == 4
 
 
+def test_parts_of_the_strip_are_named_in_their_order(show, walk):
+    """All that have room for a name."""
+    figure = show(walk)
+    for file, last in {"version 0": [], "untied": ["out."]}.items():
+        figure.evaluate(SET, {"file": file})
+        shown = figure.locator(".lt-stage .lt-part").all_text_contents()
+        tensors = ["emb.", "wq", "wo", "w1", "w2", "w3"]
+        assert [name for name in shown if name in tensors + last] == tensors + last
+
+
 def test_chosen_part_is_framed_where_it_lies(show, walk):
     figure = show(walk)
     for part in (1, 5, 10):

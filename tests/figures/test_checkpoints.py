@@ -8,10 +8,12 @@ pytest.importorskip("matplotlib")
 
 import torch
 from live_figures import check_page
+from matplotlib.colors import to_rgba
 from torch.nn import functional as F
 
 from llama_tutorial import PRESETS, Transformer
-from llama_tutorial.figures.checkpoints import live, plots
+from llama_tutorial.figures.checkpoints import live, plots, tables
+from llama_tutorial.figures.kit.style import BLUE, ORANGE, ROSE
 
 pytestmark = pytest.mark.usefixtures("figure_look")
 
@@ -176,12 +178,51 @@ def test_page_has_the_numbers_to_compare_and_says_them(model, tokens_figure):
 # The static pictures
 
 
-def test_memory_is_plotted_as_given():
-    panels = {"a": {"x": ([0, 1.0], [0.5, 1.23456])}, "b": {"y": ([0, 0.5], [2.0, 1.0])}}
-    left, right = plots.memory(panels).axes
-    assert list(left.lines[1].get_ydata()) == [0.5, 1.23]
-    assert list(right.lines[1].get_ydata()) == [2.0, 1.0]
+def test_memory_is_plotted_as_recorded():
+    def record(*forms):
+        course = [[0, 500, 0], [1, 1234.56, 250], [2, 2000, 750]]
+        return {"forms": {form: {"bytes": 1000, "course": course} for form in forms}}
+
+    small = record("meta-1", "meta-1, naive")
+    left, right = plots.memory(small, record("meta-1", "meta-2", "huggingface")).axes
+    for axes, line in ((left, 1), (left, 2), (right, 1)):
+        assert list(axes.lines[line].get_xdata()) == [0, 0.5, 1]
+        assert list(axes.lines[line].get_ydata()) == [0.5, 1.23, 2.0]  # with the file's pages
+    for line in (2, 3):
+        assert list(right.lines[line].get_ydata()) == [0, 0.25, 0.75]  # alone
     assert left.get_ylim()[1] == right.get_ylim()[1] > 2
+    assert left.get_title() == "two layers, 0.0 GB"
+
+
+def test_parts_of_files_are_named_in_their_order():
+    kinds = {"a": [("program", "run me", 1234), ("numbers", "values", 56)]}
+    (axes,) = plots.files(kinds).axes
+    assert [text.get_text() for text in axes.texts] == [
+        "run me",
+        "1,234 bytes",
+        "values",
+        "56 bytes",
+    ]
+    program, frame, numbers, _ = axes.patches
+    assert program.get_x() + program.get_width() == numbers.get_x()
+    assert to_rgba(ROSE, 0.2) == program.get_facecolor() != numbers.get_facecolor()
+    assert frame.get_width() == program.get_width()
+
+
+def test_two_ways_cut_along_the_axis_or_not_at_all():
+    cut, whole = plots.two_ways(
+        {"wq": 0, "wo": 1, "norm": None}, {"wq": 0, "wo": 1, "norm": 1}
+    ).axes
+    first = [patch for patch in cut.patches if not patch.get_fill()]
+    assert len(first) == 6
+    upper, lower, left, right, *norms = first
+    assert upper.get_width() == lower.get_width() > 2 * upper.get_height()
+    assert upper.get_y() < lower.get_y()
+    assert left.get_y() == right.get_y()
+    assert left.get_x() < right.get_x()
+    assert norms[0].get_height() < left.get_height()
+    files = [patch.get_edgecolor() for patch in whole.patches if not patch.get_fill()]
+    assert files == [to_rgba(BLUE), to_rgba(ORANGE), to_rgba(ORANGE)]
 
 
 def test_misread_numbers_are_plotted_as_given():
@@ -189,3 +230,36 @@ def test_misread_numbers_are_plotted_as_given():
     axes = plots.misread(meant, read).axes[0]
     assert list(axes.lines[0].get_ydata()) == [0.01, 1.0]
     assert list(axes.lines[1].get_ydata()) == [1.5, 1.88]
+
+
+# The tables
+
+
+def test_names_are_those_of_the_package():
+    rows = tables.names().rows
+    assert ["attention.wk", "half-split", "self_attn.k_proj"] in rows
+    assert ["output", "as here", "lm_head"] in rows
+    assert len(rows) == 12
+    rows = tables.gpt2_names().rows
+    assert ["attention.wk", "attn.c_attn", "in one"] in rows
+    assert ["feed_forward.w2", "mlp.c_proj", "turned"] in rows
+    assert ["ffn_norm", "ln_2", "as here"] in rows
+
+
+def test_mistakes_and_round_trips_are_shown_as_given():
+    found = {"nothing": (True, 0.5, "time"), "noise": (False, 3.25, "c c")}
+    shown = tables.mistakes(found, 6.931)
+    assert shown.rows == [["nothing", "passes", 0.5, "time"], ["noise", "fails", 3.25, "c c"]]
+    assert "6.93" in shown.caption
+    rows = [("native", [1.234, -5.0], 0.0, "yes"), ("int8", [1.0, 2.0], 0.234, "no")]
+    assert tables.round_trip(rows, ["a", "b"]).rows == [
+        ["native", "1.23", "-5.00", "0.0000", "yes"],
+        ["int8", "1.00", "2.00", "0.2", "no"],
+    ]
+
+
+def test_sizes_on_the_disk_by_hand():
+    rows = {row[0]: row[1:] for row in tables.on_disk().rows}
+    assert rows["16 bit: Meta, Hugging Face"] == ["13.5", "26.0", "138.0"]
+    assert rows["float32: llama2.c"][0] == f"{4 * 6.738415616:.1f}"
+    assert rows["int8 in groups of 64: llama2.c"][0] == f"{68 / 64 * 6.738415616:.1f}"

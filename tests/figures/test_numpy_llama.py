@@ -13,7 +13,7 @@ import speed_table
 from live_figures import check_page
 
 from llama_tutorial import PRESETS, ModelConfig, figures
-from llama_tutorial.figures.numpy_llama import live, plots
+from llama_tutorial.figures.numpy_llama import live, plots, tables
 from llama_tutorial.numpy_llama import llama2c
 from llama_tutorial.numpy_llama.llama2c import ROPE_TABLES, Header
 
@@ -182,6 +182,23 @@ def test_static_pictures_are_drawn():
     work = {"anew": [1e7, 4e7, 2e8], "cached": [1e7, 1e7, 1e7]}
     for picture in (plots.costs(work, times), plots.leads(*np.array([[3, 0.2], [0.1, 0.3]]))):
         assert figures.svg_text(picture).startswith("<svg")
+
+
+def test_bounds_by_hand():
+    rows = {row[0]: row[1:] for row in tables.bounds().rows}
+    read = 6_738_415_616 - 32_000 * 4_096  # the untied embedding is looked up, not read
+    float32, int8 = 4 * read / 1e9, 8.5 / 8 * read / 1e9
+    expected = [f"{float32:.3g}", f"{int8:.3g}", f"{20 / float32:.3g}", f"{20 / int8:.3g}"]
+    assert rows["llama-2-7b"] == expected
+    assert rows["stories15M"][0] == "0.0608"
+
+
+def test_faults_are_shown_as_given():
+    shown = tables.faults(
+        {"nothing": 0.604, "late": 0.6}, {"nothing": 0.0, "late": 3.7}, guess=6.93
+    )
+    assert shown.rows == [["nothing", "0.60", "0"], ["late", "0.60", "4"]]
+    assert "6.93" in shown.caption
 
 
 # The recorded speeds

@@ -22,7 +22,7 @@ const setup = (figure) => {
     const box = { x: x + 1, y: y + 1, width: step - 2, height: step - 2, stroke: color(file) };
     const look = filled ? { fill: color(file), "fill-opacity": 0.28 } : { fill: "none", "stroke-dasharray": "2 2" };
     draw(svg, "rect", { ...box, ...look, class: filled ? "lt-in" : "lt-out" });
-    draw(svg, "text", { x: x + step / 2, y: y + step / 2 + 4, "text-anchor": "middle", style: "font-size: 11px" },
+    draw(svg, "text", { x: x + step / 2, y: y + step / 2 + 5, "text-anchor": "middle", style: "font-size: 14px" },
       placeOf(cell).join(""));
   };
 

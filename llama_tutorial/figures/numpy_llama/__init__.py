@@ -16,13 +16,16 @@ from llama_tutorial.figures.numpy_llama.plots import (
     speed,
     speed_rows,
 )
+from llama_tutorial.figures.numpy_llama.tables import bounds, faults
 
 __all__ = [
     "COLUMNS",
+    "bounds",
     "cost",
     "cost_numbers",
     "costs",
     "course",
+    "faults",
     "file_data",
     "file_numbers",
     "file_walk",

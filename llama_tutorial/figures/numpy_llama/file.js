@@ -78,9 +78,15 @@ const setup = (figure) => {
     const [left, width, top, height] = [10, 460, 28, 34];
     const x = (byte) => left + (byte / length) * width;
     let start = header.version ? 256 : 28;
-    kinds.forEach(([, shape, count], i) => {
+    kinds.forEach(([kind, shape, count], i) => {
       const size = count * storedBytes(header, shape);
-      draw(svg, "rect", { x: x(start), y: top, width: x(start + size) - x(start), height, fill: color(i), opacity: 0.5 });
+      const wide = x(start + size) - x(start);
+      draw(svg, "rect", { x: x(start), y: top, width: wide, height, fill: color(i), opacity: 0.35 });
+      const short = kind.replace("tok_embeddings", "emb.").replace("output", "out.");
+      if (wide > 15) {
+        const y = top + (wide > 24 ? 22 : i % 2 ? 15 : 30);  // narrow neighbours on two lines
+        draw(svg, "text", { x: x(start + size / 2), y, "text-anchor": "middle", class: "lt-part" }, short);
+      }
       start += size;
     });
     const wide = Math.max(3, x(last + 1) - x(first));

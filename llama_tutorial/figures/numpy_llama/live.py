@@ -53,11 +53,11 @@ def file_walk(files: Mapping[str, str | os.PathLike[str]]) -> LiveFigure:
         "{shape} numbers; the boxes hold {values}.",
         alt="A strip for the {whole} bytes of the file, {name} marked at bytes {first} to {last}. "
         "Below, the first bytes, {hexes}, and what they mean: {values}.",
-        caption="Above, the whole file to scale, every kind of tensor in a colour of its own, and "
-        "the chosen part in a frame. Below, its first bytes as they lie in the file, and the "
-        "numbers that they are; of an int8 matrix three weights and the scale of their group. "
-        "<b>Walk through the parts</b>, then choose a layer; <b>change the file</b> and see what "
-        "moves.",
+        caption="Above, the whole file to scale, with the names of all but the smallest kinds of "
+        "tensor, and the chosen part in a frame. Below, its first bytes as they lie in the file, "
+        "and the numbers that they are; of an int8 matrix three weights and the scale of their "
+        "group. <b>Walk through the parts</b>, then choose a layer; <b>change the file</b> and "
+        "see what moves.",
         checks=[
             {"file": name, "part": part, "layer": layer}
             for name in data
@@ -194,7 +194,7 @@ def cost(tales: ModelConfig) -> LiveFigure:
         ],
         numbers=numbers,
         readout="With {tokens}: {naive_ops} billion operations without a cache, {cached_ops} with "
-        "one, {fewer} times fewer. The time is {faster} times shorter; without a cache it is bound "
+        "one, {fewer} times fewer. Without a cache the token takes {faster} times as long, bound "
         "by {bound}, and the cache begins to pay at {pays} tokens.",
         alt="Time of one token, in readings of all weights, against the length of the text, both "
         "axes logarithmic. With a cache it is {cached_time} at {tokens}, nearly level. Without, it "

@@ -73,20 +73,20 @@ def costs(
         work: Multiplications at each length of ``times``, ``anew`` and ``cached``.
         times: What :func:`course` gives.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(5.6, 2.9))
+    figure, (above, below) = plt.subplots(2, 1, figsize=(4, 4.2), sharex=True)
     for way, (label, color, line) in WAYS.items():
         millions = rounded([count / 1e6 for count in work[way]])
-        left.plot(times["tokens"], millions, line, color=color, label=label)
-        right.plot(times["tokens"], times[way], line, color=color)
-    left.set_title("multiplications (millions)")
-    right.set_title("time, recorded (ratio)")
-    for axes in (left, right):
-        axes.set(xscale="log", yscale="log", xlabel="tokens in the text")
+        above.plot(times["tokens"], millions, line, color=color, label=label)
+        below.plot(times["tokens"], times[way], line, color=color)
+    above.set_ylabel("multiplications\n(millions)")
+    below.set(ylabel="time, recorded\n(ratio)", xlabel="tokens in the text")
+    for axes in (above, below):
+        axes.set(xscale="log", yscale="log")
         axes.set_xticks([1, 4, 16, 64, 256], ["1", "4", "16", "64", "256"])
         axes.minorticks_off()
-    left.set_yticks([10, 100, 1000], ["10", "100", "1,000"])
-    right.set_yticks([1, 10, 100], ["1", "10", "100"])
-    left.legend(loc="upper left")
+    above.set_yticks([10, 100, 1000], ["10", "100", "1,000"])
+    below.set_yticks([1, 10, 100], ["1", "10", "100"])
+    above.legend(loc="upper left")
     return figure
 
 
@@ -97,7 +97,7 @@ def leads(lead: Float[np.ndarray, " T"], moved: Float[np.ndarray, " T"]) -> Figu
         lead: The likeliest token's logit over the next.
         moved: The largest change of any logit at that position.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 2.6))
+    figure, axes = plt.subplots(figsize=(4, 2.6))
     axes.plot(rounded(lead), "o", color=BLUE, markersize=3.5, label="lead of the likeliest")
     axes.plot(rounded(moved), "-", color=ORANGE, linewidth=1.4, label="moved by eight bits")
     axes.set(yscale="log", xlabel="position (tokens)", ylabel="logits")
