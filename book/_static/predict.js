@@ -11,7 +11,7 @@
 
     const note = document.createElement("span");
     note.className = "lt-waits";
-    note.textContent = "The result appears below once you answer.";
+    note.textContent = "The result appears below.";
     question.querySelector(".lt-ask").append(note);
 
     const show = () => {

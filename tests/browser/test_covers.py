@@ -48,7 +48,7 @@ def test_the_result_waits_for_the_guess(page) -> None:
     for words in TOLD:
         assert not page.get_by_text(words).is_visible()
     assert page.get_by_text("The story goes on.").is_visible()
-    assert page.get_by_text("The result appears below once you answer.").is_visible()
+    assert page.get_by_text("The result appears below.").is_visible()
     page.get_by_role("button", name="left").click()
     for words in TOLD:
         expect(page.get_by_text(words)).to_be_visible()
