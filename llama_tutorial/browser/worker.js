@@ -12,6 +12,7 @@
 {
   const inNode = typeof require === "function";
   const { Llama, Tokenizer } = inNode ? require("./llama.js") : globalThis;
+  const { encodeDialog } = inNode ? require("./dialog.js") : globalThis;
   const { nextProbabilities } = inNode ? require("./sampling.js") : globalThis;
   const { bugs } = inNode ? require("./bugs.js") : globalThis;
 
@@ -64,8 +65,11 @@
       return { tokenizer, model: models.get(bug || "") };
     };
 
-    const idsOf = (prompt, tokenizer) =>
-      typeof prompt === "string" ? tokenizer.encode(prompt, { bos: true }) : Array.from(prompt);
+    /** Of a text, with BOS, of a dialog, or of ids. */
+    const idsOf = (prompt, tokenizer) => {
+      if (typeof prompt === "string") return tokenizer.encode(prompt, { bos: true });
+      return typeof prompt[0] === "object" ? encodeDialog(prompt, tokenizer) : Array.from(prompt);
+    };
 
     /** Makes the model tell what it does at each position, until the function that is returned is called. */
     const watch = (id, model, tokenizer, ids, { look, temperature = 0.6, topK = null, topP = 0.9 }) => {

@@ -4,6 +4,7 @@ const path = require("path");
 const { Llama, Tokenizer } = require(path.join(process.argv[2], "llama.js"));
 const { bugs } = require(path.join(process.argv[2], "bugs.js"));
 const sampling = require(path.join(process.argv[2], "sampling.js"));
+const { encodeDialog } = require(path.join(process.argv[2], "dialog.js"));
 const { fileOf, writer } = require(path.join(process.argv[2], "worker.js"));
 
 const bytes = (name) => {
@@ -35,13 +36,13 @@ const actions = {
     return found;
   },
   encode: ({ tokenizer, texts, bos }) => texts.map((text) => open(Tokenizer, tokenizer).encode(text, { bos })),
+  dialog: ({ tokenizer, dialog }) => encodeDialog(dialog, open(Tokenizer, tokenizer)),
   decode: ({ tokenizer, ids }) => open(Tokenizer, tokenizer).decode(ids),
   feed: ({ tokenizer, ids }) => {
     const decoder = open(Tokenizer, tokenizer).streamDecoder();
     return [...ids.map((id) => decoder.feed(id)), decoder.flush()];
   },
   unpack: ({ path, to }) => fs.writeFileSync(to, Buffer.from(fileOf(JSON.parse(fs.readFileSync(path)).model))),
-  teach: () => void (globalThis.bugs = { ...globalThis.bugs, still: (Base) => class extends Base { rotate() {} } }),
   // A worker of its own: what it posts to these requests, until all are answered.
   work: ({ requests, stop }) => new Promise((resolve) => {
     const [posted, tokens] = [[], {}];

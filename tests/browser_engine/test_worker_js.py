@@ -177,13 +177,29 @@ def test_characters_of_several_tokens_stream_whole(ask) -> None:
     assert [one["token"]["text"] for one in tokens][: len(expected)] == expected
 
 
-def test_a_dialogs_ids_are_continued(ask) -> None:
+def test_a_dialog_is_answered(ask) -> None:
     model, tokenizer = load("tales-chat")
-    prompt = encode_dialog([{"role": "user", "content": "Who is the story about?"}], tokenizer)
-    found = ask({**write("run", prompt, temperature=0), "name": "tales-chat"})["run"][-1]["value"]
-    room = model.config.max_seq_len - len(prompt)
-    stops = {tokenizer.bos_id, tokenizer.eos_id}
-    assert found["ids"] == generate(model, [prompt], room, temperature=0, stop_ids=stops)[0]
+    dialog = [{"role": "user", "content": "Tell me a story about a fox."}]
+    for question in ("Who is the story about?", "What did the fox find?"):
+        prompt = encode_dialog(dialog, tokenizer)
+        given = write("run", dialog, temperature=0) | {"name": "tales-chat"}
+        found = ask(given)["run"][-1]["value"]
+        room = model.config.max_seq_len - len(prompt)
+        stops = {tokenizer.bos_id, tokenizer.eos_id}
+        assert found["promptIds"] == prompt
+        assert found["ids"] == generate(model, [prompt], room, temperature=0, stop_ids=stops)[0]
+        dialog += [
+            {"role": "assistant", "content": found["text"]},
+            {"role": "user", "content": question},
+        ]
+
+
+def test_a_bug_is_of_its_own_run_only(ask) -> None:
+    sound = write("sound", "The dragon", temperature=0)
+    found = ask(write("bug", "The dragon", temperature=0, bug="not_rotated"), sound)
+    alone = ask(sound)["sound"][-1]["value"]["ids"]
+    assert found["sound"][-1]["value"]["ids"] == alone
+    assert found["bug"][-1]["value"]["ids"] != alone
 
 
 def test_words_become_ids_and_ids_words(ask) -> None:
@@ -203,7 +219,7 @@ def test_words_become_ids_and_ids_words(ask) -> None:
         (write("run", "Once", temperature=-1), "temperature=-1: must be 0"),
         (write("run", "a\ud83e"), "cannot be encoded"),
         (write("run", [1, 5000]), "id 5000 is out of range: this vocabulary has ids 0"),
-        (write("run", "Once", bug="no such bug"), 'no bug "no such bug": there are'),
+        (write("run", "Once", bug="no such bug"), "no bug no such bug; there are half_split"),
         (write("run", "Once") | {"name": "gpt"}, 'no model "gpt" is open'),
     ],
 )
@@ -211,12 +227,3 @@ def test_what_goes_wrong_is_answered_in_words(ask, request_: dict, message: str)
     found = ask(request_, write("next", "Once", temperature=0, maxNewTokens=3))
     assert message in found["run"][-1]["error"]
     assert len(found["next"][-1]["value"]["ids"]) == 3  # and the next one runs
-
-
-def test_a_bug_is_a_subclass_and_leaves_the_model_alone(ask, engine) -> None:
-    engine("teach")  # a bug called "still": no position is rotated
-    sound = write("sound", "The dragon", temperature=0)
-    found = ask(write("bug", "The dragon", temperature=0, bug="still"), sound)
-    alone = ask(sound)["sound"][-1]["value"]["ids"]
-    assert found["sound"][-1]["value"]["ids"] == alone
-    assert found["bug"][-1]["value"]["ids"] != alone

@@ -11,8 +11,8 @@
 //                                                     rightTexts and brokenTexts, what each token adds
 //   llama.stop()                                      ends what this page has asked of the model
 //
-// A prompt is a text (BOS comes before it) or ids. Runs wait for each other, in order. Options, all of
-// them optional:
+// A prompt is a text (BOS comes before it), ids, or a dialog for tales-chat,
+// [{ role: "user", content: "…" }]. Runs wait for each other, in order. Options, all of them optional:
 //
 //   temperature (0.6; 0: the likeliest), topK, topP (0.9), seed, maxNewTokens (at most; what fits),
 //   stopIds (BOS and EOS)
