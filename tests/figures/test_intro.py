@@ -99,5 +99,5 @@ def test_temperature_says_what_it_does_to_a_draw():
     [slider] = [one for one in live.writer("Once", "").controls if one.name == "temperature"]
     for temperature in slider.values:
         both = next_probabilities(torch.tensor([2.0, 1.0]).log(), temperature)
-        often = live.writer_numbers("Once", temperature)["often"]
+        often = live.writer_numbers(temperature)["often"]
         assert often == round(100 * (both[1] / both[0]).item())

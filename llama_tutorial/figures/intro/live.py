@@ -93,12 +93,12 @@ def writer(beginning: str, tale: str) -> LiveFigure:
     )
 
 
-def writer_numbers(beginning: str, temperature: float) -> dict[str, Any]:
+def writer_numbers(temperature: float, **_: str) -> dict[str, Any]:
     """How often a token is drawn that is half as likely as the best, for every 100 of that one.
 
     Args:
-        beginning: Changes nothing.
         temperature: 0 or above.
+        _: The beginning, which changes nothing.
     """
     return {"often": round(100 * 0.5 ** (1 / temperature)) if temperature else 0}
 
