@@ -127,7 +127,7 @@ const setup = (figure) => {
   // Who goes into the field is about to write.
   field.addEventListener("focus", () => llamaInPage.open(figure.llama.name).catch(() => {}), { once: true });
 
-  say(`${params} weights. The first click loads them (${download}, once), and then they write here, in this page, with no server.`);
+  say(`${params} weights, loaded at the first click (${download}, once). There is no server.`);
   return ({ beginning: begin, temperature }) => {
     // What is typed stands on the page at once, and waits for its tale.
     if (!running) show(begin, begin === told.begin ? told.text : "");
