@@ -288,15 +288,15 @@
       parts: parts < 0 ? null : parts,
       ...(parts < 0 ? distances.reduce((a, b) => (b.largest > a.largest ? b : a)) : distances[parts]),
       rightLoss: loss(good.logits, good.ids),
-      brokenLoss: loss(read(wrong, [...fed, ...good.ids], good.ids.length), good.ids),
+      brokenLoss: loss(rereads(wrong, bad.logits, good.ids, parts < 0 ? good.ids.length : parts), good.ids),
     };
   };
 
-  /** The logits from which the last `count` of these ids could have been taken. */
-  const read = (model, ids, count) => {
-    model.reset();
-    const all = ids.slice(0, -1).map((id, i) => (i < ids.length - 1 - count ? model.advance(id) : model.step(id)));
-    return count ? all.slice(-count) : [];
+  /** The logits from which a model that has written otherwise would take these new ids: up to where the
+      texts part it has them, then it forgets the rest of its own and reads on. */
+  const rereads = (model, logits, ids, parts) => {
+    model.length -= Math.max(logits.length - 1 - parts, 0);
+    return [...logits.slice(0, parts + 1), ...ids.slice(parts, -1).map((id) => model.step(id))];
   };
 
   /** How far logits are from the right ones: the largest difference, and KL(right || other) in nats. */
