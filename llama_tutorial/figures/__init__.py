@@ -48,13 +48,14 @@ if TYPE_CHECKING:
         pretraining,
         rmsnorm,
         rope,
+        swaps,
         swiglu,
         tokenizer,
     )
 
 _ON_DEMAND = (
     "checkpoints finetuning generation gpt gqa intro journey model numpy_llama pretraining rmsnorm "
-    "rope swiglu tokenizer"
+    "rope swaps swiglu tokenizer"
 ).split()
 
 __all__ = [
