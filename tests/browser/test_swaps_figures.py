@@ -36,15 +36,14 @@ def test_ranking_follows_the_step(show):
     assert ranking()[-1] == "RMSNorm"
 
 
-def test_line_can_be_dragged(show, page):
+def test_line_can_be_dragged(show, offline_page):
     figure = show(live.race())
     svg = figure.locator(".lt-stage svg").bounding_box()
-    scale = svg["width"] / 400
+    scale = svg["width"] / 390
     handle = figure.locator(".lt-handle").bounding_box()
     x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(svg["x"] + (42 + 350 * 280 / 800) * scale, y, steps=4)
-    page.mouse.up()
+    offline_page.mouse.move(x, y)
+    offline_page.mouse.down()
+    offline_page.mouse.move(svg["x"] + (42 + 332 * 280 / 800) * scale, y, steps=4)
+    offline_page.mouse.up()
     assert figure.evaluate("figure => figure.querySelector('[data-name=step]').value") == "13"
-    assert figure.evaluate("figure => figure.numbers.best") == "SwiGLU"

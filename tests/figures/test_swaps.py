@@ -37,7 +37,9 @@ def test_race_has_numbers_to_compare_and_says_them():
     check_page(live.race())
 
 
-@pytest.mark.parametrize(("value", "words"), [(0.037, "+0.037"), (-0.192, "−0.192"), (0, "+0.000")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(0.037, "+0.037"), (-0.192, "−0.192"), (0.0, "+0.000")]
+)
 def test_differences_have_a_sign(value, words):
     assert live.signed(value) == words
 
@@ -61,7 +63,7 @@ def test_changes_show_every_seed_and_the_interval():
 
 
 def test_lines_are_told_apart_without_colour():
-    axes = plots.longer([8, 24], {"a": [1.0, 2.0], "b": [2.0, 1.0]}, edge=16).axes[0]
+    axes = plots.longer([8.0, 24.0], {"a": [1.0, 2.0], "b": [2.0, 1.0]}, edge=16).axes[0]
     assert [line.get_linestyle() for line in axes.lines[:2]] == ["-", "--"]
     assert list(axes.lines[2].get_xdata()) == [16, 16]
     axes = plots.rates({"a": {0.001: 2.0, 0.002: 1.0}, "b": {0.001: 1.0, 0.002: 1.5}}).axes[0]

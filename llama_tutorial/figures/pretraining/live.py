@@ -53,7 +53,7 @@ def window(pieces: Sequence[str], context: int, begin: str = "<s>") -> LiveFigur
         data={"pieces": pieces, "context": context, "begin": begin, "nothing": NOTHING},
         controls=[
             Slider("start", 0, last, last // 4, label="window begins at"),
-            Slider("place", 0, context - 1, context - 2, label="position in the row"),
+            Slider("place", 0, context - 1, context // 2, label="position in the row"),
             Toggle("apart", True, label="keep documents apart"),
         ],
         numbers=partial(window_numbers, pieces, context, begin),

@@ -17,8 +17,8 @@ const setup = (figure) => {
     const memory = (state * models[model]) / cards / 1e9;
     const fits = memory < gb;
 
-    const svg = figure.svg(460, 250);
-    const [left, right] = [12, 448];
+    const svg = figure.svg(400, 250);
+    const [left, right] = [10, 388];
     const at = (time) => left + (Math.log10(time) / 11) * (right - left);
     draw(svg, "text", { x: left, y: 14 }, "time");
     draw(svg, "rect", { x: left, y: 24, width: Math.max(1, at(seconds) - left), height: 30, fill: color(0) });

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, ROSE, VIOLET
 
+WIDTH = 4.0  # inches: on a phone the writing is then of 10 pixels
 _MARKS = ("o", "s", "^", "D")
 _LOOKS = ((BLUE, "-"), (ORANGE, "--"))
 
@@ -31,7 +32,7 @@ def valley(
         losses: The loss that the formula gives each.
         points: Models to mark, by name: parameters and loss.
     """
-    figure, axes = plt.subplots(figsize=(4.4, 2.9))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
     axes.semilogx(rounded(sizes, 5), rounded(losses, 5), color=BLUE)
     for (name, (size, loss)), mark in zip(points.items(), _MARKS, strict=False):
         axes.plot([size], [rounded(loss, 4)], mark, color=ORANGE, label=name, markersize=8)
@@ -47,7 +48,7 @@ def rates(steps: Sequence[float | int], curves: Mapping[str, Sequence[float | in
         steps: Where they are given, in thousands.
         curves: The rates, by name.
     """
-    figure, axes = plt.subplots(figsize=(4.4, 2.6))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.5))
     for (name, values), (color, linestyle) in zip(curves.items(), _LOOKS, strict=False):
         axes.plot(rounded(steps), rounded(values), color=color, linestyle=linestyle, label=name)
     axes.set(xlabel="step (thousands)", ylabel="learning rate")
@@ -61,7 +62,7 @@ def mixture(parts: Mapping[str, tuple[float, float]]) -> Figure:
     Args:
         parts: Share in percent and number of epochs, by the source's name.
     """
-    figure, axes = plt.subplots(figsize=(4.2, 2.8))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.7))
     for row, (share, epochs) in enumerate(parts.values()):
         more = epochs > 2
         color, hatch = (ORANGE, "//") if more else (BLUE, "")
@@ -82,7 +83,7 @@ def memory(rows: Mapping[str, Mapping[str, float | int]], limit: float | int, na
         limit: Gigabytes of the card.
         name: Of the card.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    figure, axes = plt.subplots(figsize=(3.7, 3.2))
     looks = ((BLUE, ""), (GREEN, "//"), (ORANGE, ".."), (VIOLET, "xx"), (ROSE, "--"))
     for place, parts in enumerate(rows.values()):
         left = 0.0
@@ -99,7 +100,7 @@ def memory(rows: Mapping[str, Mapping[str, float | int]], limit: float | int, na
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set(xlabel="GB", ylim=(len(rows) - 0.2, -0.6))
-    figure.legend(loc="outside upper center", ncols=3)
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 
@@ -115,7 +116,7 @@ def run(
         validation: By step.
         levels: What to compare with, by name; each is a dotted line.
     """
-    figure, axes = plt.subplots(figsize=(4.4, 3.2))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
     axes.plot(range(1, len(losses) + 1), rounded(losses), color=BLUE, linewidth=0.8, label="batch")
     steps, values = list(validation), list(validation.values())
     axes.plot(steps, rounded(values), "o", color=ORANGE, label="validation")

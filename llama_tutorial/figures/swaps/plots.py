@@ -16,6 +16,7 @@ from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE
 from llama_tutorial.figures.swaps.tables import interval
 
+WIDTH = 4.0  # inches: on a phone the writing is then of 10 pixels
 _LOOKS = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"))
 
 
@@ -25,7 +26,7 @@ def changes(gains: Mapping[str, Sequence[float]]) -> Figure:
     Args:
         gains: Differences of the losses, seed by seed, by the swap's name.
     """
-    figure, axes = plt.subplots(figsize=(4.4, 2.9))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
     axes.axvline(0, color=INK, linewidth=1.2)
     for row, by_seed in enumerate(gains.values()):
         mean, half = interval(by_seed)
@@ -46,7 +47,7 @@ def rates(curves: Mapping[str, Mapping[float, float]]) -> Figure:
     Args:
         curves: The losses by rate, by the model's name.
     """
-    figure, axes = plt.subplots(figsize=(4.2, 2.7))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
     for (name, by_rate), (color, linestyle, mark) in zip(curves.items(), _LOOKS, strict=False):
         look: dict[str, Any] = {
             "color": color,
@@ -74,7 +75,7 @@ def longer(
         curves: The losses, by name.
         edge: Tokens of a training window.
     """
-    figure, axes = plt.subplots(figsize=(4.4, 3.2))
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2))
     for (name, values), (color, linestyle, _) in zip(curves.items(), _LOOKS, strict=False):
         axes.plot(rounded(middles), rounded(values), color=color, linestyle=linestyle, label=name)
     axes.axvline(edge, color=INK, linestyle=":", linewidth=1.2)

@@ -11,9 +11,9 @@ const setup = (figure) => {
     const loss = (name) => curves[name][at];
     const best = names.reduce((one, other) => (loss(other) < loss(one) ? other : one));
 
-    const svg = figure.svg(400, 352);
+    const svg = figure.svg(390, 352);
     const plot = axes(svg, {
-      x: [0, steps], y: [-0.9, 0.2], box: [42, 26, 392, 214],
+      x: [0, steps], y: [-0.9, 0.2], box: [42, 26, 374, 214],
       xTicks: [0, 200, 400, 600, 800], yTicks: [-0.8, -0.6, -0.4, -0.2, 0, 0.2],
       xLabel: "step", yLabel: "nats against GPT",
     });
@@ -29,9 +29,9 @@ const setup = (figure) => {
     const ranked = [...others].sort((one, other) => loss(one) - loss(other) || others.indexOf(one) - others.indexOf(other));
     ranked.forEach((name, row) => {
       const [i, y] = [others.indexOf(name), 268 + 19 * row];
-      draw(svg, "line", { x1: 42, y1: y - 4, x2: 78, y2: y - 4, class: "lt-line", stroke: color(i), "stroke-dasharray": dashes[i] });
-      draw(svg, "text", { x: 88, y }, name);
-      draw(svg, "text", { x: 290, y, "text-anchor": "end" }, signed(points(name)[at][1]));
+      draw(svg, "line", { x1: 42, y1: y - 4, x2: 76, y2: y - 4, class: "lt-line", stroke: color(i), "stroke-dasharray": dashes[i] });
+      draw(svg, "text", { x: 84, y }, name);
+      draw(svg, "text", { x: 286, y, "text-anchor": "end" }, signed(points(name)[at][1]));
     });
 
     const grip = draw(svg, "rect", { x: across - 18, y: 22, width: 36, height: 196, fill: "transparent" });
