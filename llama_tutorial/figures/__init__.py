@@ -49,13 +49,14 @@ if TYPE_CHECKING:
         pretraining,
         rmsnorm,
         rope,
+        swaps,
         swiglu,
         tokenizer,
     )
 
 _ON_DEMAND = (
     "checkpoints finetuning generation gpt gqa intro journey model museum numpy_llama pretraining "
-    "rmsnorm rope swiglu tokenizer"
+    "rmsnorm rope swaps swiglu tokenizer"
 ).split()
 
 __all__ = [

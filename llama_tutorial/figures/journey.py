@@ -113,8 +113,8 @@ _CAPTION = (
     "token's forward pass at the end of the context (1,024 positions in the first six rows, 4,096 "
     "in the others); the cache holds keys and values in 16 bit. The last column is a small model "
     "of a million parameters that took the same steps at a constant size (validation loss in nats "
-    "a token, mean of three seeds; the chapter on pre-training has the details); a dash stands "
-    "where only vocabulary or sizes change."
+    "a token, mean of three seeds; the chapter on what each change was worth has the details); a "
+    "dash stands where only vocabulary or sizes change."
 )
 
 

@@ -52,6 +52,15 @@ def test_window_at_every_start_and_place(show, apart):
             assert seen == list(range(place - shown["sees"] + 1, place))
 
 
+def test_a_token_can_be_clicked(show):
+    figure = show(live.window(PIECES, CONTEXT))
+    figure.evaluate(SET, {"start": 3})
+    figure.locator(".lt-piece").nth(5).click()
+    assert figure.locator(".lt-piece").nth(5).get_attribute("class").endswith("lt-next")
+    shown = figure.evaluate("figure => figure.numbers")
+    same(shown, live.window_numbers(PIECES, CONTEXT, "<s>", 3, 5, True))
+
+
 @pytest.mark.parametrize("card", live.CARDS)
 def test_plan_at_many_settings(show, card):
     made = live.plan()
@@ -73,7 +82,7 @@ def test_bar_of_the_time_shrinks_with_more_cards_and_its_text_changes(show):
     said, wide = [], []
     for cards in (1, 8, 1024):
         figure.evaluate(SET, {"cards": cards})
-        said.append(figure.locator(".lt-readout").text_content().split(";")[0])
+        said.append(figure.locator(".lt-readout").text_content().split(":")[0])
         wide.append(width())
     assert said == ["6.48 years", "296 days", "2.31 days"]
     assert wide == sorted(wide, reverse=True)

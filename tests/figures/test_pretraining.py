@@ -13,7 +13,7 @@ import torch
 from live_figures import check_page
 
 from llama_tutorial import PRESETS
-from llama_tutorial.figures.pretraining import live, plots
+from llama_tutorial.figures.pretraining import live, plots, tables
 from llama_tutorial.gqa import causal_mask
 from llama_tutorial.model import document_positions
 from llama_tutorial.pretraining import TokenStream
@@ -123,16 +123,27 @@ def test_valley_marks_its_models():
     assert [mark.get_label() for mark in marks] == ["7B", "26B"]
 
 
-def test_lines_are_told_apart_without_colour_and_bands_stand_around_them():
-    curves = {"a": [1.0, 2.0, 3.0], "b": [3.0, 2.0]}
-    figure = plots.lines(range(3), curves, xlabel="x", ylabel="y", bands={"a": [0.1, 0.2, 0.3]})
+def test_rates_are_told_apart_without_colour():
+    figure = plots.rates(range(3), {"a": [1.0, 2.0, 3.0], "b": [3.0, 2.0, 1.0]})
     axes = figure.axes[0]
     assert [line.get_linestyle() for line in axes.lines] == ["-", "--"]
-    assert [len(line.get_xdata()) for line in axes.lines] == [3, 2]
-    around = axes.collections[0].get_paths()[0].get_extents()
-    assert (around.y0, around.y1) == pytest.approx((0.9, 3.3))
-    edged = plots.lines(range(2), {"a": [1.0, 2.0]}, xlabel="x", ylabel="y", edge=1)
-    assert len(edged.axes[0].lines) == 2
+    assert axes.lines[1].get_ydata().tolist() == [3.0, 2.0, 1.0]
+
+
+def test_mixture_marks_what_was_read_more_than_twice():
+    axes = plots.mixture({"web": (90.0, 1.1), "books": (10.0, 2.5)}).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [90.0, 10.0]
+    assert [bar.get_hatch() for bar in axes.patches] == ["", "//"]
+    assert [text.get_text() for text in axes.texts] == ["read 1.10 times", "read 2.50 times"]
+
+
+def test_mixture_of_the_first_llama_is_a_whole():
+    shares, epochs = zip(*tables.MIXTURE.values(), strict=True)
+    assert sum(shares) == pytest.approx(100)
+    # 1.4 trillion tokens: no source had more of its own than the run read of it.
+    assert all(
+        0 < share * 14e9 / epoch < 1.4e12 for share, epoch in zip(shares, epochs, strict=True)
+    )
 
 
 def test_memory_bars_are_stacks_of_their_parts():
@@ -143,15 +154,38 @@ def test_memory_bars_are_stacks_of_their_parts():
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["one", "two"]
 
 
-def test_run_and_swaps_keep_their_data():
-    axes = plots.run([6.9, 5.0, 4.0], {2: 5.1}, 6.93).axes[0]
-    assert axes.lines[1].get_ydata().tolist() == [6.9, 5.0, 4.0]
-    assert axes.lines[2].get_xdata().tolist() == [2]
-    entries = [
-        {"name": "GPT", "validation_loss": [1.2, 1.3], "mean": 1.25},
-        {"name": "RoPE", "validation_loss": [1.0, 1.1], "mean": 1.05},
+def test_run_keeps_its_data_and_its_levels():
+    axes = plots.run([6.9, 5.0, 4.0], {2: 5.1}, {"a uniform guess": 6.93, "pairs": 2.8}).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == [6.9, 5.0, 4.0]
+    assert axes.lines[1].get_xdata().tolist() == [2]
+    assert [line.get_ydata()[0] for line in axes.lines[2:]] == [6.93, 2.8]
+    assert [text.get_text() for text in axes.texts] == ["a uniform guess", "pairs"]
+
+
+def test_runs_energy_is_hours_times_the_watts_of_their_own_gpus():
+    rows = {row[0]: row for row in tables.runs().rows}
+    assert [rows[size][3] for size in ("7B", "13B", "34B", "70B")] == [74, 147, 363, 688]
+    tons = {name: run.tons / run.mwh for name, run in tables.RUNS.items()}
+    assert max(tons.values()) == pytest.approx(min(tons.values()), rel=2e-3)  # one grid for all
+
+
+def test_papers_settings_are_those_of_the_presets():
+    rows = {row[0]: row for row in tables.paper().rows}
+    for name in ("7b", "13b", "34b", "70b"):
+        _, context, grouped, _, rate = rows[f"Llama 2 {name.upper()}"]
+        config = PRESETS[f"llama-2-{name}"]
+        assert context == f"{config.max_seq_len // 1024}k"
+        assert grouped == ("yes" if config.group_size > 1 else "no")
+        assert float(rate) == tables.RUNS[f"llama-2-{name}"].peak_lr
+
+
+def test_tables_of_what_was_spent_and_what_was_lost():
+    assert tables.spending({"GPT-3": (175e9, 300e9)}).rows == [
+        ["GPT-3", "175.0 billion", "0.3 trillion", "2"]
     ]
-    axes = plots.swaps(entries).axes[0]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["GPT", "+ RoPE"]
-    dots = [line.get_xdata().tolist() for line in axes.lines if line.get_marker() == "o"]
-    assert dots == [[1.2, 1.3], [1.0, 1.1]]
+    assert tables.gradients({"float16": (0.428, 1.122)}).rows == [["float16", "42.8%", "112.2%"]]
+
+
+@pytest.mark.parametrize(("gb", "words"), [(107.8, "108 GB"), (1.0, "1 GB"), (0.0674, "67.4 MB")])
+def test_memory_is_told_in_a_unit_that_fits(gb, words):
+    assert live.memory_text(gb) == words

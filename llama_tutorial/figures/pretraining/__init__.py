@@ -1,6 +1,30 @@
-"""The figures of the pre-training chapter."""
+"""The figures and tables of the pre-training chapter."""
 
 from llama_tutorial.figures.pretraining.live import CARDS, plan, plan_numbers, window
-from llama_tutorial.figures.pretraining.plots import lines, memory, run, swaps, valley
+from llama_tutorial.figures.pretraining.plots import memory, mixture, rates, run, valley
+from llama_tutorial.figures.pretraining.tables import (
+    MIXTURE,
+    RUNS,
+    gradients,
+    paper,
+    runs,
+    spending,
+)
 
-__all__ = ["CARDS", "lines", "memory", "plan", "plan_numbers", "run", "swaps", "valley", "window"]
+__all__ = [
+    "CARDS",
+    "MIXTURE",
+    "RUNS",
+    "gradients",
+    "memory",
+    "mixture",
+    "paper",
+    "plan",
+    "plan_numbers",
+    "rates",
+    "run",
+    "runs",
+    "spending",
+    "valley",
+    "window",
+]

@@ -53,18 +53,18 @@ def window(pieces: Sequence[str], context: int, begin: str = "<s>") -> LiveFigur
         data={"pieces": pieces, "context": context, "begin": begin, "nothing": NOTHING},
         controls=[
             Slider("start", 0, last, last // 4, label="window begins at"),
-            Slider("place", 0, context - 1, context - 2, label="place that asks"),
+            Slider("place", 0, context - 1, context // 2, label="position in the row"),
             Toggle("apart", True, label="keep documents apart"),
         ],
         numbers=partial(window_numbers, pieces, context, begin),
-        readout="“{input}” is asked for “{target}”. It sees {sees} tokens of the row and stands at "
-        "position {position}. Targets in this row: {targets}.",
-        alt="A row of tokens. The one that asks, “{input}”, sees {sees} tokens, itself among them; "
+        readout="“{input}” must predict “{target}”. It sees {sees} tokens of the row, itself "
+        "included, and its position is {position}. Targets in this row: {targets}.",
+        alt="A row of tokens. The chosen one, “{input}”, sees {sees} tokens, itself among them; "
         "its target is “{target}”.",
-        caption="One row of a batch, cut from a stream of four short documents: above the input, "
-        "below it the target. The orange box asks, and the filled boxes are what it may look at. "
-        "<b>Slide the window</b> until a <code>&lt;s&gt;</code> comes in, look for the target that "
-        "is missing, and then <b>untick the box</b>.",
+        caption="One row of a batch, cut from a stream of four short documents: each box is an "
+        "input, with its target below. The chosen token is orange, and what it may look at is "
+        "filled. <b>Slide the window</b> until a <code>&lt;s&gt;</code> comes in, <b>click a "
+        "token</b> after it, and then <b>untick the box</b>.",
         checks=[{"start": last // 2, "apart": False}, {"start": last, "place": context // 3}],
     )
 
@@ -72,7 +72,7 @@ def window(pieces: Sequence[str], context: int, begin: str = "<s>") -> LiveFigur
 def window_numbers(
     pieces: Sequence[str], context: int, begin: str, start: int, place: int, apart: bool
 ) -> dict[str, Any]:
-    """What is asked at one place of the window, and how much of the window it sees."""
+    """What is asked at one position of the window, and how much of the window it sees."""
     row = pieces[start : start + context + 1]
     first = _first_of_document(row, begin, place) if apart else 0
     targets = [_target(row, begin, i) for i in range(context)]
@@ -111,20 +111,20 @@ def plan() -> LiveFigure:
         controls=[
             Select("model", "llama-2-7b", label="model", options=list(MODELS)),
             Stops("tokens", 2000, [10, 20, 100, 140, 300, 1000, 2000, 15000],
-                  label="tokens", unit=" thousand million"),
-            Select("card", "H200, 141 GB", label="card", options=list(CARDS)),
+                  label="tokens", unit=" billion"),
+            Select("card", "H200, 141 GB", label="GPU", options=list(CARDS)),
             Stops("cards", 1, [1, 2, 4, 8, 64, 512, 1024, 2048, 16384], label="how many"),
             Slider("utilisation", 10, 70, 40, 5, label="utilisation", unit=" %"),
         ],
         numbers=plan_numbers,
-        readout="{took}; {gpu_hours} hours of cards, {mwh} MWh. {per_parameter} tokens a "
-        "parameter. Each card holds {memory} GB of weights, gradients and AdamW: {fits}.",
-        alt="A bar on a scale from a minute to centuries: the run takes {took}. Below, {memory} "
-        "gigabytes beside what one card has: {fits}.",
-        caption="Six operations a parameter and token, divided by what the cards do in a second "
-        "at the utilisation that you assume. Energy is that of the cards alone, at full power. "
-        "Memory is 16 bytes a parameter shared among all cards, without activations. <b>Choose a "
-        "model and a number of cards, then change the utilisation.</b>",
+        readout="{took}: {gpu_hours} GPU hours, {mwh} MWh. {per_parameter} tokens a parameter. "
+        "Each GPU holds {each} of weights, gradients and AdamW: {fits}.",
+        alt="A bar on a scale from a minute to centuries: the run takes {took}. Below, {each} "
+        "beside what one GPU has: {fits}.",
+        caption="Six operations a parameter and token, divided by what the GPUs do in a second "
+        "at the utilisation that you assume. Energy is that of the GPUs alone, at full power. "
+        "Memory is 16 bytes a parameter shared among all GPUs, without activations. <b>Choose a "
+        "model and a number of GPUs, then change the utilisation.</b>",
         checks=[
             {"cards": 8},
             {"cards": 2048, "card": "A100, 80 GB"},
@@ -137,7 +137,7 @@ def plan() -> LiveFigure:
 def plan_numbers(
     model: str, tokens: int, card: str, cards: int, utilisation: int
 ) -> dict[str, Any]:
-    """Time, energy and memory of a run of ``tokens`` thousand million tokens."""
+    """Time, energy and memory of a run of ``tokens`` billion tokens."""
     n_params, one = PRESETS[model].n_params, CARDS[card]
     operations = 6 * n_params * tokens * 1e9
     seconds = operations / (cards * one["flops"] * utilisation / 100)
@@ -151,6 +151,7 @@ def plan_numbers(
         "mwh": hours * one["watts"] / 1e6,
         "per_parameter": tokens * 1e9 / n_params,
         "memory": memory,
+        "each": memory_text(memory),
         "fits": "it fits" if memory < one["gb"] else "too much",
     }
 
@@ -159,3 +160,8 @@ def time_text(seconds: float | int) -> str:
     """A time in the largest unit of which it is two or more."""
     unit, size = next(((u, s) for u, s in UNITS if seconds >= 2 * round(s)), UNITS[-1])
     return f"{number_text(float(seconds / round(size)))} {unit}"
+
+
+def memory_text(gb: float) -> str:
+    """Gigabytes, or megabytes where it is less than one."""
+    return f"{number_text(gb)} GB" if gb >= 1 else f"{number_text(gb * 1000)} MB"

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, ROSE, VIOLET
 
-_SERIES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (ROSE, ":"), (VIOLET, (0, (5, 1, 1, 1))))
-_MARKS = ("o", "s", "^", "D", "v", "P")
+WIDTH = 4.0  # inches: on a phone the writing is then of 10 pixels
+_MARKS = ("o", "s", "^", "D")
+_LOOKS = ((BLUE, "-"), (ORANGE, "--"))
 
 
 def valley(
@@ -31,49 +32,46 @@ def valley(
         losses: The loss that the formula gives each.
         points: Models to mark, by name: parameters and loss.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.8))
     axes.semilogx(rounded(sizes, 5), rounded(losses, 5), color=BLUE)
     for (name, (size, loss)), mark in zip(points.items(), _MARKS, strict=False):
-        axes.plot([size], [rounded(loss, 4)], mark, color=ORANGE, label=name)
+        axes.plot([size], [rounded(loss, 4)], mark, color=ORANGE, label=name, markersize=8)
     axes.set(xlabel="parameters", ylabel="predicted loss (nats)")
     axes.legend(loc="upper center")
     return figure
 
 
-def lines(
-    x: Sequence[float | int],
-    curves: Mapping[str, Sequence[float | int]],
-    *,
-    xlabel: str,
-    ylabel: str,
-    logarithmic: bool = False,
-    bands: Mapping[str, Sequence[float | int]] | None = None,
-    edge: float | int | None = None,
-) -> Figure:
-    """One or more curves, perhaps with a band around each.
+def rates(steps: Sequence[float | int], curves: Mapping[str, Sequence[float | int]]) -> Figure:
+    """Learning rates over the steps of a run.
 
     Args:
-        x: Where they are given; a shorter curve ends early.
-        curves: By name.
-        xlabel: Under the picture.
-        ylabel: Beside it.
-        logarithmic: Of the vertical axis.
-        bands: Half the height of the band around a curve, by its name.
-        edge: Where a dotted vertical line stands.
+        steps: Where they are given, in thousands.
+        curves: The rates, by name.
     """
-    figure, axes = plt.subplots()
-    for (name, values), (color, linestyle) in zip(curves.items(), _SERIES, strict=False):
-        places = rounded(list(x)[: len(values)])
-        axes.plot(places, rounded(values), color=color, linestyle=linestyle, label=name)
-        if bands and name in bands:
-            pairs = list(zip(values, bands[name], strict=True))
-            low, high = ([v + sign * b for v, b in pairs] for sign in (-1, 1))
-            axes.fill_between(places, rounded(low), rounded(high), color=color, alpha=0.2)
-    if edge is not None:
-        axes.axvline(edge, color=INK, linestyle=":", linewidth=1.2)
-    axes.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if logarithmic else "linear")
-    if len(curves) > 1:
-        axes.legend()
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.5))
+    for (name, values), (color, linestyle) in zip(curves.items(), _LOOKS, strict=False):
+        axes.plot(rounded(steps), rounded(values), color=color, linestyle=linestyle, label=name)
+    axes.set(xlabel="step (thousands)", ylabel="learning rate")
+    axes.legend()
+    return figure
+
+
+def mixture(parts: Mapping[str, tuple[float, float]]) -> Figure:
+    """Where a corpus comes from: bars of the share of each source, and how often it was read.
+
+    Args:
+        parts: Share in percent and number of epochs, by the source's name.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.7))
+    for row, (share, epochs) in enumerate(parts.values()):
+        more = epochs > 2
+        color, hatch = (ORANGE, "//") if more else (BLUE, "")
+        bar: dict[str, Any] = {"height": 0.65, "hatch": hatch, "edgecolor": INK}
+        axes.barh(row, rounded(share), color=color, **bar)
+        axes.text(share + 1, row, f"read {epochs:.2f} times", va="center")
+    axes.set_yticks(range(len(parts)), list(parts))
+    axes.invert_yaxis()
+    axes.set(xlabel="% of the tokens", xlim=(0, 100))
     return figure
 
 
@@ -85,7 +83,7 @@ def memory(rows: Mapping[str, Mapping[str, float | int]], limit: float | int, na
         limit: Gigabytes of the card.
         name: Of the card.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 3.2))
+    figure, axes = plt.subplots(figsize=(3.7, 3.2))
     looks = ((BLUE, ""), (GREEN, "//"), (ORANGE, ".."), (VIOLET, "xx"), (ROSE, "--"))
     for place, parts in enumerate(rows.values()):
         left = 0.0
@@ -102,39 +100,29 @@ def memory(rows: Mapping[str, Mapping[str, float | int]], limit: float | int, na
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set(xlabel="GB", ylim=(len(rows) - 0.2, -0.6))
-    figure.legend(loc="outside upper center", ncols=3)
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 
-def run(losses: Sequence[float | int], validation: Mapping[int, float], blind: float) -> Figure:
-    """The losses of a run, step by step, with the validations and the loss of a blind guess."""
-    figure, axes = plt.subplots()
-    axes.axhline(rounded(blind), color=INK, linestyle=":", linewidth=1.2, label="a blind guess")
+def run(
+    losses: Sequence[float | int],
+    validation: Mapping[int, float],
+    levels: Mapping[str, float | int],
+) -> Figure:
+    """The losses of a run, step by step, with its validations and the losses of simpler guesses.
+
+    Args:
+        losses: Of each step's batch.
+        validation: By step.
+        levels: What to compare with, by name; each is a dotted line.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.1))
     axes.plot(range(1, len(losses) + 1), rounded(losses), color=BLUE, linewidth=0.8, label="batch")
     steps, values = list(validation), list(validation.values())
     axes.plot(steps, rounded(values), "o", color=ORANGE, label="validation")
+    for name, level in levels.items():
+        axes.axhline(rounded(level), color=INK, linestyle=":", linewidth=1.2)
+        axes.text(len(losses), level + 0.06, name, ha="right", va="bottom")
     axes.set(xlabel="step", ylabel="loss (nats a token)", ylim=(0, None))
-    axes.legend()
-    return figure
-
-
-def swaps(entries: Sequence[Mapping[str, Any]]) -> Figure:
-    """The validation losses of a chain of models: every seed, and the mean as a bar.
-
-    Args:
-        entries: Of ``swaps.json``: ``name``, ``validation_loss``, ``mean``.
-    """
-    figure, axes = plt.subplots(figsize=(4.6, 3.0))
-    for row, entry in enumerate(entries):
-        mean = rounded(entry["mean"])
-        axes.plot([mean, mean], [row - 0.3, row + 0.3], color=BLUE, linestyle="-")
-        losses = rounded(entry["validation_loss"])
-        axes.plot(losses, [row] * len(losses), "o", color=ORANGE, markersize=4, alpha=0.8)
-    names = [
-        entry["name"] if row == 0 else f"+ {entry['name']}" for row, entry in enumerate(entries)
-    ]
-    axes.set_yticks(range(len(entries)), names)
-    axes.invert_yaxis()
-    axes.grid(axis="x")
-    axes.set(xlabel="validation loss (nats a token)")
+    axes.legend(loc="lower left", ncols=2)
     return figure

@@ -1,4 +1,4 @@
-// One row of a batch: a window on the stream, with inputs, targets and what one place may see.
+// One row of a batch: a window on the stream, with inputs, targets and what one token may see.
 const setup = (figure) => {
   const { pieces, context, begin, nothing } = figure.data;
 
@@ -11,6 +11,10 @@ const setup = (figure) => {
     const look = (i) => (i === place ? "lt-next" : first <= i && i < place ? "lt-merged" : "lt-character");
     const boxes = inputs.map((piece, i) => [piece, targets[i], look(i)]);
     showPieces(figure, boxes, "The inputs of one row, and below each its target");
+    for (const [i, box] of figure.stage.querySelectorAll(".lt-piece").entries()) {
+      box.style.cursor = "pointer";
+      box.addEventListener("click", () => figure.set({ place: i }));
+    }
     return {
       input: inputs[place],
       target: targets[place],
