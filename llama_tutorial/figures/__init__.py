@@ -37,6 +37,7 @@ from llama_tutorial.figures.kit.table import table
 if TYPE_CHECKING:
     from llama_tutorial.figures import (
         checkpoints,
+        evaluation,
         finetuning,
         generation,
         gpt,
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
     )
 
 _ON_DEMAND = (
-    "checkpoints finetuning generation gpt gqa intro journey model numpy_llama pretraining rmsnorm "
-    "rope swiglu tokenizer"
+    "checkpoints evaluation finetuning generation gpt gqa intro journey model numpy_llama "
+    "pretraining rmsnorm rope swiglu tokenizer"
 ).split()
 
 __all__ = [
