@@ -1,4 +1,4 @@
-"""The live figures of the evaluation chapter: four endings and their costs, and how sure a score is.
+"""The live figures of the evaluation chapter: endings and their costs, and how sure a score is.
 
 The scripts ``endings.js`` and ``interval.js`` compute the same in the page, and the browser tests
 hold them equal.

@@ -1,8 +1,8 @@
 """The tables of the evaluation chapter, and the published numbers that it reads.
 
-Sources: Llama 2's scores are those of the model card and of table 3 of Touvron et al. (2023), "Llama
-2"; MMLU's number of test questions is that of Hendrycks et al. (2021). The three MMLU scores of one
-model are those of Fourrier et al. (2023), "What's going on with the Open LLM Leaderboard?".
+Sources: Llama 2's scores are those of the model card and of table 3 of Touvron et al. (2023),
+"Llama 2"; MMLU's number of test questions is that of Hendrycks et al. (2021). The three MMLU scores
+of one model are those of Fourrier et al. (2023), "What's going on with the Open LLM Leaderboard?".
 """
 
 from __future__ import annotations
