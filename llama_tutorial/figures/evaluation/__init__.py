@@ -1,6 +1,7 @@
 """The figures of the evaluation chapter."""
 
 from llama_tutorial.figures.evaluation.live import (
+    Scored,
     endings,
     endings_numbers,
     interval,
@@ -18,6 +19,7 @@ from llama_tutorial.figures.evaluation.tables import (
 
 __all__ = [
     "LLAMA_2",
+    "Scored",
     "contamination",
     "endings",
     "endings_numbers",

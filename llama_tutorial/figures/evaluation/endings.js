@@ -1,6 +1,6 @@
 // Four endings of a tale, and what each costs: in all, by token or by byte.
 const setup = (figure) => {
-  const { texts, rows, units } = figure.data;
+  const { texts, units } = figure.data;
   const costsOf = (row, by) => row.costs.map((cost, i) => cost / 100 / (row[by]?.[i] ?? 1));
   const lowest = (values) => values.indexOf(Math.min(...values));
 
@@ -11,7 +11,8 @@ const setup = (figure) => {
     return parent.appendChild(element);
   };
 
-  return ({ question, by }) => {
+  return ({ question, model, by }) => {
+    const rows = figure.data.rows[model];
     const [stem, endings] = texts[question - 1];
     const row = rows[question - 1];
     const costs = costsOf(row, by);

@@ -7,7 +7,7 @@ hold them equal.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,8 +23,8 @@ GAPS = [1, 2, 3, 5, 10]
 INTERVALS = 2000  # of Simpson's rule, an even number
 
 
-class Question(NamedTuple):
-    """A question with several endings, and what a model makes of them.
+class Scored(NamedTuple):
+    """A beginning with several endings, and what each of them costs a model.
 
     Attributes:
         stem: The text before the endings.
@@ -41,23 +41,32 @@ class Question(NamedTuple):
     right: int
 
 
-def endings(questions: Sequence[Question], shown: int = 8) -> LiveFigure:
+def endings(models: Mapping[str, Sequence[Scored]], shown: int = 8, start: int = 1) -> LiveFigure:
     """Which ending a model chooses, for each length that its cost may be divided by.
 
     Args:
-        questions: All questions that are counted.
-        shown: How many of them, from the first on, the reader can look at.
+        models: What the same questions cost, by the name of the model.
+        shown: How many of the questions, from the first on, the reader can look at.
+        start: The one that is shown first, from 1 on.
+
+    Raises:
+        ValueError: The models were asked different questions.
     """
-    rows = [_row(question) for question in questions]
+    names = list(models)
+    asked = {tuple((one.stem, *one.endings) for one in questions) for questions in models.values()}
+    if len(asked) != 1:
+        raise ValueError(f"the models {names} must be asked the same questions")
+    rows = {name: [_row(question) for question in models[name]] for name in names}
     return LiveFigure(
         "evaluation/endings",
         data={
-            "texts": [[one.stem, list(one.endings)] for one in questions[:shown]],
+            "texts": [[one.stem, list(one.endings)] for one in models[names[0]][:shown]],
             "rows": rows,
             "units": UNITS,
         },
         controls=[
-            Slider("question", 1, shown, 1, label="question"),
+            Slider("question", 1, shown, start, label="question"),
+            Select("model", names[0], label="model", options=names),
             Select("by", "none", label="divide each cost by", options=DIVISORS),
         ],
         numbers=partial(endings_numbers, rows),
@@ -65,15 +74,19 @@ def endings(questions: Sequence[Question], shown: int = 8) -> LiveFigure:
         "in {n_right}, and the shortest one in {n_shortest}.",
         alt="Four endings of a tale with a bar each, whose lengths are {costs} {unit}. The "
         "shortest bar is number {chosen}; the true ending is number {right}.",
-        caption="The beginning of a tale that <code>tales</code> has never read, with four "
-        "endings. The bar under an ending is what it costs; the shortest bar is the model’s "
-        "choice, and a tick marks the true ending. <b>Look for a question where dividing changes "
-        "the choice.</b>",
-        checks=[{"question": number, "by": by} for number in (2, shown) for by in UNITS],
+        caption="The beginning of a tale, with four endings. The bar under an ending is what it "
+        "costs the model; the shortest bar is its choice (orange), and a tick marks the true "
+        "ending. <b>Divide the costs by a length</b>, and watch the choice and the counts below.",
+        checks=[
+            {"question": number, "model": name, "by": by}
+            for number in (2, shown)
+            for name in names
+            for by in UNITS
+        ],
     )
 
 
-def _row(question: Question) -> dict[str, Any]:
+def _row(question: Scored) -> dict[str, Any]:
     """The numbers of a question, whole ones: the page rounds others."""
     return {
         "costs": [round(100 * cost) for cost in question.costs],
@@ -83,8 +96,11 @@ def _row(question: Question) -> dict[str, Any]:
     }
 
 
-def endings_numbers(rows: Sequence[dict[str, Any]], question: int, by: str) -> dict[str, Any]:
-    """The costs of one question and its choice, and the choices of all."""
+def endings_numbers(
+    models: Mapping[str, Sequence[dict[str, Any]]], question: int, model: str, by: str
+) -> dict[str, Any]:
+    """The costs of one question and the model's choice, and its choices in all."""
+    rows = models[model]
     chosen = [_chosen(row, by) for row in rows]
     shortest = [row["bytes"].index(min(row["bytes"])) for row in rows]
     return {
