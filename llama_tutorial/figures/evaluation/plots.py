@@ -27,7 +27,8 @@ def surprise(pieces: Sequence[str], bits: Mapping[str, Sequence[float]]) -> Figu
     rows = range(len(pieces))
     for (name, costs), color, shift in zip(bits.items(), (BLUE, ORANGE), (-0.2, 0.2), strict=True):
         places = [row + shift for row in rows]
-        axes.barh(places, rounded(list(costs)), height=0.38, color=color, label=name)
+        hundredths = [round(cost, 2) for cost in costs]  # the same on every machine
+        axes.barh(places, hundredths, height=0.38, color=color, label=name)
     axes.set_yticks(rows, [piece.replace("▁", " ") for piece in pieces])
     axes.set(xlabel="cost of the token, bits", ylim=(len(pieces) - 0.4, -0.6))
     axes.tick_params(axis="y", length=0)

@@ -56,7 +56,7 @@ def templates(found: Mapping[str, Mapping[str, int]], n: int) -> Table:
     """Right answers to ``n`` questions, by the template and by how the answer is taken."""
     columns = list(next(iter(found.values())))
     rows = [[name, *(counts[column] for column in columns)] for name, counts in found.items()]
-    caption = f"The same model and {n} questions, in four templates: right answers."
+    caption = f"The same model and the same {n} questions in each template: right answers."
     return table(rows, ["asked in", *columns], caption)
 
 
