@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from llama_tutorial.figures.evaluation.live import Z
 from llama_tutorial.figures.kit.table import Table, table
 
-MMLU_QUESTIONS, MMLU_CHANCE = 14_079, 25.0  # four answers each
+SPACE = "\N{NO-BREAK SPACE}"
+MMLU_QUESTIONS = 14_079
 
 # In percent, by the columns of the model card.
 LLAMA_2 = {
@@ -35,7 +36,7 @@ def units(rows: Mapping[str, tuple[float, float]]) -> Table:
     """Perplexity and bits per byte of a text, by model and spelling."""
     cells = [[name, f"{ppl:.2f}", f"{bits:.3f}"] for name, (ppl, bits) in rows.items()]
     header = ["model, and how it reads", "perplexity", "bits per byte"]
-    return table(cells, header, "The same twenty tales, by two models in two spellings.")
+    return table(cells, header, "The same text, by two models in two spellings.")
 
 
 def kinds(scores: Mapping[str, tuple[int, int]], words: Mapping[str, str]) -> Table:
@@ -46,7 +47,7 @@ def kinds(scores: Mapping[str, tuple[int, int]], words: Mapping[str, str]) -> Ta
         words: What the kinds that are shown ask, in order.
     """
     rows = [
-        [text, f"{scores[kind][0]} of {scores[kind][1]}", _percent(scores[kind])]
+        [text, f"{scores[kind][0]}{SPACE}of{SPACE}{scores[kind][1]}", _percent(scores[kind])]
         for kind, text in words.items()
     ]
     return table(rows, ["question", "right", "share"], "tales-chat on twelve new tales.")
@@ -82,4 +83,4 @@ def leaderboard() -> Table:
 
 
 def _percent(score: tuple[int, int]) -> str:
-    return f"{100 * score[0] / score[1]:.0f} %"
+    return f"{100 * score[0] / score[1]:.0f}{SPACE}%"
