@@ -157,7 +157,7 @@ def test_published_scores_have_the_interval_of_their_exam():
         p = scores["MMLU"] / 100
         half = 196 * math.sqrt(p * (1 - p) / 14_079)
         assert rows[name] == [
-            f"{scores['MMLU']:.1f} ± {half:.1f}",
+            f"{scores['MMLU']:.1f} ± {half:.1f}".replace(" ", tables.SPACE),
             f"{scores['commonsense']:.1f}",
             f"{scores['code']:.1f}",
         ]

@@ -68,18 +68,19 @@ def llama_2() -> Table:
         p = scores["MMLU"] / 100
         half = 100 * Z * math.sqrt(p * (1 - p) / MMLU_QUESTIONS)
         others = [f"{scores[column]:.1f}" for column in ("commonsense", "code")]
-        rows.append([name, f"{scores['MMLU']:.1f} ± {half:.1f}", *others])
-    header = ["model", "MMLU, %", "commonsense, %", "code, %"]
-    return table(rows, header, "From the model card; the interval is computed here.")
+        rows.append([name, f"{scores['MMLU']:.1f}{SPACE}±{SPACE}{half:.1f}", *others])
+    header = ["model", "MMLU", "common sense", "code"]
+    caption = "In percent, from the model card; the interval is computed here."
+    return table(rows, header, caption)
 
 
 def leaderboard() -> Table:
     """One benchmark by three programs."""
-    header = ["MMLU, %", "HELM", "the harness", "the benchmark's own"]
+    header = ["model", "HELM", "the harness", "original"]
     rows: list[Sequence[str]] = [
         [name, *(f"{score:.1f}" for score in scores)] for name, scores in MMLU_BY_PROGRAM.items()
     ]
-    return table(rows, header, "Published: the same questions and models, three programs.")
+    return table(rows, header, "MMLU in percent, published: the same questions by three programs.")
 
 
 def _percent(score: tuple[int, int]) -> str:
