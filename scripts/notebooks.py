@@ -47,7 +47,7 @@ COLLAPSED_TAGS = {"remove-cell", "remove-input"}
 FINISHED: tuple[str, ...] = (
     *("gpt", "tokenizer", "rmsnorm", "rope", "swiglu", "gqa"),
     *("checkpoints", "numpy_llama"),
-    *("pretraining", "swaps"),
+    *("pretraining", "swaps", "evaluation"),
 )
 
 SETUP_TAG = "remove-cell"

@@ -37,6 +37,7 @@ from llama_tutorial.figures.kit.table import table
 if TYPE_CHECKING:
     from llama_tutorial.figures import (
         checkpoints,
+        evaluation,
         finetuning,
         generation,
         gpt,
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
     )
 
 _ON_DEMAND = (
-    "checkpoints finetuning generation gpt gqa intro journey model museum numpy_llama pretraining "
-    "rmsnorm rope swaps swiglu tokenizer"
+    "checkpoints evaluation finetuning generation gpt gqa intro journey model museum numpy_llama "
+    "pretraining rmsnorm rope swaps swiglu tokenizer"
 ).split()
 
 __all__ = [
