@@ -5,8 +5,69 @@ const setup = (figure) => {
   const [D, F, V] = sizes;
   const T = pieces.length;
   const middle = { "text-anchor": "middle" };
+  const ROW = 17;  // a finger's worth, nearly
+  const NAMES = 78;  // room for the tokens beside the panels
+  const stopNow = () => stops.indexOf(figure.values().station);
   // Names of stations differ in length; the controls shall not jump about.
   figure.root.querySelector(".lt-value").style.minWidth = "min(12.5em, 33vw)";
+
+  // Drawn as wide as there is room, so that its writing has one size everywhere.
+  const room = () => Math.round(Math.min(640, Math.max(320, figure.stage.clientWidth || 460)));
+  let drawn = room();
+  new ResizeObserver(() => {
+    if (room() !== drawn) figure.refresh();
+  }).observe(figure.stage);
+
+  // Play, and jumps from addition to addition.
+  const isAddition = (stop) => /added$/.test(stops[stop]);
+  const toAddition = (step) => {
+    let stop = stopNow() + step;
+    while (stop > 0 && stop < stops.length - 1 && !isAddition(stop)) stop += step;
+    return Math.max(0, Math.min(stops.length - 1, stop));
+  };
+  let timer = null;
+  const pause = () => {
+    clearInterval(timer);
+    timer = null;
+    play.textContent = "▶ play";
+    figure.readout.removeAttribute("aria-live");
+  };
+  const toggle = () => {
+    if (timer) return pause();
+    if (stopNow() === stops.length - 1) figure.set({ station: stops[0] });
+    play.textContent = "❚❚ pause";
+    figure.readout.setAttribute("aria-live", "off");  // it would not stop talking
+    timer = setInterval(() => {
+      const next = stopNow() + 1;
+      if (!figure.root.isConnected || !figure.root.offsetWidth || next >= stops.length) return pause();
+      moving = true;
+      figure.set({ station: stops[next] });
+      moving = false;
+    }, 900);
+  };
+  let moving = false;  // by the clock, not by the reader
+  const bar = document.createElement("div");
+  bar.className = "lt-jumps";
+  const button = (words, act) => {
+    const one = document.createElement("button");
+    one.type = "button";
+    one.textContent = words;
+    one.addEventListener("click", act);
+    return bar.appendChild(one);
+  };
+  const jump = (where) => () => {
+    pause();
+    figure.set({ station: stops[where()] });
+  };
+  button("⏮ start", jump(() => 0));
+  button("◀ addition", jump(() => toAddition(-1)));
+  const play = button("▶ play", toggle);
+  button("addition ▶", jump(() => toAddition(1)));
+  button("end ⏭", jump(() => stops.length - 1));
+  figure.stage.before(bar);
+  for (const input of figure.inputs) {
+    if (input.dataset.name === "station") input.addEventListener("input", () => moving || pause());
+  }
 
   const additionsBefore = (stop) => {
     if (stop === 0) return 0;
@@ -14,81 +75,87 @@ const setup = (figure) => {
     return Math.min(2 * layer + (place >= 2) + (place >= 5), 2 * layers);
   };
 
-  // The whole route: a dot for every station, brackets for the layers.
-  const route = (svg, stop) => {
-    const x = (n) => 16 + (n * 428) / (stops.length - 1);
+  // The whole route: a dot for every station, brackets for the layers. It can be dragged.
+  const route = (svg, W, stop) => {
+    const last = stops.length - 1;
+    const x = (n) => 14 + (n * (W - 28)) / last;
     const rail = (from, to, more) => draw(svg, "line", { x1: x(from), y1: 34, x2: x(to), y2: 34, ...more });
-    rail(0, stops.length - 1, { class: "lt-axis" });
+    rail(0, last, { class: "lt-axis" });
     rail(0, stop, { stroke: color(0), "stroke-width": 4 });
     stops.forEach((_, n) => {
-      const past = n <= stop;
-      draw(svg, "circle", {
-        cx: x(n), cy: 34, r: n === stop ? 7 : 2.6, fill: past ? color(n === stop ? 3 : 0) : "var(--lt-ink)",
-      });
+      if (n !== stop) draw(svg, "circle", { cx: x(n), cy: 34, r: 2.4, fill: n < stop ? color(0) : "var(--lt-ink)" });
     });
     const every = Math.ceil(layers / 12);  // room for the numbers
     for (let layer = 0; layer < layers; layer++) {
-      const [from, to] = [x(1 + 6 * layer) - 4, x(6 + 6 * layer) + 4];
+      const [from, to] = [x(1 + 6 * layer) - 3, x(6 + 6 * layer) + 3];
       draw(svg, "path", { d: `M${from} 22V17H${to}V22`, fill: "none", class: "lt-axis" });
       if (layer % every) continue;
       draw(svg, "text", { x: (from + to) / 2, y: 12, ...middle }, layer ? String(layer + 1) : "layer 1");
     }
+    draw(svg, "circle", { cx: x(stop), cy: 34, r: 7, fill: color(3) });
+    const handle = draw(svg, "circle", { cx: x(stop), cy: 34, r: 17, fill: "none" });
+    figure.drag(handle, (px) => {
+      const n = Math.round(((px - 14) * last) / (W - 28));
+      return { station: stops[Math.max(0, Math.min(last, n))] };
+    });
   };
 
-  // The boxes of one part of the network: [words, centre, width, index of its station in the part].
+  // The boxes of one part of the network: [words, centre, width, index of its station in the part],
+  // on a rail of 460 units; shapes stand above them.
   const PARTS = {
-    entry: { boxes: [["tokens", 80, 90], ["tok_embeddings", 250, 150, 0]], shapes: [[80, `(${T})`], [380, `(${T}, ${D})`]] },
+    entry: { boxes: [["tokens", 80, 90], ["tok_embeddings", 250, 150, 0]], shapes: [[80, `(${T})`], [400, `(${T}, ${D})`]] },
     layer: {
-      boxes: [["norm", 66, 56, 0], ["attention", 150, 78, 1], ["+", 214, 24, 2],
-        ["norm", 274, 56, 3], ["SwiGLU", 352, 68, 4], ["+", 410, 24, 5]],
-      shapes: [[66, `(${T}, ${D})`], [150, `(${weights[0].length}, ${T}, ${T})`], [274, `(${T}, ${D})`], [352, `(${T}, ${F})`]],
+      boxes: [["norm", 62, 60, 0], ["attention", 148, 90, 1], ["+", 214, 24, 2],
+        ["norm", 276, 60, 3], ["SwiGLU", 357, 76, 4], ["+", 418, 24, 5]],
+      shapes: [[62, `(${T}, ${D})`], [148, `(${weights[0].length}, ${T}, ${T})`], [276, `(${T}, ${D})`], [357, `(${T}, ${F})`]],
     },
-    exit: { boxes: [["norm", 110, 80, 0], ["output", 240, 90, 1], ["softmax", 370, 90]], shapes: [[110, `(${T}, ${D})`], [240, `(${T}, ${V})`], [370, `(${T}, ${V})`]] },
+    exit: { boxes: [["norm", 90, 80, 0], ["output", 230, 90, 1], ["softmax", 370, 100]], shapes: [[90, `(${T}, ${D})`], [230, `(${T}, ${V})`], [370, `(${T}, ${V})`]] },
   };
-  const part = (svg, kind, active) => {
-    const y = 88;
-    draw(svg, "line", { x1: 8, y1: y, x2: 452, y2: y, class: "lt-axis" });
+  const part = (svg, W, kind, active) => {
+    const [y, s] = [90, W / 460];
+    draw(svg, "line", { x1: 6, y1: y, x2: W - 6, y2: y, class: "lt-axis" });
     if (kind === "layer") {  // the stream goes past each sub-layer, straight to the addition
-      for (const [from, to] of [[26, 214], [232, 410]]) {
-        const d = `M${from} ${y}V${y + 36}H${to}V${y + 13}`;
+      for (const [from, to] of [[18, 214], [236, 418]]) {
+        const d = `M${s * from} ${y}V${y + 34}H${s * to}V${y + 13}`;
         draw(svg, "path", { d, fill: "none", stroke: color(0), "stroke-width": 2.4 });
       }
     }
     for (const [words, cx, width, index] of PARTS[kind].boxes) {
       const on = index === active;
-      const box = { x: cx - width / 2, y: y - 13, width, height: 26, rx: words === "+" ? 12 : 4 };
+      const wide = words === "+" ? 24 : s * width;
+      const box = { x: s * cx - wide / 2, y: y - 13, width: wide, height: 26, rx: words === "+" ? 12 : 4 };
       draw(svg, "rect", { ...box, fill: "var(--pst-color-background, var(--jp-layout-color0, Canvas))" });
       draw(svg, "rect", {
         ...box, fill: on ? color(3) : "none", "fill-opacity": 0.25, stroke: on ? color(3) : "var(--lt-ink)", "stroke-width": on ? 2.6 : 1,
       });
-      draw(svg, "text", { x: cx, y: y + 4.5, ...middle }, words);
+      draw(svg, "text", { x: s * cx, y: y + 4.5, ...middle }, words);
     }
     for (const [cx, shape] of PARTS[kind].shapes) {
-      draw(svg, "text", { x: cx, y: y - 20, ...middle, style: "font-size: 11px" }, shape);
+      draw(svg, "text", { x: s * cx, y: y - 20, ...middle, style: "font-size: 11.5px" }, shape);
     }
   };
 
+  const TOP = 168;  // of the panels
   // One panel: a row of cells for each token.
   const heat = (svg, left, width, [title, rows, top], token) => {
-    const [y, step] = [166, 14];
     const columns = Math.max(...rows.map((row) => row.length));
-    draw(svg, "text", { x: left + width / 2, y: y - 8, ...middle }, title);
+    draw(svg, "text", { x: left + width / 2, y: TOP - 8, ...middle }, title);
     rows.forEach((row, t) => row.forEach((value, f) => {
       const strength = Math.min(1, Math.abs(value) / top);
       if (strength < 0.02) return;
       draw(svg, "rect", {
-        x: (left + (f * width) / columns).toFixed(1), y: y + t * step, width: (width / columns).toFixed(1), height: step,
+        x: (left + (f * width) / columns).toFixed(1), y: TOP + t * ROW, width: (width / columns).toFixed(1), height: ROW,
         fill: color(value < 0 ? 1 : 0), "fill-opacity": strength.toFixed(2),
       });
     }));
-    draw(svg, "rect", { x: left, y, width, height: rows.length * step, fill: "none", class: "lt-grid" });
-    draw(svg, "rect", { x: left - 1, y: y + token * step, width: width + 2, height: step, fill: "none", stroke: color(3), "stroke-width": 1.8 });
+    draw(svg, "rect", { x: left, y: TOP, width, height: rows.length * ROW, fill: "none", class: "lt-grid" });
+    draw(svg, "rect", { x: left - 1, y: TOP + token * ROW, width: width + 2, height: ROW, fill: "none", stroke: color(3), "stroke-width": 1.8 });
   };
 
   const words = (svg, x, title, rows, token) => {
-    draw(svg, "text", { x, y: 158, ...middle }, title);
+    draw(svg, "text", { x, y: TOP - 8, ...middle }, title);
     rows.forEach((row, t) => draw(svg, "text", {
-      x, y: 177 + 14 * t, ...middle, style: `font-size: 12px; font-weight: ${t === token ? 700 : 400}`,
+      x, y: TOP + 13 + ROW * t, ...middle, style: `font-weight: ${t === token ? 700 : 400}`,
     }, row));
   };
 
@@ -109,33 +176,43 @@ const setup = (figure) => {
   };
 
   return ({ station, token, head }) => {
+    const W = (drawn = room());
     const stop = stops.indexOf(station);
     const additions = additionsBefore(stop);
-    const svg = figure.svg(460, 256 + 14 * T);
-    route(svg, stop);
+    const bottom = TOP + ROW * T + 24;
+    const svg = figure.svg(W, bottom + 66);
+    route(svg, W, stop);
     const layer = Math.min(Math.floor(Math.max(stop - 1, 0) / 6), layers - 1);
     const kind = stop === 0 ? "entry" : stop > 6 * layers ? "exit" : "layer";
-    part(svg, kind, kind === "layer" ? (stop - 1) % 6 : kind === "exit" ? stop - 6 * layers - 1 : 0);
+    part(svg, W, kind, kind === "layer" ? (stop - 1) % 6 : kind === "exit" ? stop - 6 * layers - 1 : 0);
 
     const [left, right] = panels(stop, head);
+    const gap = 14;
+    const width = (W - NAMES - gap - 4) / 2;
+    const second = NAMES + width + gap;
     pieces.forEach((piece, t) => {
-      const look = { x: 74, y: 177 + 14 * t, "text-anchor": "end", style: `font-size: 12px; font-weight: ${t === token ? 700 : 400}` };
+      const look = { x: NAMES - 6, y: TOP + 13 + ROW * t, "text-anchor": "end", style: `font-weight: ${t === token ? 700 : 400}` };
       draw(svg, "text", look, piece);
     });
-    if (left) heat(svg, 80, 178, left, token);
-    else words(svg, 169, "token ids", figure.data.ids.map(String), token);
-    if (right) heat(svg, 276, 178, right, token);
-    else words(svg, 365, "best guess for the next", figure.data.guess.at(-1).map((best) => best[0]), token);
+    if (left) heat(svg, NAMES, width, left, token);
+    else words(svg, NAMES + width / 2, "token ids", figure.data.ids.map(String), token);
+    if (right) heat(svg, second, width, right, token);
+    else words(svg, second + width / 2, "best guess", figure.data.guess.at(-1).map((best) => best[0]), token);
+    pieces.forEach((_, t) => {  // a tap on a row chooses its token
+      const row = { x: 0, y: TOP + t * ROW, width: W, height: ROW, fill: "transparent", class: "lt-row" };
+      draw(svg, "rect", row).addEventListener("click", () => figure.set({ token: t }));
+    });
+
     const size = figure.data.streamSize[additions][token];
     const guess = figure.data.guess[additions][token];
     const probability = figure.data.probability[additions][token];
-    const bottom = 166 + 14 * T + 22;
-    draw(svg, "text", { x: 8, y: bottom }, `if the model ended here: after ${pieces[token]} comes`);
+    draw(svg, "text", { x: 6, y: bottom }, `if the model ended here: after ${pieces[token]} comes`);
+    const most = W - 104 - 56;
     guess.forEach((piece, n) => {
       const y = bottom + 20 + 19 * n;
       draw(svg, "text", { x: 96, y, "text-anchor": "end" }, piece);
-      draw(svg, "rect", { x: 104, y: y - 11, width: Math.max(1, 270 * probability[n]), height: 13, fill: color(0) });
-      draw(svg, "text", { x: 112 + 270 * probability[n], y }, textOf(probability[n]));
+      draw(svg, "rect", { x: 104, y: y - 11, width: Math.max(1, most * probability[n]), height: 13, fill: color(0) });
+      draw(svg, "text", { x: 112 + most * probability[n], y }, textOf(probability[n]));
     });
 
     const row = weights[layer][head - 1][token];
