@@ -26,10 +26,10 @@ def ring(says: Mapping[str, Sequence[int]], letters: str) -> Figure:
         says: By the model's name, for each letter the number of the letter that it says.
         letters: The ring, in order.
     """
-    figure, panels = plt.subplots(1, len(says), figsize=(4.6, 2.5))
+    figure, panels = plt.subplots(1, len(says), figsize=(4.6, 2.5), squeeze=False)
     turns = [2 * math.pi * i / len(letters) for i in range(len(letters))]
     places = [(rounded(math.sin(turn)), rounded(math.cos(turn))) for turn in turns]
-    for axes, (name, answers) in zip(panels, says.items(), strict=True):
+    for axes, (name, answers) in zip(panels[0], says.items(), strict=True):
         for here, there in enumerate(answers):
             right = there == (here + 1) % len(letters)
             _answer(axes, places[here], places[there], BLUE if right else ORANGE, right)
@@ -82,18 +82,25 @@ _STREAM = 2.1  # where the stream runs, and the three columns of a branch
 _LEFT, _MIDDLE, _RIGHT = 4.9, 6.9, 8.9
 
 
-def _path(axes: Any, points: Sequence[tuple[float, float]], color: str, width: float = 1.5) -> None:
+def _path(
+    axes: Any,
+    points: Sequence[tuple[float | int, float | int]],
+    color: str,
+    width: float | int = 1.5,
+) -> None:
     axes.plot(*zip(*points, strict=True), color=color, linewidth=width, linestyle="-")
 
 
-def _part(axes: Any, x: float, y: float, name: str, color: str, width: float = 1.5) -> None:
+def _part(
+    axes: Any, x: float | int, y: float | int, name: str, color: str, width: float | int = 1.5
+) -> None:
     """A named box."""
     outline: dict[str, Any] = {"fill": False, "edgecolor": color, "linewidth": 1.6}
     axes.add_patch(plt.Rectangle((x - width / 2, y - 0.38), width, 0.76, **outline))
     axes.text(x, y, name, ha="center", va="center")
 
 
-def _added(axes: Any, y: float, color: str) -> None:
+def _added(axes: Any, y: float | int, color: str) -> None:
     """The end of a branch: its addition to the stream."""
     axes.plot([_STREAM + 0.45], [y], marker="<", color=color, markersize=5)
     ring: dict[str, Any] = {"fillstyle": "none", "markersize": 12, "markeredgewidth": 1.6}
@@ -125,7 +132,7 @@ def _attention(axes: Any, config: ModelConfig) -> None:
     _added(axes, 9, ORANGE)
 
 
-def _scores(axes: Any, x: float, y: float, near: bool) -> None:
+def _scores(axes: Any, x: float | int, y: float | int, near: bool) -> None:
     """The scores of one head: a square whose upper right half is masked."""
     size, cells = 1.8, 5
     if near:
@@ -217,7 +224,13 @@ def two_cards() -> Figure:
 
 
 def _half(
-    axes: Any, x: float, y: float, width: float, height: float, color: str, hatch: str
+    axes: Any,
+    x: float | int,
+    y: float | int,
+    width: float | int,
+    height: float | int,
+    color: str,
+    hatch: str,
 ) -> None:
     box: dict[str, Any] = {"facecolor": "none", "edgecolor": color, "linewidth": 1.2}
     place = (x, y - height / 2)

@@ -122,12 +122,15 @@ def costs() -> Table:
     return table(rows, header, "Gigabytes, and the work at the end of the context.")
 
 
-def steps(losses: Mapping[str, float]) -> Table:
+def steps(losses: Mapping[str, float], n_steps: int) -> Table:
     """GPT-2 becomes 7B, switch by switch, and the loss of an untrained miniature of each.
 
     Args:
-        losses: In nats a token, by the name of the step.
+        losses: In nats a token, by the name of the step; a dash stands where there is none.
+        n_steps: How many rows.
     """
-    rows = [[step.name, step.config.n_params, losses[step.name]] for step in STEPS[: len(losses)]]
+    rows = [
+        [step.name, step.config.n_params, losses.get(step.name, "–")] for step in STEPS[:n_steps]
+    ]
     caption = "Each row is one replace() away from the one above; the last is Llama 2 7B."
     return table(rows, ["after this step", "parameters", "loss, untrained"], caption)
