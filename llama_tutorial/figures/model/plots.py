@@ -26,7 +26,7 @@ def ring(says: Mapping[str, Sequence[int]], letters: str) -> Figure:
         says: By the model's name, for each letter the number of the letter that it says.
         letters: The ring, in order.
     """
-    figure, panels = plt.subplots(1, len(says), figsize=(4.6, 2.5), squeeze=False)
+    figure, panels = plt.subplots(1, len(says), figsize=(4, 2.2), squeeze=False)
     turns = [2 * math.pi * i / len(letters) for i in range(len(letters))]
     places = [(rounded(math.sin(turn)), rounded(math.cos(turn))) for turn in turns]
     for axes, (name, answers) in zip(panels[0], says.items(), strict=True):
@@ -56,7 +56,7 @@ def forward_map(config: ModelConfig) -> Figure:
     Args:
         config: Whose sizes stand beside the letters.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 7.4))
+    figure, axes = plt.subplots(figsize=(4, 6.9))
     axes.set(xlim=(0, 11), ylim=(-0.6, 17.6))
     axes.axis("off")
     for low, high in ((0.2, 0.62), (1.38, 14.62), (15.38, 15.82), (16.58, 17)):
@@ -174,7 +174,7 @@ def tiles(n: int, row: int) -> Figure:
         n: Tiles along a side.
         row: The row at work; its last tile but one is the one in fast memory.
     """
-    figure, axes = plt.subplots(figsize=(4.2, 3))
+    figure, axes = plt.subplots(figsize=(4, 2.9))
     looks: dict[str, dict[str, Any]] = {
         "done": {"facecolor": INK, "alpha": 0.35},
         "read": {"facecolor": BLUE, "alpha": 0.45},
@@ -204,7 +204,7 @@ def tiles(n: int, row: int) -> Figure:
 
 def two_cards() -> Figure:
     """A feed-forward layer on two cards: which half of each matrix lies where."""
-    figure, axes = plt.subplots(figsize=(4.6, 2.6))
+    figure, axes = plt.subplots(figsize=(4, 2.4))
     axes.set(xlim=(0, 11), ylim=(0.5, 5.9), aspect="equal")
     axes.axis("off")
     axes.text(0.5, 3.1, "x", ha="center", va="center")
@@ -244,7 +244,7 @@ def stream_growth(sizes: Mapping[str, Sequence[float]]) -> Figure:
     Args:
         sizes: Root mean squares, from the embedding on.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(4, 2.7))
     looks = ((ORANGE, "--"), (BLUE, "-"), (ROSE, (0, (1, 1.2))), (GREEN, "-."))
     for (name, size), (color, linestyle) in zip(sizes.items(), looks, strict=False):
         axes.plot(rounded(size), color=color, linestyle=linestyle, label=name)
@@ -260,7 +260,7 @@ def guesses(probability: Mapping[str, Sequence[float]], names: Sequence[str]) ->
         probability: By token, one number for each state of the stream.
         names: What was added last, for the ticks; every other one is written.
     """
-    figure, axes = plt.subplots()
+    figure, axes = plt.subplots(figsize=(4, 2.7))
     looks = zip((ORANGE, BLUE, GREEN), ("s--", "o-", "^:"), strict=False)
     for (name, values), (color, look) in zip(probability.items(), looks, strict=False):
         style: dict[str, Any] = {"marker": look[0], "linestyle": look[1:], "markersize": 4}
@@ -279,7 +279,7 @@ def budget(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     Args:
         shares: By model, then by part; every bar sums to 100.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 2.9))
+    figure, axes = plt.subplots(figsize=(4, 2.9))
     parts = list(next(iter(shares.values())))
     for y, one in enumerate(shares.values()):
         left = 0.0

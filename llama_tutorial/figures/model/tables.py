@@ -56,12 +56,18 @@ def released() -> Table:
     """The six models that were released, in three sizes, and the sizes."""
     rows = []
     for name, preset in SIZES.items():
-        c = PRESETS[preset]
+        config = PRESETS[preset]
         names = f"Llama 2 {name}, Llama 2-Chat {name}"
-        heads = f"{c.n_heads} / {c.n_kv_heads}"
-        rows.append([names, c.n_params, c.dim, c.n_layers, heads, c.hidden_dim])
-    header = ["models", "parameters", "D", "layers", "heads / key heads", "F"]
-    return table(rows, header, "The six models that Meta released, two of each size.")
+        heads = str(config.n_heads)
+        if config.group_size > 1:
+            heads += f" ({config.n_kv_heads})"
+        sizes = [config.dim, config.hidden_dim, config.n_layers, heads]
+        rows.append([names, f"{config.n_params / 1e9:.2f}", *sizes])
+    caption = (
+        "The six models that Meta released, two of each size, and the sizes: billions of "
+        "parameters, features, inner features, layers and heads (key heads, where they are fewer)."
+    )
+    return table(rows, ["models", "billion", "D", "F", "layers", "heads"], caption)
 
 
 def tensors(config: ModelConfig) -> Table:

@@ -15,7 +15,9 @@ const setup = (figure) => {
   const room = () => Math.round(Math.min(640, Math.max(320, figure.stage.clientWidth || 460)));
   let drawn = room();
   new ResizeObserver(() => {
-    if (room() !== drawn) figure.refresh();
+    if (room() === drawn) return;
+    figure.readout.style.minHeight = "";  // the room it had at another width
+    figure.refresh();
   }).observe(figure.stage);
 
   // Play, and jumps from addition to addition.
@@ -35,7 +37,7 @@ const setup = (figure) => {
   const toggle = () => {
     if (timer) return pause();
     if (stopNow() === stops.length - 1) figure.set({ station: stops[0] });
-    play.textContent = "❚❚ pause";
+    play.textContent = "pause";
     figure.readout.setAttribute("aria-live", "off");  // it would not stop talking
     timer = setInterval(() => {
       const next = stopNow() + 1;
@@ -59,11 +61,11 @@ const setup = (figure) => {
     pause();
     figure.set({ station: stops[where()] });
   };
-  button("⏮ start", jump(() => 0));
+  button("start", jump(() => 0));
   button("◀ addition", jump(() => toAddition(-1)));
   const play = button("▶ play", toggle);
   button("addition ▶", jump(() => toAddition(1)));
-  button("end ⏭", jump(() => stops.length - 1));
+  button("end", jump(() => stops.length - 1));
   figure.stage.before(bar);
   for (const input of figure.inputs) {
     if (input.dataset.name === "station") input.addEventListener("input", () => moving || pause());
@@ -122,7 +124,7 @@ const setup = (figure) => {
     }
     for (const [words, cx, width, index] of PARTS[kind].boxes) {
       const on = index === active;
-      const wide = words === "+" ? 24 : s * width;
+      const wide = words === "+" ? 24 : Math.max(s * width, 7.4 * words.length);
       const box = { x: s * cx - wide / 2, y: y - 13, width: wide, height: 26, rx: words === "+" ? 12 : 4 };
       draw(svg, "rect", { ...box, fill: "var(--pst-color-background, var(--jp-layout-color0, Canvas))" });
       draw(svg, "rect", {
@@ -212,7 +214,7 @@ const setup = (figure) => {
       const y = bottom + 20 + 19 * n;
       draw(svg, "text", { x: 96, y, "text-anchor": "end" }, piece);
       draw(svg, "rect", { x: 104, y: y - 11, width: Math.max(1, most * probability[n]), height: 13, fill: color(0) });
-      draw(svg, "text", { x: 112 + most * probability[n], y }, textOf(probability[n]));
+      draw(svg, "text", { x: 112 + most * probability[n], y }, probability[n] < 0.0005 ? "< 0.001" : textOf(probability[n]));
     });
 
     const row = weights[layer][head - 1][token];
