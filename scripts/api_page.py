@@ -14,7 +14,7 @@ from pathlib import Path
 from notebooks import BOOK, ROOT
 
 SECTIONS = {
-    "The model": ("model", "config gpt rmsnorm rope swiglu kv_cache gqa model"),
+    "The model": ("model", "config gpt rmsnorm rope swiglu kv_cache gqa model bugs"),
     "Tokens": ("tokens", "tokenizer chat"),
     "Generation": ("generation", "sampling generation numpy_llama quantization"),
     "Weights": ("weights", "hub shipped checkpoints"),

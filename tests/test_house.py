@@ -33,7 +33,7 @@ FLOORS = [
     {"rmsnorm", "rope", "swiglu", "gpt", "kv_cache", "quantization"},
     {"gqa", "sampling", "_util.fast_linear"},
     {"model", "tokenizer"},
-    {"generation", "numpy_llama", "lora"},
+    {"generation", "numpy_llama", "lora", "bugs"},
     # what is done with a model
     {"chat"},
     {"checkpoints"},

@@ -2,8 +2,9 @@
 
 ``llama.js`` is the model and llama2.c's files, ``sampling.js`` draws the next token, and
 ``tokenizer.js`` is llama2.c's ``tokenizer.bin``. They follow the NumPy engine line by line and give
-its ids, drawn ones as well. In Node they are modules; a page or a worker takes all three as one
-script, :func:`source`.
+its ids, drawn ones as well. ``dialog.js`` is the dialog format. ``bugs.js`` switches on the mistakes
+of :mod:`llama_tutorial.bugs`, one at a time; ``worker.js`` writes on request. In Node they are
+modules; a page or a worker takes all of them as one script, :func:`source`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("sampling.js", "tokenizer.js", "llama.js")  # each builds on those before it
+# Each builds on those before it.
+SCRIPTS = ("sampling.js", "tokenizer.js", "dialog.js", "llama.js", "bugs.js", "worker.js")
 
 
 def source() -> str:
-    """The engine as one script for a page: it defines ``Llama`` and ``Tokenizer``."""
+    """The engine as one script: it defines ``Llama``, ``Tokenizer``, ``bugs`` and ``writer``."""
     return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)

@@ -9,7 +9,9 @@
      for await (const id of model.generate(ids, { temperature: 0.6, seed: 1 })) …
 
    Matrices are (rows, columns) in one Float32Array, as the file has them. JavaScript computes in
-   float64; the cache and the logits are float32. What a bug would change is a method of its own: rmsNorm, rotate, keyHead, feedForward. */
+   float64, and only the logits are float32. What a bug would change is a method of its own, such as
+   rmsNorm, rotate, keyHead or gated: bugs.js changes them, one at a time. Who wants to see inside sets
+   look(layer, head, weights) and lookAfter(layer). */
 {
   const inNode = typeof require === "function";
   const { draw, nextProbabilities, rowSeed, uniforms } = inNode ? require("./sampling.js") : globalThis;
@@ -153,15 +155,15 @@
       this.config = config;
       this.weights = weights;
       const kv = n_kv_heads * head_dim;
-      const cache = () => Array.from({ length: n_layers }, () => new Float32Array(max_seq_len * kv));
+      const cache = () => Array.from({ length: n_layers }, () => new Float64Array(max_seq_len * kv));
       [this.keys, this.values] = [cache(), cache()]; // (S, K h) each: slot = position
       const buffer = (size) => new Float64Array(size);
       [this.x, this.normed, this.q, this.y, this.added] = [dim, dim, dim, dim, dim].map(buffer);
       [this.gate, this.up, this.scores] = [hidden_dim, hidden_dim, max_seq_len].map(buffer);
-      // RoPE's cosines and sines, (S, h / 2): the angles are float64 until the end.
+      // RoPE's cosines and sines, (S, h / 2).
       const half = head_dim / 2;
       const speeds = Array.from({ length: half }, (_, j) => rope_theta ** ((-2 * j) / head_dim));
-      [this.cos, this.sin] = [new Float32Array(max_seq_len * half), new Float32Array(max_seq_len * half)];
+      [this.cos, this.sin] = [new Float64Array(max_seq_len * half), new Float64Array(max_seq_len * half)];
       for (let i = 0; i < this.cos.length; i++) {
         const angle = Math.floor(i / half) * speeds[i % half];
         this.cos[i] = Math.cos(angle);
@@ -177,9 +179,14 @@
 
     /** Reads one more token: the logits of the next, a new Float32Array (V). */
     step(id) {
-      const { config, weights } = this;
       this.advance(id);
-      this.rmsNorm(this.normed, this.x, weights.norm[0]);
+      return this.head(this.x);
+    }
+
+    /** The last norm and the output matrix: logits from the residual stream. */
+    head(x) {
+      const { config, weights } = this;
+      this.rmsNorm(this.normed, x, weights.norm[0]);
       const logits = new Float32Array(config.vocab_size);
       matmul(logits, (weights.output ?? weights.tok_embeddings)[0], this.normed);
       return logits;
@@ -187,8 +194,8 @@
 
     /** The layers for one more token, without the head: x is then the residual stream after them. */
     advance(id) {
-      const { dim, n_layers, vocab_size, max_seq_len } = this.config;
-      const { attention_norm, ffn_norm, tok_embeddings } = this.weights;
+      const { n_layers, vocab_size, max_seq_len } = this.config;
+      const { attention_norm, ffn_norm } = this.weights;
       if (!Number.isInteger(id) || id < 0 || id >= vocab_size) {
         throw new Error(`id ${id}: the model's ids are 0 to ${vocab_size - 1}; was it made by another tokenizer?`);
       }
@@ -196,16 +203,28 @@
         throw new Error(`position ${this.length} does not fit into the context of ${max_seq_len}: reset(), or a shorter text`);
       }
       const { x, normed, added } = this;
-      x.set(tok_embeddings[0].subarray(id * dim, (id + 1) * dim));
+      this.embed(id);
       for (let layer = 0; layer < n_layers; layer++) {
         this.rmsNorm(normed, x, attention_norm[layer]);
         this.attention(added, normed, layer, this.length);
-        for (let i = 0; i < dim; i++) x[i] += added[i];
+        this.add(added);
         this.rmsNorm(normed, x, ffn_norm[layer]);
         this.feedForward(added, normed, layer);
-        for (let i = 0; i < dim; i++) x[i] += added[i];
+        this.add(added);
+        this.lookAfter?.(layer);
       }
       this.length++;
+    }
+
+    /** The residual stream begins as the token's row of the table. */
+    embed(id) {
+      const { dim } = this.config;
+      this.x.set(this.weights.tok_embeddings[0].subarray(id * dim, (id + 1) * dim));
+    }
+
+    /** What a part has found is added to the residual stream. */
+    add(added) {
+      for (let i = 0; i < added.length; i++) this.x[i] += added[i];
     }
 
     /** out = x over its root mean square, then each feature by its weight. */
@@ -222,29 +241,41 @@
       const { wq, wk, wv, wo } = this.weights;
       const { q, y, scores } = this;
       const [keys, values, kv] = [this.keys[layer], this.values[layer], n_kv_heads * h];
-      const k = keys.subarray(position * kv, (position + 1) * kv); // this token's slot
+      const own = this.slot(position) * kv;
+      const k = keys.subarray(own, own + kv);
       matmul(q, wq[layer], x);
       matmul(k, wk[layer], x);
-      matmul(values.subarray(position * kv, (position + 1) * kv), wv[layer], x);
+      matmul(values.subarray(own, own + kv), wv[layer], x);
       this.rotate(q, position);
       this.rotate(k, position);
       y.fill(0);
+      const scale = this.scale();
       for (let head = 0; head < n_heads; head++) {
         const mine = head * h;
         const shared = this.keyHead(head) * h;
         for (let t = 0; t <= position; t++) {
           let score = 0;
           for (let i = 0, at = t * kv + shared; i < h; i++) score += q[mine + i] * keys[at + i];
-          scores[t] = score / Math.sqrt(h);
+          scores[t] = score * scale;
         }
         softmax(scores, position + 1);
         for (let t = 0; t <= position; t++) {
           const weight = scores[t];
           for (let i = 0, at = t * kv + shared; i < h; i++) y[mine + i] += weight * values[at + i];
         }
-        this.look?.(layer, head, scores.subarray(0, position + 1)); // for whoever wants to see
+        this.look?.(layer, head, scores.subarray(0, position + 1));
       }
       matmul(out, wo[layer], y);
+    }
+
+    /** Where the cache keeps the key and the value of a position. */
+    slot(position) {
+      return position;
+    }
+
+    /** What scores are multiplied by before the softmax. */
+    scale() {
+      return 1 / Math.sqrt(this.config.head_dim);
     }
 
     /** RoPE: each pair of neighbouring features of each head turned by its own angle, in place. */
@@ -272,17 +303,23 @@
       const { w1, w2, w3 } = this.weights;
       matmul(gate, w1[layer], x);
       matmul(up, w3[layer], x);
-      for (let i = 0; i < gate.length; i++) up[i] *= gate[i] / (1 + Math.exp(-gate[i]));
+      for (let i = 0; i < gate.length; i++) up[i] = this.gated(gate[i], up[i]);
       matmul(out, w2[layer], up);
+    }
+
+    /** One unit of SwiGLU: SiLU(a) b. */
+    gated(a, b) {
+      return (a / (1 + Math.exp(-a))) * b;
     }
 
     /** Continues a prompt: yields each new id as soon as it is there, until a stop id or the end.
 
         Options: maxNewTokens (what the context leaves), temperature (0.6; 0 is the likeliest),
-        topK (null: all), topP (0.9; 1: all), seed (null: another text each time), stopIds ([]).
+        topK (null: all), topP (0.9; 1: all), seed (null: another text each time), stopIds ([]),
+        goOn (an async function, asked before each token is read; false ends the text).
         The same seed draws the same tokens as in Python. */
     async *generate(ids, options = {}) {
-      const { temperature = 0.6, topK = null, topP = 0.9, seed = null, stopIds = [] } = options;
+      const { temperature = 0.6, topK = null, topP = 0.9, seed = null, stopIds = [], goOn } = options;
       const context = this.config.max_seq_len;
       const { maxNewTokens = context - ids.length } = options;
       if (!ids.length) throw new Error("the prompt is empty: give at least one id, such as BOS");
@@ -294,9 +331,13 @@
       }
       const numbers = uniforms(rowSeed(seed, ids));
       this.reset();
-      for (const id of ids.slice(0, -1)) this.advance(id); // prefill: only the last needs the head
+      for (const id of ids.slice(0, -1)) {
+        if (goOn && !(await goOn())) return;
+        this.advance(id); // prefill: only the last needs the head
+      }
       let id = ids.at(-1);
       for (let count = 0; count < maxNewTokens; count++) {
+        if (goOn && !(await goOn())) return;
         const logits = this.step(id);
         id = argmax(logits);
         if (!Number.isFinite(logits[id])) throw new Error(`the largest logit is ${logits[id]}: the weights are damaged`);

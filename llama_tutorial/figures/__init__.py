@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         intro,
         journey,
         model,
+        museum,
         numpy_llama,
         pretraining,
         rmsnorm,
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
     )
 
 _ON_DEMAND = (
-    "checkpoints finetuning generation gpt gqa intro journey model numpy_llama pretraining rmsnorm "
-    "rope swiglu tokenizer"
+    "checkpoints finetuning generation gpt gqa intro journey model museum numpy_llama pretraining "
+    "rmsnorm rope swiglu tokenizer"
 ).split()
 
 __all__ = [

@@ -1,32 +1,64 @@
 // A line of JSON in, {model?, tokenizer?, do, ...}; a line out, {value} or {error}. See conftest.py.
 const fs = require("fs");
-const { Llama, Tokenizer } = require(process.argv[2]);
+const path = require("path");
+const { Llama, Tokenizer } = require(path.join(process.argv[2], "llama.js"));
+const { bugs } = require(path.join(process.argv[2], "bugs.js"));
+const sampling = require(path.join(process.argv[2], "sampling.js"));
+const { encodeDialog } = require(path.join(process.argv[2], "dialog.js"));
+const { fileOf, writer } = require(path.join(process.argv[2], "worker.js"));
 
-const bytes = (path) => {
-  const file = fs.readFileSync(path);
+const bytes = (name) => {
+  const file = fs.readFileSync(name);
   return file.buffer.slice(file.byteOffset, file.byteOffset + file.byteLength);
 };
+// Typed arrays as lists.
+const plain = (value) => JSON.parse(JSON.stringify(value, (_, one) => (ArrayBuffer.isView(one) ? Array.from(one) : one)));
 const kept = {};
 const open = (kind, path) => (kept[path] ??= kind.read(bytes(path)));
 
 const actions = {
   config: ({ model }) => open(Llama, model).config,
-  logits: ({ model, ids }) => {
-    const llama = open(Llama, model);
-    llama.reset();
-    return ids.map((id) => Array.from(llama.step(id)));
+  uniforms: ({ ids, seed, count }) => {
+    const numbers = sampling.uniforms(sampling.rowSeed(seed, ids));
+    return Array.from({ length: count }, () => numbers.next().value);
   },
+  bugs: () => bugs.names,
+  // With a bug the model and the prompt are broken; ids come after the prompt.
+  logits: ({ model, ids, bug, prompt = [] }) => {
+    const llama = bug ? bugs.broken(open(Llama, model), bug) : open(Llama, model);
+    llama.reset();
+    return [...bugs.brokenPrompt(prompt, bug), ...ids].map((id) => Array.from(llama.step(id)));
+  },
+  exhibit: ({ model, bug, ids, options }) => bugs.exhibit(open(Llama, model), bug, ids, options),
   generate: async ({ model, ids, options }) => {
     const found = [];
     for await (const id of open(Llama, model).generate(ids, options)) found.push(id);
     return found;
   },
   encode: ({ tokenizer, texts, bos }) => texts.map((text) => open(Tokenizer, tokenizer).encode(text, { bos })),
+  dialog: ({ tokenizer, dialog }) => encodeDialog(dialog, open(Tokenizer, tokenizer)),
   decode: ({ tokenizer, ids }) => open(Tokenizer, tokenizer).decode(ids),
   feed: ({ tokenizer, ids }) => {
     const decoder = open(Tokenizer, tokenizer).streamDecoder();
     return [...ids.map((id) => decoder.feed(id)), decoder.flush()];
   },
+  unpack: ({ path, to }) => fs.writeFileSync(to, Buffer.from(fileOf(JSON.parse(fs.readFileSync(path)).model))),
+  // A worker of its own: what it posts to these requests, until all are answered.
+  work: ({ requests, stop }) => new Promise((resolve) => {
+    const [posted, tokens] = [[], {}];
+    let answers = 0;
+    const receive = writer((message) => {
+      posted.push(message);
+      const { id } = message;
+      if (message.token && (tokens[id] = (tokens[id] ?? 0) + 1) === stop[id]) receive({ do: "stop", run: id });
+      if ("token" in message || "seen" in message) return;
+      if (++answers === requests.length) resolve(plain(posted));
+    });
+    for (const { path, ...request } of requests) {
+      receive(path ? { ...request, asset: JSON.parse(fs.readFileSync(path)) } : request);
+    }
+    if (stop.now) receive({ do: "stop", run: stop.now });
+  }),
   read: ({ kind, path }) => {
     const began = performance.now();
     try {

@@ -18,7 +18,7 @@ class Engine:
     """Asks ``ask.js``."""
 
     def __init__(self, node: str) -> None:
-        command = [node, str(Path(__file__).with_name("ask.js")), str(FOLDER / "llama.js")]
+        command = [node, str(Path(__file__).with_name("ask.js")), str(FOLDER)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )

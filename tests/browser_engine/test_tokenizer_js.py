@@ -66,6 +66,29 @@ def test_ids_are_pythons(engine, tokenizers, name: str) -> None:
     assert with_bos == [python.encode(text, bos=True) for text in TEXTS]
 
 
+@pytest.mark.parametrize("name", ["tales", "tales-small"])
+def test_any_unicode_becomes_pythons_ids_and_itself_again(engine, tokenizers, name: str) -> None:
+    """Characters of the whole range, alone and among words."""
+    python = BPETokenizer.from_file(tokenizers[name])
+    draw = random.Random(3)
+    ranges = [(0, 0x80), (0x80, 0x800), (0x800, 0xD800), (0xE000, 0x10000), (0x10000, 0x110000)]
+
+    def character() -> str:
+        low, high = draw.choice(ranges)
+        return chr(draw.randrange(low, high))
+
+    words = ["Once upon", " a ", "dragon", "  ", "\n", "'s"]
+    texts = [
+        "".join(
+            draw.choice([character(), draw.choice(words)]) for _ in range(draw.randrange(1, 25))
+        )
+        for _ in range(500)
+    ]
+    found = engine("encode", tokenizer=tokenizers[name], texts=texts)
+    assert found == [python.encode(text) for text in texts]
+    assert [engine("decode", tokenizer=tokenizers[name], ids=ids) for ids in found] == texts
+
+
 @pytest.mark.parametrize("file", ["tokenizer.bin", "tok512.bin"])
 def test_ids_are_pythons_with_real_tokenizers(engine, assets: Path, file: str) -> None:
     python = BPETokenizer.from_file(assets / file)

@@ -54,6 +54,12 @@ def test_what_is_guarded_comes_along(figure_look, guards) -> None:
     assert guards().to_html() in asked.to_html()
 
 
+def test_what_the_page_covers_is_said_only_where_it_covers_something() -> None:
+    asked = figures.Predict("Where?", choices=CHOICES, answer=0, covers=2)
+    assert ' data-covers="2">' in asked.to_html()
+    assert "data-covers" not in figures.Predict("Where?", choices=CHOICES, answer=0).to_html()
+
+
 def test_words_of_the_answer_do_not_stand_in_its_text() -> None:
     chosen = repr(figures.Predict("How long?", choices=CHOICES, answer=1, why="Because."))
     typed = repr(figures.Predict("How many?", answer=4096, tolerance=1))
@@ -85,6 +91,7 @@ def test_a_question_is_the_same_text_each_time() -> None:
         ({"answer": 3, "tolerance": float("inf")}, "tolerance inf must be 0 or"),
         ({"answer": 1.2345, "tolerance": 0.001}, r"tolerance 0\.001 is too fine: .* 1\.23, "),
         ({"answer": 3, "tolerance": 1, "guards": "x"}, "guards a LiveFigure .*, got str"),
+        ({"answer": 3, "tolerance": 1, "covers": -1}, "covers=-1 must be 0 or more"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")

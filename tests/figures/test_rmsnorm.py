@@ -152,11 +152,12 @@ def test_mistakes_are_bars_of_their_losses_beside_both_yardsticks():
 def test_ablation_is_the_recorded_runs_that_differ_in_the_norm():
     shown = tables.ablation()
     chain = figures.recorded("swaps")["chain"]
-    for row, norm in zip(shown.rows, ("layernorm", "rmsnorm"), strict=True):
-        name, *losses, mean = row
-        assert name.lower() == norm
+    _, *norms = shown.header
+    _, *columns = zip(*shown.rows, strict=True)
+    assert [norm.lower() for norm in norms] == ["layernorm", "rmsnorm"]
+    for norm, (*losses, mean) in zip(norms, columns, strict=True):
         entries = [e for e in chain if [f"{x:.3f}" for x in e["validation_loss"]] == losses]
-        assert {entry["model"]["norm"] for entry in entries} == {norm}
+        assert {entry["model"]["norm"] for entry in entries} == {norm.lower()}
         assert float(mean) == pytest.approx(sum(map(float, losses)) / 3, abs=1e-3)
 
 

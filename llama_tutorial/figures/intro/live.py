@@ -1,17 +1,18 @@
-"""The live figure of the first page: GPT-2 beside Llama 2, with a switch for each change.
+"""The live figures of the first page: GPT-2 beside Llama 2, and a Llama that writes.
 
-Every setting is a :class:`~llama_tutorial.config.ModelConfig`, and what it costs is that
-configuration's own arithmetic, computed here for all settings; ``block.js`` draws them.
+Every setting of the first is a :class:`~llama_tutorial.config.ModelConfig`, and what it costs is
+that configuration's own arithmetic, computed here for all settings; ``block.js`` draws them.
 """
 
 from __future__ import annotations
 
 import itertools
+from html import escape
 from typing import Any
 
 from llama_tutorial.config import PRESETS, ModelConfig
-from llama_tutorial.figures.kit.controls import Select, Toggle
-from llama_tutorial.figures.kit.live import LiveFigure
+from llama_tutorial.figures.kit.controls import Select, Slider, Text, Toggle
+from llama_tutorial.figures.kit.live import WITHOUT_SCRIPT, LiveFigure
 from llama_tutorial.swiglu import hidden_dim
 
 SIZES = {"GPT-2": "gpt2", "Llama 2 7B": "llama-2-7b", "Llama 2 70B": "llama-2-70b"}
@@ -23,6 +24,9 @@ CHANGES = {
     "groups": "grouped heads",
 }
 """The five changes from GPT-2 to Llama 2: the name of the control and its label."""
+
+OPENINGS = ["There was a fox called", "One rainy day, Lily", "In the forest lived"]
+"""Beginnings that a click gives to the writer."""
 
 # Key and value heads when they are shared. Llama 2's at its own sizes (7B, which does not share
 # them, as 70B does), and a third of the query heads at GPT-2's, as 8 does not divide its 12.
@@ -58,6 +62,32 @@ def block() -> LiveFigure:
             {"size": "llama-2-70b"},
             {"size": "llama-2-70b"} | dict.fromkeys(CHANGES, False),
         ],
+    )
+
+
+def writer(beginning: str, tale: str) -> LiveFigure:
+    """A Llama that goes on with what the reader types, in the page itself.
+
+    Args:
+        beginning: What stands in the field at first.
+        tale: How ``tales`` goes on with it at temperature 0.6 with seed 0, as Python has it: what
+            stands in the page before anybody writes, and where nothing can.
+    """
+    return LiveFigure(
+        "intro/writer",
+        data={"beginning": beginning, "tale": tale, "openings": OPENINGS},
+        controls=[
+            Text("beginning", beginning, label="a beginning", max_length=4000),
+            Slider("temperature", 0.0, 1.5, 0.6, 0.1, label="temperature"),
+        ],
+        numbers=lambda **_: {},
+        alt="A tale.",
+        caption="<b>Type a beginning</b> and press Enter; Escape stops. At temperature 0 the model "
+        "takes the likeliest token each time; the higher, the more it dares. <b>Again</b> draws "
+        "another tale. It has read nothing but the book’s own tales, so begin like one.",
+        llama="tales",
+        still=f'<p class="lt-tale"><b>{escape(beginning)}</b>{escape(tale)}</p>'
+        f'<p class="lt-still"><i>{WITHOUT_SCRIPT}</i></p>',
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from llama_tutorial.figures.kit.assets import FOLDER, function_of, read, script_path, stylesheet
 from llama_tutorial.figures.kit.controls import Control
 from llama_tutorial.figures.kit.numbers import number_text, rounded
+from llama_tutorial.shipped import SHIPPED
 
 WITHOUT_SCRIPT = (
     "The figure moves where its script may run: in a page with JavaScript, and in a notebook that "
@@ -58,9 +59,15 @@ class LiveFigure:
         readout: A line under the picture with ``{name}`` places.
         checks: More settings at which the numbers are compared, each a dict of some controls.
         pieces: Whether the script shows text cut into pieces, by ``figures/kit/_pieces.js``.
+        llama: A model of the package that writes in the page, such as ``"tales"``: the script may
+            use ``figures/kit/_llama.js``, and finds in ``figure.llama`` the model's ``name``, its
+            ``params`` and its ``download``, the last two in words. It loads when the script opens
+            it.
+        still: HTML that stands in the picture's place until the script draws there; ``alt`` and how
+            to get the figure to move when empty.
 
     Raises:
-        ValueError: Two controls have one name, or a check names no control.
+        ValueError: There is no such model, two controls have one name, or a check names no control.
         FileNotFoundError: There is no such script.
     """
 
@@ -76,8 +83,13 @@ class LiveFigure:
         readout: str = "",
         checks: Sequence[dict[str, Any]] = (),
         pieces: bool = False,
+        llama: str = "",
+        still: str = "",
     ) -> None:
-        self.path, self.pieces = script_path(script), pieces
+        if llama and llama not in SHIPPED:
+            raise ValueError(f"no model {llama!r} comes with the package: there are {[*SHIPPED]}")
+        self.path, self.pieces, self.llama = script_path(script), pieces, llama
+        self.still = still
         inside = self.path.is_relative_to(FOLDER)
         self.name = f"{self.path.parent.name}/{self.path.stem}" if inside else self.path.stem
         self.label = "fig-" + re.sub(r"[/_]", "-", self.name)
@@ -126,12 +138,20 @@ class LiveFigure:
 
     def _still(self) -> str:
         """What stands in the picture's place until the script draws there."""
+        if self.still:
+            return self.still
         alt = escape(self.alt_text(self.first()))
         return f'<p class="lt-still">{alt}</p><p class="lt-still"><i>{WITHOUT_SCRIPT}</i></p>'
 
     def _payload(self) -> str:
         checks = [{"values": v, "numbers": self._computed(v)} for v in self._settings()]
         payload = {"data": self.data, "alt": self.alt, "template": self.readout, "checks": checks}
+        if self.llama:
+            from llama_tutorial.figures.kit.living import megabytes, n_params  # which need torch
+
+            name = self.llama
+            model = {"name": name, "params": n_params(name), "download": megabytes(name)}
+            payload["llama"] = model
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.replace("<", "\\u003c")  # no text in the data may end the script element
 
@@ -141,8 +161,9 @@ class LiveFigure:
         return stylesheet("live", *(["pieces"] if self.pieces else [])) + extra
 
     def _script(self) -> str:
-        script = self.path.read_text(encoding="utf-8")
-        return function_of(self.name, f"{read('_pieces.js')}\n{script}" if self.pieces else script)
+        parts = [read("_pieces.js")] if self.pieces else []
+        parts += [read("_llama.js")] if self.llama else []
+        return function_of(self.name, "\n".join([*parts, self.path.read_text(encoding="utf-8")]))
 
     def to_html(self) -> str:
         """The figure as one piece of HTML that needs no kernel and no network."""

@@ -30,10 +30,13 @@ class Predict:
         unit: Written after the number, such as ``"tokens"``; readers may type it or not.
         why: Why it is so, and why the other choices are tempting; HTML, shown after the answer.
         guards: A live figure that is hidden until the reader has answered or has asked to be shown.
+        covers: How many of the blocks that follow on the book's page, such as a picture and the
+            paragraph that reads it, are hidden until then; a notebook shows them all.
 
     Raises:
         ValueError: The question is empty, the choices are fewer than two or not different, the
-            answer is none of them or not a number, or the tolerance does not fit.
+            answer is none of them or not a number, the tolerance does not fit, or a negative number
+            of blocks is covered.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Predict:
         unit: str = "",
         why: str = "",
         guards: LiveFigure | None = None,
+        covers: int = 0,
     ) -> None:
         if not question.strip():
             raise ValueError("the question of a prediction is empty: say what is to be predicted")
@@ -53,7 +57,10 @@ class Predict:
             raise ValueError(
                 f"a prediction guards a LiveFigure or a FrameSlider, got {type(guards).__name__}"
             )
+        if covers < 0:
+            raise ValueError(f"covers={covers} must be 0 or more: the blocks below to hide")
         self.question, self.unit, self.why, self.guards = question, unit.strip(), why, guards
+        self.covers = covers
         self.choices = None if choices is None else list(choices)
         self.tolerance = tolerance
         self.answer = answer.item() if hasattr(answer, "item") else answer
@@ -129,9 +136,10 @@ class Predict:
     def to_html(self) -> str:
         """The question as one piece of HTML that needs no kernel and no network."""
         guarded = self.guards.to_html() if self.guards is not None else ""
+        covers = f' data-covers="{self.covers}"' if self.covers else ""
         return "\n".join(
             [
-                '<div class="lt-predict" data-lm-suppress-shortcuts="true">',
+                f'<div class="lt-predict" data-lm-suppress-shortcuts="true"{covers}>',
                 stylesheet("predict"),
                 '<fieldset class="lt-ask">',
                 f'<legend><b class="lt-kicker">Predict</b> {self.question}</legend>',

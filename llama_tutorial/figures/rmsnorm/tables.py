@@ -12,14 +12,15 @@ CONTEXT = 1024
 
 def ablation() -> Table:
     """The recorded pre-training runs that differ in the norm alone, seed by seed."""
-    rows = []
+    losses = {}
     for entry in recorded("swaps")["chain"]:
         if entry["name"] in NORMS:
-            losses = [*entry["validation_loss"], entry["mean"]]
-            rows.append([NORMS[entry["name"]], *(f"{loss:.3f}" for loss in losses)])
+            losses[NORMS[entry["name"]]] = [*entry["validation_loss"], entry["mean"]]
+    *seeds, mean = zip(*losses.values(), strict=True)
+    rows = [[str(i), *(f"{loss:.3f}" for loss in pair)] for i, pair in enumerate(seeds, start=1)]
     return table(
-        rows,
-        ["norm", "1", "2", "3", "mean"],
+        [*rows, ["mean", *(f"{loss:.3f}" for loss in mean)]],
+        ["seed", *losses],
         "Recorded: validation loss, in nats a token, of a GPT of a million parameters, trained "
         "with each norm from three seeds.",
     )

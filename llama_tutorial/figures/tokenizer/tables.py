@@ -62,7 +62,7 @@ def merges_by_hand(counts: Mapping[str, int], pieces: Sequence[str], shown: Sequ
         spelled = [word.replace(SEPARATOR, NARROW) for word in cut]  # for a phone's width
         rows.append([visible([piece]), count, total(after), *spelled])
     header = ["piece", "count", "symbols left", *(visible([word]) for word in shown)]
-    caption = f"Of {total({})} symbols each merge takes away its count."
+    caption = f"{total({})} symbols at first; each merge takes away as many as its count."
     return table(rows, header, caption)
 
 
