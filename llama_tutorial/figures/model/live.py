@@ -102,13 +102,15 @@ def additions_before(stop: int, n_layers: int) -> int:
     return min(2 * layer + (place >= 2) + (place >= 5), 2 * n_layers)
 
 
-def walk(model: Transformer, tokenizer: Any, text: str) -> LiveFigure:
+def walk(model: Transformer, tokenizer: Any, text: str, *, llama: str = "") -> LiveFigure:
     """The forward pass over a short text, to be walked through station by station.
 
     Args:
         model: A small model of Llama's kind, in float64, so that every machine finds the same.
         tokenizer: Its tokenizer; only ``encode`` and ``id_to_piece`` are used.
         text: A dozen tokens or so; BOS is put before it.
+        llama: The name of the same model in the package, such as ``"tales"``: in the book's page it
+            then walks over the reader's own text, too.
 
     Raises:
         ValueError: The model is none of Llama's kind, or the text is empty or too long to be shown.
@@ -124,7 +126,8 @@ def walk(model: Transformer, tokenizer: Any, text: str) -> LiveFigure:
     stops = stations(L)
     return LiveFigure(
         "model/walk",
-        data=data | {"stops": stops},
+        data=data | {"stops": stops, "most": MOST_TOKENS},
+        llama=llama,
         controls=[
             Stops("station", stops[0], stops, label="station"),
             Select(

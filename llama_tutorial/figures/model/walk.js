@@ -1,9 +1,9 @@
 // The forward pass of a real model over one sentence, station by station. What is computed lies in
 // the data (thousandths for the heat maps); here it is looked up and drawn.
 const setup = (figure) => {
-  const { pieces, layers, sizes, stops, ranges, weights } = figure.data;
+  const { layers, sizes, stops, most } = figure.data;
   const [D, F, V] = sizes;
-  const T = pieces.length;
+  let shown = figure.data;  // or the same of the reader's own text
   const middle = { "text-anchor": "middle" };
   const ROW = 17;  // a finger's worth, nearly
   const NAMES = 78;  // room for the tokens beside the panels
@@ -71,6 +71,77 @@ const setup = (figure) => {
     if (input.dataset.name === "station") input.addEventListener("input", () => moving || pause());
   }
 
+  // The reader's own text, read by the model in this page.
+  const size = (x) => Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length);
+  const walkOf = (seen) => {
+    const piece = (token) => token.piece.replaceAll(" ", "▁");
+    const flows = seen.map((one) => one.flow);
+    const states = (name) => flows[0][name].map((_, n) => flows.map((flow) => flow[name][n]));  // [n][token]
+    const found = { pieces: seen.map(piece), ids: seen.map((one) => one.id), ranges: {} };
+    for (const name of ["stream", "normed", "added", "hidden"]) {
+      const sizesOf = states(name).map((rows) => rows.map(size));
+      found.ranges[name] = sizesOf.map((all) => {
+        const middling = [...all].sort((a, b) => a - b)[Math.floor(all.length / 2)];
+        return Math.max(1, Math.round(3000 * middling));
+      });
+      const columns = figure.data[name][0][0].length;
+      found[name] = states(name).map((rows) => rows.map((row) => Array.from(row.slice(0, columns), (x) => Math.round(1000 * x))));
+      if (name === "stream") found.streamSize = sizesOf;
+      if (name === "added") found.addedSize = sizesOf;
+    }
+    const heads = seen[0].attention[0].map((_, head) => head);
+    found.weights = seen[0].attention.map((_, layer) =>
+      heads.map((head) => seen.map((one) => Array.from(one.attention[layer][head]))));
+    const guesses = flows[0].guesses.map((_, n) => flows.map((flow) => flow.guesses[n]));
+    found.guess = guesses.map((rows) => rows.map((row) => row.map(piece)));
+    found.probability = guesses.map((rows) => rows.map((row) => row.map((token) => token.probability)));
+    return found;
+  };
+  const show = (walk) => {
+    shown = walk;
+    const select = figure.inputs.find((input) => input.dataset.name === "token");
+    select.replaceChildren(...walk.pieces.map((piece, t) => new Option(`${t}  ${piece}`, JSON.stringify(t))));
+    select.value = JSON.stringify(walk.pieces.length - 1);
+    figure.readout.style.minHeight = "";
+    figure.refresh();
+  };
+  const addOwnText = () => {
+    const form = document.createElement("form");
+    form.className = "lt-own";
+    const label = form.appendChild(document.createElement("label"));
+    label.append("your own text ");
+    const field = label.appendChild(document.createElement("input"));
+    Object.assign(field, { type: "text", maxLength: 160, autocomplete: "off", spellcheck: false });
+    field.value = "Mia lost her red ball, and she was very";
+    const go = form.appendChild(document.createElement("button"));
+    go.textContent = "walk";
+    const status = form.appendChild(document.createElement("p"));
+    status.setAttribute("role", "status");
+    status.textContent = `The first walk loads the model (${figure.llama.download}, once).`;
+    form.addEventListener("keydown", (event) => event.stopPropagation());  // JupyterLab's shortcuts
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      pause();
+      status.textContent = `Loading ${figure.llama.download} …`;
+      try {
+        const llama = await llamaInPage.open(figure.llama.name);
+        const { ids } = await llama.encode(field.value, { bos: true });
+        if (ids.length < 2 || ids.length > most) {
+          throw new Error(`With BOS this text has ${ids.length} tokens; the walk shows 2 to ${most}.`);
+        }
+        const seen = [];
+        await llama.read(ids, { look: { attention: true, flow: true }, onSeen: (one) => seen.push(one) });
+        show(walkOf(seen));
+        figure.root.walk = shown;  // for the tests
+        status.textContent = `${ids.length} tokens, read in this page.`;
+      } catch (error) {
+        status.textContent = error.message;
+      }
+    });
+    figure.stage.before(form);
+  };
+  if (figure.llama && typeof llamaInPage !== "undefined" && llamaInPage.here) addOwnText();
+
   const additionsBefore = (stop) => {
     if (stop === 0) return 0;
     const [layer, place] = [Math.floor((stop - 1) / 6), (stop - 1) % 6];
@@ -104,17 +175,18 @@ const setup = (figure) => {
 
   // The boxes of one part of the network: [words, centre, width, index of its station in the part],
   // on a rail of 460 units; shapes stand above them.
-  const PARTS = {
+  const parts = (T, H) => ({
     entry: { boxes: [["tokens", 80, 90], ["tok_embeddings", 250, 150, 0]], shapes: [[80, `(${T})`], [400, `(${T}, ${D})`]] },
     layer: {
       boxes: [["norm", 62, 60, 0], ["attention", 148, 90, 1], ["+", 214, 24, 2],
         ["norm", 276, 60, 3], ["SwiGLU", 357, 76, 4], ["+", 418, 24, 5]],
-      shapes: [[62, `(${T}, ${D})`], [148, `(${weights[0].length}, ${T}, ${T})`], [276, `(${T}, ${D})`], [357, `(${T}, ${F})`]],
+      shapes: [[62, `(${T}, ${D})`], [148, `(${H}, ${T}, ${T})`], [276, `(${T}, ${D})`], [357, `(${T}, ${F})`]],
     },
     exit: { boxes: [["norm", 90, 80, 0], ["output", 230, 90, 1], ["softmax", 370, 100]], shapes: [[90, `(${T}, ${D})`], [230, `(${T}, ${V})`], [370, `(${T}, ${V})`]] },
-  };
+  });
   const part = (svg, W, kind, active) => {
     const [y, s] = [90, W / 460];
+    const { boxes, shapes } = parts(shown.pieces.length, shown.weights[0].length)[kind];
     draw(svg, "line", { x1: 6, y1: y, x2: W - 6, y2: y, class: "lt-axis" });
     if (kind === "layer") {  // the stream goes past each sub-layer, straight to the addition
       for (const [from, to] of [[18, 214], [236, 418]]) {
@@ -122,7 +194,7 @@ const setup = (figure) => {
         draw(svg, "path", { d, fill: "none", stroke: color(0), "stroke-width": 2.4 });
       }
     }
-    for (const [words, cx, width, index] of PARTS[kind].boxes) {
+    for (const [words, cx, width, index] of boxes) {
       const on = index === active;
       const wide = words === "+" ? 24 : Math.max(s * width, 7.4 * words.length);
       const box = { x: s * cx - wide / 2, y: y - 13, width: wide, height: 26, rx: words === "+" ? 12 : 4 };
@@ -132,7 +204,7 @@ const setup = (figure) => {
       });
       draw(svg, "text", { x: s * cx, y: y + 4.5, ...middle }, words);
     }
-    for (const [cx, shape] of PARTS[kind].shapes) {
+    for (const [cx, shape] of shapes) {
       draw(svg, "text", { x: s * cx, y: y - 20, ...middle, style: "font-size: 11.5px" }, shape);
     }
   };
@@ -162,7 +234,7 @@ const setup = (figure) => {
   };
 
   const panels = (stop, head) => {
-    const panel = (title, kind, n) => [title, figure.data[kind][n], ranges[kind][n]];
+    const panel = (title, kind, n) => [title, shown[kind][n], shown.ranges[kind][n]];
     const [layer, place] = [Math.floor((stop - 1) / 6), (stop - 1) % 6];
     if (stop === 0) return [null, panel("rows of the table", "stream", 0)];
     const normed = panel("normed", "normed", 2 * layer + (place > 2));
@@ -173,12 +245,14 @@ const setup = (figure) => {
     const added = panel("to be added", "added", s);
     const after = panel("stream after", "stream", s + 1);
     if (place % 3 === 2) return [[added[0], added[1], after[2]], after];  // on the stream's scale
-    const looks = [`weights of head ${head}`, weights[layer][head - 1], 1];
+    const looks = [`weights of head ${head}`, shown.weights[layer][head - 1], 1];
     return [place === 1 ? looks : panel("gated activations", "hidden", layer), added];
   };
 
   return ({ station, token, head }) => {
     const W = (drawn = room());
+    const { pieces } = shown;
+    const T = pieces.length;
     const stop = stops.indexOf(station);
     const additions = additionsBefore(stop);
     const bottom = TOP + ROW * T + 24;
@@ -197,30 +271,30 @@ const setup = (figure) => {
       draw(svg, "text", look, piece);
     });
     if (left) heat(svg, NAMES, width, left, token);
-    else words(svg, NAMES + width / 2, "token ids", figure.data.ids.map(String), token);
+    else words(svg, NAMES + width / 2, "token ids", shown.ids.map(String), token);
     if (right) heat(svg, second, width, right, token);
-    else words(svg, second + width / 2, "best guess", figure.data.guess.at(-1).map((best) => best[0]), token);
+    else words(svg, second + width / 2, "best guess", shown.guess.at(-1).map((best) => best[0]), token);
     pieces.forEach((_, t) => {  // a tap on a row chooses its token
       const row = { x: 0, y: TOP + t * ROW, width: W, height: ROW, fill: "transparent", class: "lt-row" };
       draw(svg, "rect", row).addEventListener("click", () => figure.set({ token: t }));
     });
 
-    const size = figure.data.streamSize[additions][token];
-    const guess = figure.data.guess[additions][token];
-    const probability = figure.data.probability[additions][token];
+    const size = shown.streamSize[additions][token];
+    const guess = shown.guess[additions][token];
+    const probability = shown.probability[additions][token];
     draw(svg, "text", { x: 6, y: bottom }, `if the model ended here: after ${pieces[token]} comes`);
-    const most = W - 104 - 56;
+    const longest = W - 104 - 56;
     guess.forEach((piece, n) => {
       const y = bottom + 20 + 19 * n;
       draw(svg, "text", { x: 96, y, "text-anchor": "end" }, piece);
-      draw(svg, "rect", { x: 104, y: y - 11, width: Math.max(1, most * probability[n]), height: 13, fill: color(0) });
-      draw(svg, "text", { x: 112 + most * probability[n], y }, probability[n] < 0.0005 ? "< 0.001" : textOf(probability[n]));
+      draw(svg, "rect", { x: 104, y: y - 11, width: Math.max(1, longest * probability[n]), height: 13, fill: color(0) });
+      draw(svg, "text", { x: 112 + longest * probability[n], y }, probability[n] < 0.0005 ? "< 0.001" : textOf(probability[n]));
     });
 
-    const row = weights[layer][head - 1][token];
+    const row = shown.weights[layer][head - 1][token];
     const weight = Math.max(...row);
     return {
-      size, addition: additions ? figure.data.addedSize[additions - 1][token] : "none yet",
+      size, addition: additions ? shown.addedSize[additions - 1][token] : "none yet",
       guess: guess[0], probability: probability[0], looks: pieces[row.indexOf(weight)], weight,
     };
   };
