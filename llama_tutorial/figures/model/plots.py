@@ -125,7 +125,7 @@ def _attention(axes: Any, config: ModelConfig) -> None:
         _scores(axes, 5 + 0.22 * depth, 6 + 0.22 * depth, depth == 0)
     many = f"{config.n_heads} heads of {config.head_dim}"
     axes.text(_RIGHT + 0.15, 6.35, "values", va="center")
-    axes.text(_RIGHT - 1.2, 7.75, f"{many}:\nmask, softmax", va="center")
+    axes.text(_RIGHT - 1.35, 7.75, f"{many}:\nmask, softmax", va="center")
     _path(axes, [(_MIDDLE - 0.8, 8.28), (_MIDDLE - 0.8, 8.62)], ORANGE)
     _part(axes, _MIDDLE - 0.8, 9, "wo", ORANGE)
     _path(axes, [(5.35, 9), (_STREAM + 0.45, 9)], ORANGE)
