@@ -145,7 +145,8 @@ def walk(model: Transformer, tokenizer: Any, text: str, *, llama: str = "") -> L
         alt="Station {station} of the forward pass, at token {token}. The stream's size there is "
         "{size}, the last addition's {addition}; read out here, the model would say {guess} with "
         "probability {probability}. Head {head} looks most at {looks}, weight {weight}.",
-        caption=f"One forward pass over {len(ids)} tokens{own}, with a trained model's own numbers. "
+        caption=f"One forward pass over {len(ids)} tokens{own}, with a trained model's own "
+        "numbers. "
         "Below the route: the part of the network where you are, what it takes, and what it gives. "
         "A row is a token, a column one of the first 32 features; blue is positive, orange "
         "negative, faint is small for its panel. At an attention station the left square holds the "
