@@ -24,7 +24,7 @@ MOST_LINES = 220
 MOST_ASSERTS = 10
 LONGEST_CELL = 20
 PREDICTIONS = (2, 4)
-PARTS = {"LayerNorm", "RMSNorm", "Attention", "FeedForward", "Block", "GPT"}
+PARTS = {"LayerNorm", "RMSNorm", "Attention", "FeedForward", "Block", "GPT", "Llama"}
 
 each_finished = pytest.mark.parametrize("name", notebooks.FINISHED)
 
@@ -188,7 +188,7 @@ def _parts(cell: NotebookNode) -> dict[str, str]:
 def test_each_chapter_goes_on_with_the_model_of_the_chapters_before() -> None:
     """The reader's own GPT is one model through the whole book, and each chapter changes it."""
     model: dict[str, str] = {}
-    for name in ("gpt", "rmsnorm", "rope", "swiglu", "gqa"):
+    for name in ("gpt", "rmsnorm", "rope", "swiglu", "gqa", "model"):
         changed: dict[str, str] = {}
         begins = []
         for cell in _chapter(name).cells:
@@ -202,3 +202,7 @@ def test_each_chapter_goes_on_with_the_model_of_the_chapters_before() -> None:
             assert so_far == {part: model[part] for part in so_far}, name
             assert so_far.keys() >= {"Attention", "FeedForward", "Block", "GPT"}, name
         model |= changed
+    assert changed.keys() == {"Attention", "FeedForward", "Llama"}  # the last changes
+    assert "bias=False" in model["Attention"]
+    assert "bias=False" in model["FeedForward"]
+    assert "self.output(self.norm(x))" in model["Llama"]

@@ -45,6 +45,45 @@
   /** The places of the largest numbers, the largest first. */
   const largest = (x, count) => Array.from(x.keys()).sort((a, b) => x[b] - x[a] || a - b).slice(0, count);
 
+  /** Makes a model keep what flows through it at a position. take() gives that and begins anew. */
+  const record = (model) => {
+    let flow;
+    let paused = false;
+    const begin = () => (flow = { stream: [], normed: [], added: [], hidden: [] });
+    const keep = (name, x) => paused || flow[name].push(x.slice());
+    const after = {
+      embed: () => keep("stream", model.x),
+      rmsNorm: (out) => keep("normed", out),
+      add: (added) => {
+        keep("added", added);
+        keep("stream", model.x);
+      },
+      feedForward: () => keep("hidden", model.up),
+    };
+    for (const part of Object.keys(after)) {
+      const plain = model[part];
+      model[part] = (...given) => {
+        plain.apply(model, given);
+        after[part](...given);
+      };
+    }
+    begin();
+    return {
+      take() {
+        const taken = flow;
+        begin();
+        return taken;
+      },
+      aside(look) {
+        paused = true;
+        const found = look();
+        paused = false;
+        return found;
+      },
+      end: () => Object.keys(after).forEach((part) => delete model[part]),
+    };
+  };
+
   const writer = (post) => {
     const opened = new Map(); // by name: tokenizer, and the model without bugs and with each that was asked for
     const pending = new Set(); // what has come and is not answered yet
@@ -76,15 +115,20 @@
       if (!look) return () => {};
       const wanted = look === true ? { candidates: 10, attention: true, lens: true } : look;
       const named = (place, probabilities) => ({ id: place, piece: tokenizer.pieces[place], probability: probabilities[place] });
+      const guess = (x, count) => {
+        const logits = model.head(x);
+        const probabilities = nextProbabilities(logits, 1);
+        return largest(logits, count).map((place) => named(place, probabilities));
+      };
+      const recorder = wanted.flow ? record(model) : { aside: (look) => look(), end() {} };
       let [attention, lens] = [[], []];
       if (wanted.attention) model.look = (layer, head, weights) => ((attention[layer] ??= [])[head] = Float32Array.from(weights));
       model.lookAfter = (layer) => {
         const isLast = layer === model.config.n_layers - 1;
-        if (!isLast && !wanted.lens) return;
+        if (wanted.lens) lens.push(recorder.aside(() => guess(model.x, 1))[0]);
+        if (!isLast) return;
         const logits = model.head(model.x);
         const before = nextProbabilities(logits, 1);
-        if (wanted.lens) lens.push(named(largest(logits, 1)[0], before));
-        if (!isLast) return;
         const position = model.length;
         const seen = { position, id: ids[position], piece: tokenizer.pieces[ids[position]] };
         if (wanted.candidates) {
@@ -97,10 +141,18 @@
         if (wanted.attention) seen.attention = attention;
         if (wanted.lens) seen.lens = lens;
         if (wanted.logits) seen.logits = logits;
+        if (wanted.flow) {
+          const flow = recorder.take();
+          const guesses = recorder.aside(() => flow.stream.map((x) => guess(x, 3)));
+          seen.flow = { ...flow, guesses };
+        }
         [attention, lens] = [[], []];
         post({ id, seen });
       };
-      return () => (model.look = model.lookAfter = undefined);
+      return () => {
+        model.look = model.lookAfter = undefined;
+        recorder.end();
+      };
     };
 
     const goOn = async (id) => {

@@ -145,11 +145,34 @@ def test_what_it_sees_is_what_python_computes(ask) -> None:
             assert each["probability"] == pytest.approx(guess.values.item(), abs=1e-5)
 
 
+@pytest.mark.parametrize("lens", [False, True])
+def test_flow_is_what_the_trace_of_python_keeps(ask, lens: bool) -> None:
+    """The stream, what the norms made of it, what was added, and the gated activations."""
+    model, _ = load("tales", dtype=torch.float64)
+    look = {"flow": True, "lens": lens}
+    request = {"id": "run", "do": "read", "prompt": "The dragon flew", "options": {"look": look}}
+    *seen, last = ask(request, {**request, "id": "blind", "options": {}})["run"]
+    inside = trace(model, torch.tensor(last["value"]["ids"]))
+    guesses = [read_out(model, stream).topk(3) for stream in inside["stream"]]
+    for position, one in enumerate(seen):
+        flow = one["seen"]["flow"]
+        for name in ("stream", "normed", "added", "hidden"):
+            expected = torch.stack(inside[name])[:, position]
+            np.testing.assert_allclose(flow[name], expected, atol=1e-5, rtol=0)
+        for three, expected in zip(flow["guesses"], guesses, strict=True):
+            assert [each["id"] for each in three] == expected.indices[position].tolist()
+            found = [each["probability"] for each in three]
+            np.testing.assert_allclose(found, expected.values[position], atol=1e-5, rtol=0)
+
+
 def test_to_look_changes_no_text(ask) -> None:
     plain = ask(write("run", "The dragon", seed=1))["run"][-1]["value"]["ids"]
     looked = ask(
         write("run", "The dragon", seed=1, look=True), write("after", "The dragon", seed=1)
     )
+    flows = write("flow", "The dragon", seed=1, look={"flow": True})
+    after_flows = ask(flows, write("after", "The dragon", seed=1))
+    assert [after_flows[run][-1]["value"]["ids"] for run in ("flow", "after")] == [plain, plain]
     assert looked["run"][-1]["value"]["ids"] == plain
     assert not any("seen" in one for one in looked["after"])
 

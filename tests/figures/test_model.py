@@ -12,7 +12,8 @@ import torch
 from live_figures import check_page, texts
 
 from llama_tutorial import PRESETS, Transformer, figures
-from llama_tutorial.figures.model import live, plots
+from llama_tutorial.figures.journey import STEPS
+from llama_tutorial.figures.model import live, plots, tables
 
 pytestmark = pytest.mark.usefixtures("figure_look")
 
@@ -147,7 +148,7 @@ def test_cells_are_thousandths_of_the_first_features(model, data):
 
 
 @pytest.mark.parametrize("name", live.MODELS)
-@pytest.mark.parametrize("width", [1, 2, 4])
+@pytest.mark.parametrize("width", [0.5, 1, 2, 4])
 def test_memory_is_plain_arithmetic(name, width):
     config = PRESETS[name]
     held = live.memory_numbers(name, "hold", width, 32)
@@ -229,9 +230,49 @@ def test_walk_refuses_a_text_that_is_too_long(model):
 
 def test_map_has_metas_names_and_the_sizes():
     shown = texts(figures.svg_text(plots.forward_map(PRESETS["llama-2-7b"])))
-    names = ["tok_embeddings", "attention_norm", "attention", "ffn_norm", "feed_forward"]
-    assert {*names, "norm", "output", "one layer of 32"} <= set(shown)
-    assert {"(B, T, D), D = 4,096", "(B, T, V), V = 32,000", "11,008"} <= set(shown)
+    names = ["tok_embeddings", "attention_norm", "ffn_norm", "norm", "output"]
+    matrices = ["wq", "wk", "wv", "wo", "w1", "w2", "w3"]
+    assert {*names, *matrices, "one layer of 32"} <= set(shown)
+    assert {"(B, T, D), D = 4,096", "(B, T, V), V = 32,000", "F = 11,008"} <= set(shown)
+    assert shown.count("RoPE") == 2  # queries and keys
+    assert "32 heads of 128:" in shown
+
+
+def test_map_masks_what_comes_later():
+    axes = plots.forward_map(PRESETS["llama-2-7b"]).axes[0]
+    cells = [p for p in axes.patches if p.get_alpha() == 0.75]
+    corners = {(round(p.get_x(), 3), round(p.get_y(), 3)) for p in cells}
+    assert len(corners) == 15  # five queries see 1, 2, ..., 5 keys
+    rows = sorted({y for _, y in corners}, reverse=True)
+    assert [sum(y == row for _, y in corners) for row in rows] == [1, 2, 3, 4, 5]
+
+
+def test_ring_draws_right_answers_as_solid_arrows():
+    axes = plots.ring({"a": [1, 2, 2, 1]}, "wxyz").axes[0]  # right, right, itself, wrong
+    arrows = [text.arrow_patch for text in axes.texts if getattr(text, "arrow_patch", None)]
+    assert [arrow.get_linestyle() for arrow in arrows] == ["-", "-", "--"]
+    assert len(axes.lines) == 1  # a circle
+    assert {text.get_text() for text in axes.texts} == {"", *"wxyz"}
+
+
+@pytest.mark.parametrize(("n", "row"), [(8, 5), (5, 2)])
+def test_tiles_above_the_diagonal_are_never_touched(n, row):
+    axes = plots.tiles(n, row).axes[0]
+    kinds = {}
+    for patch in axes.patches:
+        at = round(patch.get_y() + 0.45), round(patch.get_x() + 0.45)
+        kinds[at] = (patch.get_facecolor()[:3] if patch.get_fill() else None, patch.get_linestyle())
+    assert len(kinds) == n * n
+    dotted = {at for at, (_, style) in kinds.items() if style != "solid"}
+    assert dotted == {(i, j) for i in range(n) for j in range(i + 1, n)}
+    filled = {at for at, (color, _) in kinds.items() if color is not None}
+    done = {(i, j) for i in range(row) for j in range(i + 1)}
+    assert filled == done | {(row, j) for j in range(row)}
+
+
+def test_two_cards_halve_every_matrix():
+    shown = texts(figures.svg_text(plots.two_cards()))
+    assert [shown.count(f"½ {name}") for name in ("w1", "w3", "w2")] == [2, 2, 2]
 
 
 def test_lines_are_plotted_as_given():
@@ -251,3 +292,65 @@ def test_budget_bars_add_up():
     assert ends == {60.0, 99.0, 100.0, 10.0, 20.0}
     written = [text.get_text() for text in axes.texts]
     assert written == ["60", "39", "10", "10", "80"]  # a sliver has no room for its number
+
+
+# The tables
+
+
+def test_shares_are_counted_in_tensors():
+    found = tables.shares()
+    assert list(found) == ["GPT-2", "7B", "13B", "70B"]
+    with torch.device("meta"):
+        model = Transformer(PRESETS["llama-2-70b"])
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    for part, words in (("attention", (".attention.",)), ("the ends", ("embeddings", "output"))):
+        count = sum(size for name, size in sizes.items() if any(word in name for word in words))
+        assert found["70B"][part] == pytest.approx(100 * count / sum(sizes.values()))
+    for one in found.values():
+        assert sum(one.values()) == pytest.approx(100)
+
+
+def test_first_llamas_have_the_published_counts():
+    counts = {name: config.n_params for name, config in tables.first_llamas().items()}
+    assert counts["7B"] == PRESETS["llama-2-7b"].n_params
+    assert counts["13B"] == PRESETS["llama-2-13b"].n_params
+    assert [round(count / 1e9, 1) for count in counts.values()] == [6.7, 13.0, 32.5, 65.3]
+
+
+def test_generations_name_what_changed():
+    rows = {row[0]: row[1:] for row in tables.generations().rows}
+    assert rows["context"] == ["2,048 tokens", "4,096 tokens"]
+    assert rows["sizes"] == ["7B, 13B, 33B, 65B", "7B, 13B, 70B"]
+    assert rows["queries to a key head"] == ["1", "1; in 70B 8"]
+
+
+def test_released_are_six_models_by_name():
+    names = ", ".join(row[0] for row in tables.released().rows).split(", ")
+    assert len(names) == 6
+    assert {"Llama 2 7B", "Llama 2-Chat 70B"} <= set(names)
+    assert tables.released().rows[-1][1:] == ["68.98", 8192, 28672, 80, "64 (8)"]
+    assert tables.released().rows[0][-1] == "32"
+
+
+def test_tensors_add_up_to_the_model():
+    rows = tables.tensors(PRESETS["llama-2-7b"]).rows
+    assert sum(row[2] for row in rows[:-1]) == PRESETS["llama-2-7b"].n_params
+    assert rows[-1] == ["rope.freqs", "64", "no weight"]
+    by_name = {row[0]: row[1] for row in rows}
+    assert by_name["layers.0–31.feed_forward.w2.weight"] == "4096 × 11008"
+
+
+def test_costs_and_steps_are_the_configurations_own():
+    rows = {row[0]: row[1:] for row in tables.costs().rows}
+    assert rows["7B"][:3] == pytest.approx([13.477, 26.954, 107.815], abs=1e-3)
+    seven = PRESETS["llama-2-7b"]
+    assert rows["7B"][3] == pytest.approx(seven.flops_per_token(4096) / 1e9)
+    table = tables.steps({"GPT-2": 6.9}, n_steps=7)
+    assert [row[1] for row in table.rows] == [step.config.n_params for step in STEPS[:7]]
+    assert [row[2] for row in table.rows] == [6.9, *"––––––"]
+
+
+def test_mistakes_are_shown_as_given():
+    table = tables.mistakes({"nothing": 0.5, "a norm": 0.75}, 6.93)
+    assert table.rows == [["nothing", 0.5], ["a norm", 0.75]]
+    assert "6.93" in table.caption

@@ -20,13 +20,16 @@
 //   signal              an AbortSignal: the run ends within a token, and what it has written stays
 //   onToken(token)      { id, piece, text, position }: text is what to append; without an id, the end
 //                       of a character that was never completed
-//   look                true, or which of { candidates: 10, attention, lens, logits }: at each
+//   look                true, or which of { candidates: 10, attention, lens, logits, flow }: at each
 //                       position, those of the prompt too, tells
 //   onSeen(seen)        { position, id, piece, candidates: [{ id, piece, before, after }] (what may
 //                       come next: the model's probability, and after temperature, top-k and top-p),
 //                       attention: [layer][head] → weights of positions 0 to this one,
 //                       lens: [{ id, piece, probability }] (each layer's best guess at what is next),
-//                       logits }
+//                       logits, flow: { stream, normed, added, hidden, guesses } (the residual
+//                       stream at the start and after each addition, what the norms made of it, what
+//                       was added, the gated activations; three guesses from each state of the stream)
+//                       }
 //
 // written is { promptIds, ids, text, seconds, tokensPerSecond, ended: "stop id", "length", "stopped" }.
 // What goes wrong rejects with an Error whose message can be shown.

@@ -102,13 +102,15 @@ def additions_before(stop: int, n_layers: int) -> int:
     return min(2 * layer + (place >= 2) + (place >= 5), 2 * n_layers)
 
 
-def walk(model: Transformer, tokenizer: Any, text: str) -> LiveFigure:
+def walk(model: Transformer, tokenizer: Any, text: str, *, llama: str = "") -> LiveFigure:
     """The forward pass over a short text, to be walked through station by station.
 
     Args:
         model: A small model of Llama's kind, in float64, so that every machine finds the same.
         tokenizer: Its tokenizer; only ``encode`` and ``id_to_piece`` are used.
         text: A dozen tokens or so; BOS is put before it.
+        llama: The name of the same model in the package, such as ``"tales"``: in the book's page it
+            then walks over the reader's own text, too.
 
     Raises:
         ValueError: The model is none of Llama's kind, or the text is empty or too long to be shown.
@@ -122,9 +124,11 @@ def walk(model: Transformer, tokenizer: Any, text: str) -> LiveFigure:
     data = walk_data(model, tokenizer, ids)
     L, H, last = model.config.n_layers, model.config.n_heads, len(ids) - 1
     stops = stations(L)
+    own = ", or over your own text" if llama else ""
     return LiveFigure(
         "model/walk",
-        data=data | {"stops": stops},
+        data=data | {"stops": stops, "most": MOST_TOKENS},
+        llama=llama,
         controls=[
             Stops("station", stops[0], stops, label="station"),
             Select(
@@ -141,13 +145,13 @@ def walk(model: Transformer, tokenizer: Any, text: str) -> LiveFigure:
         alt="Station {station} of the forward pass, at token {token}. The stream's size there is "
         "{size}, the last addition's {addition}; read out here, the model would say {guess} with "
         "probability {probability}. Head {head} looks most at {looks}, weight {weight}.",
-        caption=f"One forward pass over {len(ids)} tokens, with a trained model's own numbers. "
-        "Above, the whole route; below it, the part of the network where you are, and what it "
-        "takes and gives: a row for each token, a column for each of the first 32 features. Blue "
-        "is positive, orange negative, faint is small for its panel; at an addition both panels "
-        "have the stream's scale. At an attention station the left square holds the weights of one "
-        "head: <b>choose the head</b>. At the bottom, what the model would say if it ended here. "
-        "<b>Walk with + and −</b>, then choose another token and walk again.",
+        caption=f"One forward pass over {len(ids)} tokens{own}, with a trained model's own "
+        "numbers. "
+        "Below the route: the part of the network where you are, what it takes, and what it gives. "
+        "A row is a token, a column one of the first 32 features; blue is positive, orange "
+        "negative, faint is small for its panel. At an attention station the left square holds the "
+        "weights of one head: <b>choose the head</b>. At the bottom, what the model would say if "
+        "it ended here. <b>Press play, jump, or drag the dot; tap a row to choose its token.</b>",
         checks=[
             {"station": f"layer {min(2, L)}: attention", "token": last // 2, "head": min(3, H)},
             {"station": f"layer {min(2, L)}: SwiGLU", "token": last - 1},
@@ -223,11 +227,16 @@ GB = 10**9
 MODELS = ("gpt2", "llama-2-7b", "llama-2-13b", "llama-2-70b")
 CARDS = {"16 GB card": 16, "24 GB card": 24, "80 GB card": 80}
 USES = {"hold it": "hold", "answer (with the cache)": "answer", "train it (AdamW)": "train"}
-BYTES = {"float32: 4 bytes": 4, "bfloat16: 2 bytes": 2, "int8: 1 byte": 1}
+BYTES: dict[str, float | int] = {
+    "float32: 4 bytes": 4,
+    "bfloat16: 2 bytes": 2,
+    "int8: 1 byte": 1,
+    "int4: half a byte": 0.5,
+}
 TRAIN_BYTES = 16  # a parameter's weight, gradient and AdamW's two means, in float32
 
 
-def memory_numbers(model: str, use: str, width: int, texts: int) -> dict[str, Any]:
+def memory_numbers(model: str, use: str, width: float | int, texts: int) -> dict[str, Any]:
     """Gigabytes for weights, cache and training, and how many 80 GB cards they fill."""
     config = PRESETS[model]
     weights = config.n_params * (4 if use == "train" else width) / GB

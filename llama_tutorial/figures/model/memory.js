@@ -13,11 +13,11 @@ const setup = (figure) => {
     const total = parts.weights + parts.cache + parts.training;
     const fits = names.find((name) => total <= cards[name]) ?? "no single card of these";
 
-    const svg = figure.svg(460, 226);
+    const svg = figure.svg(400, 226);
     const end = Math.max(90, 1.05 * total);
-    const plot = axes(svg, { x: [0, end], y: [0, 4], box: [98, 14, 448, 172], xLabel: "gigabytes", yTicks: [] });
+    const plot = axes(svg, { x: [0, end], y: [0, 4], box: [92, 14, 388, 172], xLabel: "gigabytes", yTicks: [] });
     const row = (words, n) => {
-      draw(svg, "text", { x: 90, y: plot.y(3.5 - n) + 4, "text-anchor": "end" }, words);
+      draw(svg, "text", { x: 84, y: plot.y(3.5 - n) + 4, "text-anchor": "end" }, words);
       return { y: plot.y(3.5 - n) - 12, height: 24 };
     };
     const needed = row("needed", 0);
@@ -37,8 +37,8 @@ const setup = (figure) => {
     });
     const key = [["weights", 0], ["cache", 2], ["training", 1]].filter(([name]) => parts[name] > 0);
     key.forEach(([name, i], n) => {
-      draw(svg, "rect", { x: 190 + 88 * n, y: 208, width: 12, height: 12, fill: color(i) });
-      draw(svg, "text", { x: 207 + 88 * n, y: 219 }, name);
+      draw(svg, "rect", { x: 120 + 88 * n, y: 208, width: 12, height: 12, fill: color(i) });
+      draw(svg, "text", { x: 137 + 88 * n, y: 219 }, name);
     });
     return { ...parts, total, fits };
   };
