@@ -19,25 +19,13 @@ SECTIONS = {
     "Generation": ("generation", "sampling generation numpy_llama quantization"),
     "Weights": ("weights", "hub shipped checkpoints"),
     "Training": ("training", "training pretraining evaluation finetuning lora"),
+    "Tools": ("tools", "cli browser _util"),
     "The story world": ("tales", "tales"),
     "Figures": ("figures", "figures"),
-    "Tools": ("tools", "cli _util"),
 }
 """Title to the page's name, and the modules in order."""
 
-HEAD = """\
-# API reference
-
-Everything here comes from the docstrings of the package. Shapes stand in the signatures, in the
-notation of the next paragraphs.
-
-```{eval-rst}
-.. automodule:: llama_tutorial
-```
-
-| page | modules |
-| --- | --- |
-"""
+HEAD = Path(__file__).with_name("api_start.md").read_text(encoding="utf-8")
 
 ENTRY = """
 ## `llama_tutorial.{name}`
@@ -73,9 +61,10 @@ def pages() -> dict[Path, str]:
         file = f"{SECTIONS[title][0]}.md"
         entries = [_entry(name, known[name]) for name in names]
         texts[Path("api") / file] = "".join([f"# {title}\n", *entries])
-        listed = ", ".join(f"`{name}`" for name in names if "." not in name)
-        rows.append(f"| [{title}](api/{file}) | {listed} |\n")
-    return {Path("api.md"): HEAD + "".join(rows), **texts}
+        tops = ", ".join(f"`{name}`" for name in names if "." not in name)
+        rows.append(f"| [{title}](api/{file}) | {tops} |\n")
+    listed = "| page | modules |\n| --- | --- |\n" + "".join(rows)
+    return {Path("api.md"): HEAD.replace("{LISTED}", listed), **texts}
 
 
 def _place(name: str, order: list[str]) -> tuple[int, str]:

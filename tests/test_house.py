@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import re
 import subprocess
 import sys
@@ -101,6 +102,13 @@ def test_api_pages_hold_every_module() -> None:
     assert there == pages.keys() - {Path("api.md")}, "a page of a section that is gone"
     everything = "".join(written.values())
     assert all(f".. automodule:: llama_tutorial.{name}\n" in everything for name in MODULES)
+
+
+def test_the_examples_of_the_api_run() -> None:
+    path = ROOT / "book" / "api.md"
+    failed, tried = doctest.testfile(str(path), module_relative=False, encoding="utf-8")
+    assert not failed
+    assert tried > 20
 
 
 # The repository

@@ -189,3 +189,19 @@ def test_links_into_pages_find_their_anchor(book: Path) -> None:
             if name and (target not in read or unquote(name) not in read[target].names):
                 lost.add(f"{page.relative_to(book.resolve())}: {link}")
     assert lost == set()
+
+
+def test_bibliography_leads_back_to_the_chapters_that_cite(book: Path) -> None:
+    page = (book / "book" / "bibliography.html").read_text(encoding="utf-8")
+    whole = dict(
+        re.findall(r'<div class="citation" id="([^"]+)"[^>]*>(.*?)</div>', page, re.DOTALL)
+    )
+    assert len(whole) > 50
+    for name, entry in whole.items():
+        _, found, back = entry.partition("Cited in")
+        chapters = re.findall(r'href="(\w+\.html)"', back)
+        assert found, f"{name} is cited nowhere"
+        assert chapters, name
+        for chapter in chapters:
+            text = (book / "book" / chapter).read_text(encoding="utf-8")
+            assert f'href="bibliography.html#{name}"' in text, f"{chapter} does not cite {name}"

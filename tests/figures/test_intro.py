@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 
 pytest.importorskip("matplotlib")
 
@@ -12,6 +13,7 @@ from live_figures import check_page
 
 from llama_tutorial import PRESETS, Transformer
 from llama_tutorial.figures.intro import live
+from llama_tutorial.sampling import next_probabilities
 
 NONE, ALL = dict.fromkeys(live.CHANGES, False), dict.fromkeys(live.CHANGES, True)
 each_size = pytest.mark.parametrize("size", live.SIZES.values())
@@ -90,3 +92,12 @@ def test_the_script_is_given_the_same_numbers_for_every_setting(size):
 
 def test_page_has_the_numbers_to_compare_and_says_them():
     check_page(live.block(), n_checks=11)
+
+
+def test_temperature_says_what_it_does_to_a_draw():
+    """Of two tokens, one twice as likely as the other, at every stop of the slider."""
+    [slider] = [one for one in live.writer("Once", "").controls if one.name == "temperature"]
+    for temperature in slider.values:
+        both = next_probabilities(torch.tensor([2.0, 1.0]).log(), temperature)
+        often = live.writer_numbers(temperature)["often"]
+        assert often == round(100 * (both[1] / both[0]).item())

@@ -80,15 +80,27 @@ def writer(beginning: str, tale: str) -> LiveFigure:
             Text("beginning", beginning, label="a beginning", max_length=4000),
             Slider("temperature", 0.0, 1.5, 0.6, 0.1, label="temperature"),
         ],
-        numbers=lambda **_: {},
-        alt="A tale.",
-        caption="<b>Type a beginning</b> and press Enter; Escape stops. At temperature 0 the model "
-        "takes the likeliest token each time; the higher, the more it dares. <b>Again</b> draws "
-        "another tale. It has read nothing but the book’s own tales, so begin like one.",
+        numbers=writer_numbers,
+        readout="Temperature {temperature}: a token half as likely as the best is drawn {often} "
+        "times for every 100 of it.",
+        alt="A tale that begins with “{beginning}”, at temperature {temperature}.",
+        caption="<b>Type a beginning</b> and press Enter; Escape stops. <b>Again</b> draws another "
+        "tale. Turn the temperature down to 0 for the likeliest token each time, or up for more "
+        "daring. The model has read nothing but the book’s own tales, so begin like one.",
         llama="tales",
         still=f'<p class="lt-tale"><b>{escape(beginning)}</b>{escape(tale)}</p>'
         f'<p class="lt-still"><i>{WITHOUT_SCRIPT}</i></p>',
     )
+
+
+def writer_numbers(temperature: float, **_: str) -> dict[str, Any]:
+    """How often a token is drawn that is half as likely as the best, for every 100 of that one.
+
+    Args:
+        temperature: 0 or above.
+        _: The beginning, which changes nothing.
+    """
+    return {"often": round(100 * 0.5 ** (1 / temperature)) if temperature else 0}
 
 
 def chosen_config(

@@ -38,12 +38,15 @@ const setup = (figure) => {
     status.textContent = words;
     desk.classList.toggle("lt-error", isError);
   };
+  // How often a token is drawn that is half as likely as the best, for every 100 times of that one.
+  const often = (temperature) => Math.round(100 * 0.5 ** (1 / temperature));
+  let told = { begin: beginning, text: tale };  // the last tale
   show(beginning, tale);
 
   if (!llamaInPage.here) {
     controls.style.display = bar.style.display = "none";
     say("It writes in the pages of the book. In a notebook, figures.generation.explore(model, tokenizer) writes with any model.");
-    return () => ({});
+    return ({ temperature }) => ({ often: often(temperature) });
   }
 
   // One run at a time: a new one ends the old one.
@@ -79,6 +82,7 @@ const setup = (figure) => {
         },
       });
       if (running !== mine) return;
+      told = { begin, text: found.text };
       written.data = found.text;
       const count = found.ids.length;
       const rate = Math.round(found.tokensPerSecond).toLocaleString("en");
@@ -123,6 +127,10 @@ const setup = (figure) => {
   // Who goes into the field is about to write.
   field.addEventListener("focus", () => llamaInPage.open(figure.llama.name).catch(() => {}), { once: true });
 
-  say(`${params} weights. The first click loads them (${download}, once), and then they write here, in this page, with no server.`);
-  return () => ({});
+  say(`${params} weights, loaded at the first click (${download}, once). There is no server.`);
+  return ({ beginning: begin, temperature }) => {
+    // What is typed stands on the page at once, and waits for its tale.
+    if (!running) show(begin, begin === told.begin ? told.text : "");
+    return { often: often(temperature) };
+  };
 };
