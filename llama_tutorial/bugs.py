@@ -391,8 +391,8 @@ BUGS: dict[str, Bug] = {
         "rmsnorm",
         "eps=1e-5",
         "eps=1e-6",
-        "The default of Hugging Face's LlamaConfig, in a model that was trained with 1e-5. It moves "
-        "logits in the second decimal.",
+        "The default of Hugging Face's LlamaConfig, in a model that was trained with 1e-5. It "
+        "moves logits in the second decimal.",
         _with_eps(1e-6),
     ),
     "large_eps": Bug(
@@ -400,7 +400,7 @@ BUGS: dict[str, Bug] = {
         "rmsnorm",
         "eps=1e-5",
         "eps=1e-1",
-        "What the first layer reads has a mean square of about 0.005, so an ε of 0.1 shrinks it to "
+        "What the first layer reads has a mean square of about 0.006, so an ε of 0.1 shrinks it to "
         "less than a quarter.",
         _with_eps(1e-1),
     ),
