@@ -391,7 +391,8 @@ BUGS: dict[str, Bug] = {
         "rmsnorm",
         "eps=1e-5",
         "eps=1e-6",
-        "The ε of Llama 1 in a model with Llama 2's. Nothing that it writes gives it away.",
+        "The default of Hugging Face's LlamaConfig, in a model that was trained with 1e-5. It "
+        "moves logits in the second decimal.",
         _with_eps(1e-6),
     ),
     "large_eps": Bug(
@@ -399,8 +400,8 @@ BUGS: dict[str, Bug] = {
         "rmsnorm",
         "eps=1e-5",
         "eps=1e-1",
-        "As large as the mean square itself where the stream is still small, so the first layers "
-        "read much less than they were trained with.",
+        "What the first layer reads has a mean square of about 0.006, so an ε of 0.1 shrinks it to "
+        "less than a quarter.",
         _with_eps(1e-1),
     ),
     "gelu": Bug(
@@ -491,8 +492,8 @@ BUGS: dict[str, Bug] = {
         "gpt",
         "F.scaled_dot_product_attention(q, k, v)",
         "F.scaled_dot_product_attention(q / math.sqrt(h), k, v)",
-        "PyTorch's function divides by √h already. The scores get too small, and every head looks "
-        "at nearly everything.",
+        "PyTorch's function divides by √h already. The scores get too small, and attention is "
+        "spread too evenly.",
         _scaled(lambda model: 1 / math.sqrt(model.config.head_dim)),
     ),
     "scaled_by_width": Bug(
@@ -535,7 +536,7 @@ BUGS: dict[str, Bug] = {
         "tokenizer",
         "ids = tokenizer.encode(text, bos=True)",
         "ids = tokenizer.encode(text)",
-        "Each text began with BOS in training, and many heads have learned to rest on it.",
+        "In training each text began with BOS. Now a word stands where none ever stood.",
         prompt=lambda ids: [token for token in ids if token != BOS],
     ),
     "double_bos": Bug(
