@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -86,14 +87,30 @@ def test_the_tale_is_a_whole_one_in_words_of_the_story_world():
     from llama_tutorial import load
     from llama_tutorial.tales import consistency
 
-    [tale] = [
-        output.text for cell in CELLS for output in cell.get("outputs", []) if "text" in output
+    shown = [
+        str(output["data"].get("text/html", ""))
+        for cell in CELLS
+        for output in cell.get("outputs", [])
     ]
+    [tale] = re.findall(r'<p class="lt-tale">(.*?)</p>', "".join(shown), re.DOTALL)
+    tale = html.unescape(re.sub(r"</?b>", "", tale))
     _, tokenizer = load("tales")
     assert tale.startswith("Once upon a time, ")
-    assert tale.endswith(".\n")
+    assert tale.endswith(".")
     assert 1 < len(tokenizer.encode(tale)) <= 200
     assert consistency(tale).score == 1
+
+
+def test_its_world_is_as_small_as_the_page_says():
+    from llama_tutorial.tales import tell
+    from llama_tutorial.tales.plots import plots
+
+    assert len(plots()) == 31
+    assert "thirty-one plots" in PROSE
+    told = (tell(seed).text for seed in range(2000))
+    words = {word.lower() for text in told for word in re.findall(r"[A-Za-z]+", text)}
+    assert 1050 <= len(words) < 1150
+    assert "eleven hundred words" in PROSE
 
 
 # The map
