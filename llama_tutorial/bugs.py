@@ -296,25 +296,25 @@ def _no_last_norm(model: Transformer) -> Iterator[Change]:
 
 BUGS: dict[str, Bug] = {
     "half_split": Bug(
-        "Halves for neighbours",
+        "Half-split for interleaved",
         "rope",
         "a, b = x[..., ::2], x[..., 1::2]",
         "a, b = x.chunk(2, dim=-1)",
-        "Pairs are half a head apart, as in Hugging Face's code, but the rows of wq and wk are "
-        "Meta's: a checkpoint from one camp in the code of the other.",
+        "The features of a pair are half a head apart, as in Hugging Face's code, but the rows of "
+        "wq and wk are in Meta's order: a checkpoint of one camp in the code of the other.",
         _projected(_half_split),
     ),
     "half_split_keys": Bug(
-        "Only the keys in halves",
+        "Only the keys half-split",
         "rope",
         "q, k = rotate(q), rotate(k)",
         "q, k = rotate(q), rotate_halves(k)",
-        "Queries are turned in neighbouring pairs and keys in halves, so the angles of a score "
-        "belong to different features.",
+        "Queries are rotated in interleaved pairs, keys in half-split ones, so the angles in a "
+        "score belong to different features.",
         _projected(_half_split_keys),
     ),
     "not_rotated": Bug(
-        "Nothing is turned",
+        "No rotation",
         "rope",
         "q, k = rotate(q, m), rotate(k, m)",
         "q, k = rotate(q, 0), rotate(k, 0)",
@@ -327,7 +327,7 @@ BUGS: dict[str, Bug] = {
         "rope",
         "q, k = rotate(q, m), rotate(k, m)",
         "q, k = rotate(q, m + 1), rotate(k, m)",
-        "A query is placed at the length of the text in place of one before, so every distance is "
+        "A query is placed at the length of the text instead of one less, so every distance is "
         "one too large.",
         _projected(_late_queries),
     ),
@@ -363,7 +363,7 @@ BUGS: dict[str, Bug] = {
         "rmsnorm",
         "ms = x.pow(2).mean(-1, keepdim=True)",
         "x = x - x.mean(-1, keepdim=True)",
-        "A LayerNorm in place of an RMSNorm: one direction of many is taken out of what each layer "
+        "A LayerNorm instead of an RMSNorm: one direction of many is taken out of what each layer "
         "reads.",
         _forward(
             RMSNorm, lambda norm, x: _divided(norm, x - x.mean(-1, keepdim=True)) * norm.weight
@@ -409,7 +409,7 @@ BUGS: dict[str, Bug] = {
         "swiglu",
         "w2(F.silu(w1(x)) * w3(x))",
         'w2(F.gelu(w1(x), approximate="tanh") * w3(x))',
-        "GPT's curve in place of Llama's: the two never differ by more than 0.2.",
+        "GPT's curve instead of Llama's. The two never differ by more than 0.2.",
         _gated(lambda a, b: F.gelu(a, approximate="tanh") * b),
     ),
     "relu": Bug(
@@ -429,11 +429,11 @@ BUGS: dict[str, Bug] = {
         _gated(lambda a, b: a * b),
     ),
     "swapped_gate": Bug(
-        "w1 and w3 exchanged",
+        "w1 and w3 swapped",
         "swiglu",
         "w2(F.silu(w1(x)) * w3(x))",
         "w2(F.silu(w3(x)) * w1(x))",
-        "Both matrices have the same shape. Every unit is opened by the wrong one.",
+        "Both matrices have the same shape. Every unit is gated by the wrong one.",
         _gated(lambda a, b: F.silu(b) * a),
     ),
     "silu_last": Bug(
@@ -441,7 +441,7 @@ BUGS: dict[str, Bug] = {
         "swiglu",
         "w2(F.silu(w1(x)) * w3(x))",
         "w2(F.silu(w1(x) * w3(x)))",
-        "The curve is drawn through the product in place of the gate.",
+        "SiLU is applied to the product instead of the gate.",
         _gated(lambda a, b: F.silu(a * b)),
     ),
     "no_w3": Bug(
@@ -449,7 +449,7 @@ BUGS: dict[str, Bug] = {
         "swiglu",
         "w2(F.silu(w1(x)) * w3(x))",
         "w2(F.silu(w1(x)))",
-        "GPT's layer with Llama's weights: gates open, and there is nothing to let through.",
+        "GPT's layer with Llama's weights: the gates open, but there is nothing to let through.",
         _gated(lambda a, _: F.silu(a)),
     ),
     "repeat_in_rounds": Bug(
@@ -457,7 +457,7 @@ BUGS: dict[str, Bug] = {
         "gqa",
         "k = k.repeat_interleave(H // K, dim=1)",
         "k = k.repeat(1, H // K, 1, 1)",
-        "Query heads read the keys 0, 1, 2, 3, 0, 1, 2, 3 in place of 0, 0, 1, 1, 2, 2, 3, 3. "
+        "Query heads read the keys 0, 1, 2, 3, 0, 1, 2, 3 instead of 0, 0, 1, 1, 2, 2, 3, 3. "
         "With as many key heads as query heads both are the same.",
         _forward(GroupedQueryAttention, _repeat_in_rounds),
     ),
@@ -509,7 +509,7 @@ BUGS: dict[str, Bug] = {
         "gpt",
         "x = x + self.attention(norm(x))",
         "x = self.attention(norm(x))",
-        "In attention and in the feed-forward layer: each part replaces the stream in place of "
+        "In attention and in the feed-forward layer: each part replaces the stream instead of "
         "adding to it, and what the parts before had written is gone.",
         _forward(TransformerBlock, _no_residual),
     ),
