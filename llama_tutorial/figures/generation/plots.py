@@ -1,0 +1,63 @@
+"""The pictures of the generation chapter that stand still.
+
+Each function takes the numbers that the chapter has computed and returns a matplotlib figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from llama_tutorial._util.shapes import Float
+from llama_tutorial.figures.kit.numbers import rounded
+from llama_tutorial.figures.kit.style import INK, PALETTE
+
+_STYLES = ("-", "--", "-.", ":")
+
+
+def sureness(places: Mapping[str, Float[Tensor, " V"]], k: int, p: float) -> Figure:
+    """How many of the likeliest tokens it takes to hold a share of the probability.
+
+    Args:
+        places: By name, the logits of the next token.
+        k: Where a top-k cut would be drawn.
+        p: Where a top-p cut would be drawn.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 3.4))
+    for i, (name, logits) in enumerate(places.items()):
+        share = logits.softmax(-1).sort(descending=True).values.cumsum(-1)[:300]
+        counts = range(1, len(share) + 1)
+        style = {"color": PALETTE[i % len(PALETTE)], "linestyle": _STYLES[i % len(_STYLES)]}
+        axes.plot(counts, rounded(share), label=name, **style)
+    axes.axvline(k, color=INK, linewidth=0.8, linestyle=":")
+    axes.axhline(p, color=INK, linewidth=0.8, linestyle=":")
+    axes.text(k * 1.08, 0.03, f"the best {k}", ha="left")
+    axes.text(290, p - 0.02, f"{p:.0%}", ha="right", va="top")
+    axes.set(xscale="log", xlim=(1, 300), ylim=(0, 1.02))
+    axes.set_xticks([1, 10, 100], ["1", "10", "100"])
+    axes.set(xlabel="likeliest tokens", ylabel="probability that they hold")
+    figure.legend(loc="outside upper center", ncols=2, title="after")
+    return figure
+
+
+def habits(measured: Mapping[str, Sequence[Sequence[float]] | Tensor]) -> Figure:
+    """The mean weight that each head spends on one kind of token.
+
+    Args:
+        measured: By habit, a number for each layer and head, (L, H).
+    """
+    figure, panels = plt.subplots(len(measured), 1, figsize=(3.6, 2.1 * len(measured)))
+    for axes, (name, mean) in zip(panels, measured.items(), strict=True):
+        grid = rounded(mean)
+        shade = axes.pcolormesh(grid, cmap="lt-sequential", vmin=0, vmax=0.6)
+        axes.set(title=name, aspect="equal", ylabel="layer")
+        axes.set_xticks([i + 0.5 for i in range(len(grid[0]))], range(1, len(grid[0]) + 1))
+        axes.set_yticks([i + 0.5 for i in range(len(grid))], range(1, len(grid) + 1))
+        axes.tick_params(length=0)
+        axes.invert_yaxis()
+    panels[-1].set_xlabel("head")
+    figure.colorbar(shade, ax=panels, label="mean weight", shrink=0.4)
+    return figure
