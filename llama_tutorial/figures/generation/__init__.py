@@ -2,7 +2,19 @@
 
 from llama_tutorial.figures.generation.inside import inside, look, seen
 from llama_tutorial.figures.generation.live import cuts
-from llama_tutorial.figures.generation.plots import habits, sureness
+from llama_tutorial.figures.generation.plots import habits, layout, sureness
+from llama_tutorial.figures.generation.tables import costs, step_costs
 from llama_tutorial.figures.generation.widgets import explore
 
-__all__ = ["cuts", "explore", "habits", "inside", "look", "seen", "sureness"]
+__all__ = [
+    "costs",
+    "cuts",
+    "explore",
+    "habits",
+    "inside",
+    "layout",
+    "look",
+    "seen",
+    "step_costs",
+    "sureness",
+]

@@ -1,8 +1,8 @@
 """The living figure of the generation chapter: how each token of a tale was chosen.
 
 The page writes the reader's own tale with the engine of ``llama_tutorial/browser/`` and sees every
-choice; what stands there before, and what a notebook has, was written and seen here, in PyTorch. The
-browser tests hold the two equal.
+choice. What stands there before, and what a notebook has, was written and seen here, in PyTorch;
+the browser tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from llama_tutorial._util.shapes import Float
-from llama_tutorial.figures.kit.controls import Slider, Stops, Text
+from llama_tutorial.figures.kit.controls import Stops, Text
 from llama_tutorial.figures.kit.live import WITHOUT_SCRIPT, LiveFigure, fill
 from llama_tutorial.figures.kit.numbers import number_text
 from llama_tutorial.generation import generate
@@ -28,8 +28,8 @@ TEMPERATURES = [0, 0.3, 0.6, 0.8, 1, 1.2, 1.5]
 TOP_P = [0.5, 0.8, 0.9, 0.95, 1]
 
 SAYS = {
-    "drawn": "“{token}” had {before} of the model's probability, and {after} of what was drawn from.",
-    "given": "“{token}” is yours; the model would have given it {before}.",
+    "drawn": "The model gave “{token}” {before}; after temperature and top-p it had {after}.",
+    "given": "“{token}” is your own; the model would have given it {before}.",
     "looks": "Layer {layer}, head {number} looked at {looks}.",
 }
 """The line under the tale; the script fills the same."""

@@ -57,8 +57,8 @@ def cuts(places: Mapping[str, Sequence[float] | Tensor], pieces: Sequence[str]) 
         caption="The twelve likeliest tokens at a place of a tale. The hollow bar is what the "
         "model gives, the filled bar what the token is drawn with; a name struck out was cut. The "
         "strip is the unit interval, shared out among all tokens that are left, and the pointer is "
-        "the random number. <b>Hold k or p still and change the place</b>; move the temperature and "
-        "watch the filled bars leave the hollow ones.",
+        "the random number. <b>Hold k or p still and change the place</b>; <b>move the "
+        "temperature</b> and watch the filled bars leave the hollow ones.",
         checks=[
             {"place": place, "temperature": 1, "k": "all", "p": 1, "u": 0.735} for place in places
         ]

@@ -9,13 +9,24 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
 from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.kit.numbers import rounded
-from llama_tutorial.figures.kit.style import INK, PALETTE
+from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, PALETTE, VIOLET
 
 _STYLES = ("-", "--", "-.", ":")
+
+_WIDTH = 44  # characters a line of the dialog
+KINDS = {
+    "id": ("an id, no text", INK),
+    "tag": ("tags, plain text", ORANGE),
+    "system": ("system", VIOLET),
+    "user": ("user", BLUE),
+    "assistant": ("assistant", GREEN),
+}
+"""What the parts of a dialog are called, and their colours."""
 
 
 def sureness(places: Mapping[str, Float[Tensor, " V"]], k: int, p: float) -> Figure:
@@ -61,3 +72,49 @@ def habits(measured: Mapping[str, Sequence[Sequence[float]] | Tensor]) -> Figure
     panels[-1].set_xlabel("head")
     figure.colorbar(shade, ax=panels, label="mean weight", shrink=0.4)
     return figure
+
+
+def layout(turns: Sequence[Sequence[tuple[str, str]]]) -> Figure:
+    """A dialog as a chat model reads it: what is an id, what a tag, and who has said what.
+
+    Args:
+        turns: For each question with its answer, the parts of the text: what it says, and which of
+            ``KINDS`` it is.
+    """
+    lines = [line for turn in turns for line in [*_wrapped(turn), []]][:-1]
+    figure, axes = plt.subplots(figsize=(4.6, 0.27 * len(lines) + 0.8))
+    for row, line in enumerate(lines):
+        at = 0
+        for text, kind in line:
+            box = {"facecolor": KINDS[kind][1], "alpha": 0.22, "linewidth": 0}
+            axes.add_patch(Rectangle((at, row - 0.42), len(text), 0.84, **box))
+            axes.text(at, row, text, family="monospace", size=9.5, va="center")
+            at += len(text)
+    axes.set(xlim=(0, _WIDTH), ylim=(len(lines) - 0.4, -0.6))
+    axes.set_axis_off()
+    used = {kind for line in lines for _, kind in line}
+    shown = [KINDS[kind] for kind in KINDS if kind in used]
+    patches = [Patch(facecolor=color, alpha=0.22, label=name) for name, color in shown]
+    figure.legend(handles=patches, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _wrapped(parts: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """The parts in lines of at most ``_WIDTH`` characters, broken after spaces and line feeds."""
+    lines: list[list[tuple[str, str]]] = [[]]
+    room = _WIDTH
+    for text, kind in parts:
+        for word in text.replace("\n", "⏎\0").replace(" ", "␣\0").split("\0"):
+            shown = word.replace("␣", " ")
+            if len(shown) > room:
+                lines.append([])
+                room = _WIDTH
+            if shown and lines[-1] and lines[-1][-1][1] == kind:
+                lines[-1][-1] = (lines[-1][-1][0] + shown, kind)
+            elif shown:
+                lines[-1].append((shown, kind))
+            room -= len(shown)
+            if word.endswith("⏎"):
+                lines.append([])
+                room = _WIDTH
+    return [line for line in lines if line]
