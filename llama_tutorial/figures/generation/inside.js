@@ -55,7 +55,8 @@ const setup = (figure) => {
     desk.classList.toggle("lt-error", isError);
   };
   const now = () => tale.seen.get(at - 1);  // the position before a token chooses it
-  const plain = (piece) => piece.replaceAll("▁", " ");
+  // A byte of ASCII as its character; one that is only a part of a character as the piece it is.
+  const plain = (piece) => piece.replaceAll("▁", " ").replace(/^<0x([2-7][0-9A-F])>$/, (_, hex) => String.fromCharCode(parseInt(hex, 16)));
   const wordOf = ({ piece }, i) => (i === 1 ? plain(piece).replace(/^ /, "") : plain(piece));
   const nameOf = (piece) => plain(piece).trim() || "␣";
 
@@ -237,6 +238,7 @@ const setup = (figure) => {
       },
     });
     if (running !== mine) return;
+    if (!written.ids.length && mine.signal.aborted) return say("Stopped before the first token.");
     tale = next;
     at = Math.min(tale.prompt, tale.tokens.length - 1);
     spread();
@@ -254,8 +256,9 @@ const setup = (figure) => {
       look, signal: mine.signal, onSeen: (one) => found.set(one.position, one),
     });
     if (running !== mine) return;
-    tale.seen = found;
     say("");
+    if (mine.signal.aborted) return;
+    tale.seen = found;
     show();
   });
 

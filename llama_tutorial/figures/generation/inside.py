@@ -7,6 +7,7 @@ the browser tests hold the two equal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -183,7 +184,8 @@ def _find(pieces: Sequence[str], piece: str, count: int) -> int:
 def _word(pieces: Sequence[str], i: int) -> str:
     """A token as it stands in the tale; the twin of the script's."""
     piece = pieces[i].removeprefix("▁") if i == 1 else pieces[i]
-    return piece.replace("▁", " ")
+    ascii_byte = re.fullmatch("<0x([2-7][0-9A-F])>", piece)
+    return chr(int(ascii_byte[1], 16)) if ascii_byte else piece.replace("▁", " ")
 
 
 def _percent(share: float) -> str:
