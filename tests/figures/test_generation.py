@@ -185,14 +185,25 @@ def test_habits_have_a_square_for_each_head():
         assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "3", "4", "5"]
 
 
-def test_layout_shows_every_character_of_a_dialog():
+def test_layout_shows_all_that_a_dialog_says():
     parts = [("BOS", "id"), ("[INST] ", "tag"), ("Who has the kite? " * 4, "user"), ("\n", "tag")]
     axes = generation.layout([parts, parts]).axes[0]
-    texts = [text.get_text() for text in axes.texts]
-    assert "".join(texts) == 2 * "".join(text for text, _ in parts).replace("\n", "⏎")
-    ends = [text.get_position()[0] + len(text.get_text()) for text in axes.texts]
-    assert max(ends) <= 44
+    texts = "".join(text.get_text() for text in axes.texts)
+    everything = 2 * "".join(text for text, _ in parts).replace("\n", "⏎")
+    assert texts.replace(" ", "") == everything.replace(" ", "")
+    assert max(box.get_x() + box.get_width() for box in axes.patches) <= 280
     assert {text.get_position()[1] for text in axes.texts} == {0, 1, 3, 4}
+    colors = [box.get_facecolor() for box in axes.patches]
+    assert len(set(colors)) == 3
+
+
+def test_candidates_are_the_likeliest_and_the_others():
+    axes = generation.candidates(LOGITS["an open place"], PIECES, n=3).axes[0]
+    shares = np.sort(oracles.softmax(LOGITS["an open place"].numpy()))[::-1]
+    widths = [bar.get_width() for bar in axes.patches]
+    assert widths == pytest.approx([*100 * shares[:3], 100 * shares[3:].sum()], rel=5e-3)
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["t7", "t8", "t9", "37 others"]
 
 
 def test_costs_are_the_configs_own():

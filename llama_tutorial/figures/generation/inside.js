@@ -150,7 +150,8 @@ const setup = (figure) => {
       element(line, "i", "lt-before").style.width = `${100 * one.before}%`;
       if (!isGiven) element(line, "i", "lt-after").style.width = `${100 * one.after}%`;
       const cut = one.after ? percent(one.after) : "cut";
-      element(row, "span", "lt-share", isGiven ? percent(one.before) : `${percent(one.before)} → ${cut}`);
+      const before = one.after ? percent(one.before).replace(" %", "") : percent(one.before);  // one sign will do
+      element(row, "span", "lt-share", isGiven ? percent(one.before) : `${before} → ${cut}`);
     }
   };
 

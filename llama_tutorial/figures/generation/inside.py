@@ -166,8 +166,8 @@ def inside(
         caption="<b>Choose a token</b> (click it, or use the arrow keys): the tint shows where one "
         "head looked while that token was chosen, the bars what else could have come (hollow: what "
         "the model gave; filled: what was drawn from), the list what each layer would have said. "
-        "<b>Choose another head</b> in the grid; a dark square has put nearly all of its weight on "
-        "one token. Then <b>write a tale of your own</b>.",
+        "<b>Choose another head</b> in the grid; the stronger a square, the more of its weight is "
+        "on one token. Then <b>write a tale of your own</b>.",
         llama="tales",
         still=_still(pieces, len(prompt), chosen[0], first, head),
     )

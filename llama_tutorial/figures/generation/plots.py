@@ -5,11 +5,14 @@ Each function takes the numbers that the chapter has computed and returns a matp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.textpath import text_to_path
 from torch import Tensor
 
 from llama_tutorial._util.shapes import Float
@@ -18,7 +21,7 @@ from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, PALETTE, 
 
 _STYLES = ("-", "--", "-.", ":")
 
-_WIDTH = 44  # characters a line of the dialog
+_WIDTH, _PAD = 280, 6  # of a line of the dialog, and of a box around a text, in points
 KINDS = {
     "id": ("an id, no text", INK),
     "tag": ("tags, plain text", ORANGE),
@@ -37,7 +40,7 @@ def sureness(places: Mapping[str, Float[Tensor, " V"]], k: int, p: float) -> Fig
         k: Where a top-k cut would be drawn.
         p: Where a top-p cut would be drawn.
     """
-    figure, axes = plt.subplots(figsize=(4.6, 3.4))
+    figure, axes = plt.subplots(figsize=(4, 3.4))
     for i, (name, logits) in enumerate(places.items()):
         share = logits.softmax(-1).sort(descending=True).values.cumsum(-1)[:300]
         counts = range(1, len(share) + 1)
@@ -74,6 +77,30 @@ def habits(measured: Mapping[str, Sequence[Sequence[float]] | Tensor]) -> Figure
     return figure
 
 
+def candidates(logits: Float[Tensor, " V"], pieces: Sequence[str], n: int = 8) -> Figure:
+    """The likeliest next tokens as bars, and all the others together in one.
+
+    Args:
+        logits: Of the next token.
+        pieces: The text of each token.
+        n: How many get a bar of their own.
+    """
+    best = logits.softmax(-1).sort(descending=True)
+    shares = [*best.values[:n].tolist(), best.values[n:].sum().item()]
+    names = [pieces[i].replace("▁", "") for i in best.indices[:n].tolist()]
+    names.append(f"{len(logits) - n:,} others")
+    figure, axes = plt.subplots(figsize=(4, 2.9))
+    colors = [BLUE] * n + [INK]
+    rows = range(len(shares))
+    axes.barh(rows, rounded([100 * share for share in shares]), 0.72, color=colors)
+    for row, share in zip(rows, shares, strict=True):
+        axes.text(100 * share + 0.7, row, f"{100 * share:.1f}", va="center")
+    axes.set_yticks(rows, names)
+    axes.invert_yaxis()
+    axes.set(xlabel="probability of coming next, %", xlim=(0, 100 * max(shares) + 6))
+    return figure
+
+
 def layout(turns: Sequence[Sequence[tuple[str, str]]]) -> Figure:
     """A dialog as a chat model reads it: what is an id, what a tag, and who has said what.
 
@@ -82,39 +109,43 @@ def layout(turns: Sequence[Sequence[tuple[str, str]]]) -> Figure:
             ``KINDS`` it is.
     """
     lines = [line for turn in turns for line in [*_wrapped(turn), []]][:-1]
-    figure, axes = plt.subplots(figsize=(4.6, 0.27 * len(lines) + 0.8))
+    figure, axes = plt.subplots(figsize=(4, 0.27 * len(lines) + 0.9))
     for row, line in enumerate(lines):
         at = 0
         for text, kind in line:
             box = {"facecolor": KINDS[kind][1], "alpha": 0.22, "linewidth": 0}
-            axes.add_patch(Rectangle((at, row - 0.42), len(text), 0.84, **box))
-            axes.text(at, row, text, family="monospace", size=9.5, va="center")
-            at += len(text)
+            axes.add_patch(Rectangle((at, row - 0.42), _width(text), 0.84, **box))
+            axes.text(at + _PAD / 2, row, text.strip(" "), va="center")
+            at += _width(text) + 2
     axes.set(xlim=(0, _WIDTH), ylim=(len(lines) - 0.4, -0.6))
     axes.set_axis_off()
     used = {kind for line in lines for _, kind in line}
     shown = [KINDS[kind] for kind in KINDS if kind in used]
     patches = [Patch(facecolor=color, alpha=0.22, label=name) for name, color in shown]
-    figure.legend(handles=patches, loc="outside lower center", ncols=3)
+    figure.legend(handles=patches, loc="outside lower center", ncols=2)
     return figure
 
 
+def _width(text: str) -> int:
+    """Of a box around a text, in points."""
+    wide, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=9.5), False)
+    return round(wide) + _PAD
+
+
 def _wrapped(parts: Sequence[tuple[str, str]]) -> list[list[tuple[str, str]]]:
-    """The parts in lines of at most ``_WIDTH`` characters, broken after spaces and line feeds."""
+    """The parts in lines of at most ``_WIDTH`` points, broken after spaces and line feeds."""
     lines: list[list[tuple[str, str]]] = [[]]
-    room = _WIDTH
     for text, kind in parts:
-        for word in text.replace("\n", "⏎\0").replace(" ", "␣\0").split("\0"):
-            shown = word.replace("␣", " ")
-            if len(shown) > room:
+        for word in re.findall("⏎|[^ ⏎]* ?", text.replace("\n", "⏎")):
+            line = lines[-1]
+            before = line[-1][0] if line and line[-1][1] == kind else ""
+            others = sum(_width(one) + 2 for one, _ in (line[:-1] if before else line))
+            if line and others + _width(before + word) > _WIDTH:
+                lines.append([(word, kind)])
+            elif before:
+                line[-1] = (before + word, kind)
+            elif word:
+                line.append((word, kind))
+            if word == "⏎":
                 lines.append([])
-                room = _WIDTH
-            if shown and lines[-1] and lines[-1][-1][1] == kind:
-                lines[-1][-1] = (lines[-1][-1][0] + shown, kind)
-            elif shown:
-                lines[-1].append((shown, kind))
-            room -= len(shown)
-            if word.endswith("⏎"):
-                lines.append([])
-                room = _WIDTH
     return [line for line in lines if line]
