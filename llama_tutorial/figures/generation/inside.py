@@ -53,7 +53,8 @@ def look(
     x = model.tok_embeddings(torch.tensor([list(ids)], device=model.device))  # (1, T, D)
     rotation = model.rope.cos[: len(ids)], model.rope.sin[: len(ids)]  # (T, h / 2) each
     weights, lens = [], []
-    for layer in model.layers:
+    layers: Any = model.layers
+    for layer in layers:
         q, k, _ = layer.attention.project_qkv(layer.attention_norm(x), rotation)
         weights.append(attention_weights(q, k)[0])  # (H, T, T)
         x = layer(x, rotation)

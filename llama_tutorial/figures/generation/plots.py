@@ -44,8 +44,8 @@ def sureness(places: Mapping[str, Float[Tensor, " V"]], k: int, p: float) -> Fig
     for i, (name, logits) in enumerate(places.items()):
         share = logits.softmax(-1).sort(descending=True).values.cumsum(-1)[:300]
         counts = range(1, len(share) + 1)
-        style = {"color": PALETTE[i % len(PALETTE)], "linestyle": _STYLES[i % len(_STYLES)]}
-        axes.plot(counts, rounded(share), label=name, **style)
+        color, style = PALETTE[i % len(PALETTE)], _STYLES[i % len(_STYLES)]
+        axes.plot(counts, rounded(share), color=color, linestyle=style, label=name)
     axes.axvline(k, color=INK, linewidth=0.8, linestyle=":")
     axes.axhline(p, color=INK, linewidth=0.8, linestyle=":")
     axes.text(k * 1.08, 0.03, f"the best {k}", ha="left")
@@ -113,10 +113,10 @@ def layout(turns: Sequence[Sequence[tuple[str, str]]]) -> Figure:
     for row, line in enumerate(lines):
         at = 0
         for text, kind in line:
-            box = {"facecolor": KINDS[kind][1], "alpha": 0.22, "linewidth": 0}
-            axes.add_patch(Rectangle((at, row - 0.42), _width(text), 0.84, **box))
+            color, width = KINDS[kind][1], _width(text)
+            axes.add_patch(Rectangle((at, row - 0.42), width, 0.84, facecolor=color, alpha=0.22))
             axes.text(at + _PAD / 2, row, text.strip(" "), va="center")
-            at += _width(text) + 2
+            at += width + 2
     axes.set(xlim=(0, _WIDTH), ylim=(len(lines) - 0.4, -0.6))
     axes.set_axis_off()
     used = {kind for line in lines for _, kind in line}
