@@ -42,10 +42,17 @@ def sureness(places: Mapping[str, Float[Tensor, " V"]], k: int, p: float) -> Fig
     """
     figure, axes = plt.subplots(figsize=(4, 3.4))
     for i, (name, logits) in enumerate(places.items()):
-        share = logits.softmax(-1).sort(descending=True).values.cumsum(-1)[:300]
-        counts = range(1, len(share) + 1)
+        share = logits.softmax(-1).sort(descending=True).values.cumsum(-1)
+        last = min(len(share), 300)
+        counts = sorted({round(last ** (step / 80)) for step in range(81)})  # even on the axis
         color, style = PALETTE[i % len(PALETTE)], _STYLES[i % len(_STYLES)]
-        axes.plot(counts, rounded(share), color=color, linestyle=style, label=name)
+        axes.plot(
+            counts,
+            rounded(share[[n - 1 for n in counts]]),
+            color=color,
+            linestyle=style,
+            label=name,
+        )
     axes.axvline(k, color=INK, linewidth=0.8, linestyle=":")
     axes.axhline(p, color=INK, linewidth=0.8, linestyle=":")
     axes.text(k * 1.08, 0.03, f"the best {k}", ha="left")
