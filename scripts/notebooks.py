@@ -46,7 +46,7 @@ COLLAPSED_TAGS = {"remove-cell", "remove-input"}
 # Chapters in the two-depth form; tests/test_chapters.py holds them to its bars.
 FINISHED: tuple[str, ...] = (
     *("gpt", "tokenizer", "rmsnorm", "rope", "swiglu", "gqa"),
-    *("model", "checkpoints", "numpy_llama"),
+    *("model", "checkpoints", "generation", "numpy_llama"),
     *("pretraining", "swaps", "evaluation"),
 )
 

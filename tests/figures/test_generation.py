@@ -14,9 +14,9 @@ import oracles
 import torch
 from live_figures import check_page
 
-from llama_tutorial import PRESETS, Transformer, figures, generate
+from llama_tutorial import PRESETS, Transformer, figures, generate, load
+from llama_tutorial.figures import generation
 from llama_tutorial.figures.generation import live
-from llama_tutorial.gqa import attention_weights
 from llama_tutorial.sampling import next_probabilities
 
 pytestmark = pytest.mark.usefixtures("figure_look")
@@ -26,22 +26,10 @@ LOGITS = {
     "an open place": torch.linspace(3, -3, 40, dtype=torch.float64).roll(7),
     "a sure place": torch.cat((torch.full((39,), -4.0), torch.tensor([5.0]))).double(),
 }
-TEXT = ["<s>", "▁Once", "▁upon", "▁a", "▁ti", "me", ",", "▁<b>", "."]
-
-
-def some_weights(layers=2, heads=3):
-    generator = torch.Generator().manual_seed(1)
-    size = (layers, heads, len(TEXT), 4)
-    q, k = torch.randn(2, *size, generator=generator, dtype=torch.float64)
-    return attention_weights(3 * q, k)
 
 
 def cuts():
     return live.cuts(LOGITS, PIECES)
-
-
-def attention():
-    return live.attention(TEXT, some_weights(), 1, 2, 5)
 
 
 def oracle_shares(logits, temperature, k, p):
@@ -92,37 +80,145 @@ def test_cuts_are_computed_from_the_numbers_that_the_page_has():
     assert shown["shares"] == pytest.approx([1 / (1 + math.exp(-0.73)), 1 / (1 + math.exp(0.73))])
 
 
-@pytest.mark.parametrize("query", [0, 3, 8])
-def test_attention_tells_the_largest_weights_of_the_row(query):
-    weights = some_weights()
-    figure = live.attention(TEXT, weights, 1, 1, 0)
-    row = weights[1, 2, query].tolist()
-    numbers = figure.numbers(layer=2, head=3, query=query)
-    assert numbers["token"] == TEXT[query]
-    assert numbers["start"] == pytest.approx(100 * row[0], abs=0.051)
-    best = sorted(range(query + 1), key=lambda j: -round(1000 * row[j]))[:3]
-    named = [text.rsplit(" (", 1)[0].strip("“”") for text in numbers["looks"]]
-    assert named == [TEXT[j] for j in best if round(1000 * row[j])]
-    assert named
-    back = sum((query - j) * weight for j, weight in enumerate(row))
-    assert numbers["back"] == pytest.approx(back, abs=0.05)
+@pytest.fixture(scope="module")
+def tales():
+    return load("tales", dtype=torch.float64)
 
 
-def test_attention_carries_the_triangle_in_thousandths():
-    weights = some_weights()
-    carried = live.attention(TEXT, weights, 1, 1, 0).data["weights"]
-    for query in range(len(TEXT)):
-        row = live.row_of(carried[1][0], query)
-        assert row == (1000 * weights[1, 0, query, : query + 1]).round().int().tolist()
-    assert len(carried[0][0]) == len(TEXT) * (len(TEXT) + 1) // 2
+TALE = "Mia and Tom played hide and seek."
 
 
-FIGURES = {"cuts": cuts, "attention": attention}
+def inside(tales, words=(("▁He", 0), ("▁Mia", 1))):
+    return generation.inside(*tales, TALE, words, head=(6, 7), seed=3)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_page_has_the_numbers_to_compare_and_says_them(name):
-    check_page(FIGURES[name]())
+def test_look_is_the_forward_pass_seen_from_inside(tales):
+    model, tokenizer = tales
+    ids = tokenizer.encode("Once upon a time, Tom had a kite.", bos=True)
+    weights, lens = generation.look(model, ids)
+    with torch.inference_mode():
+        assert (lens[-1] - model(torch.tensor([ids]))[0]).abs().max() < 1e-9
+    assert weights.shape == (6, 8, len(ids), len(ids))
+    assert (weights.sum(-1) - 1).abs().max() < 1e-12
+    assert weights.triu(1).abs().max() == 0
+    # The first layer by hand: query head 5 reads key head 2.
+    layer = model.layers[0]
+    x = layer.attention_norm(model.tok_embeddings(torch.tensor(ids)))
+    q = (x @ layer.attention.wq.weight.T)[:, 5 * 16 : 6 * 16]
+    k = (x @ layer.attention.wk.weight.T)[:, 2 * 16 : 3 * 16]
+    cos, sin = model.rope.cos[: len(ids)], model.rope.sin[: len(ids)]
+    turned = [torch.view_as_complex(one.unflatten(-1, (-1, 2)).contiguous()) for one in (q, k)]
+    q, k = (torch.view_as_real(one * torch.complex(cos, sin)).flatten(1) for one in turned)
+    expected = oracles.softmax((q[-1] @ k.T / 4).detach().numpy())
+    assert weights[0, 5, -1].tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_seen_is_what_the_model_says_and_what_is_drawn_from(tales):
+    model, tokenizer = tales
+    ids = tokenizer.encode(TALE, bos=True)
+    [here] = generation.seen(model, tokenizer, ids, [4], temperature=0.8, top_p=0.7)
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids[:5]]))[0, -1]
+    shares, _ = oracle_shares(logits.numpy(), 0.8, "all", 0.7)
+    own = oracles.softmax(logits.numpy())
+    best = sorted(range(len(own)), key=lambda i: -own[i])[: len(here["candidates"])]
+    assert [one["id"] for one in here["candidates"]] == best
+    for one in here["candidates"]:
+        assert one["piece"] == tokenizer.id_to_piece(one["id"])
+        assert one["before"] == pytest.approx(own[one["id"]], abs=1e-9)
+        assert one["after"] == pytest.approx(shares.get(one["id"], 0), abs=1e-9)
+    assert here["own"]["before"] == pytest.approx(own[ids[5]], abs=1e-9)
+    assert here["lens"][-1]["id"] == best[0]
+    assert here["lens"][-1]["probability"] == pytest.approx(own[best[0]], abs=1e-9)
+    assert [len(weights) for weights in here["attention"][0]] == [5] * 8
+    [last] = generation.seen(model, tokenizer, ids, [len(ids) - 1])
+    assert "own" not in last  # nothing was chosen there
+
+
+def test_the_tale_that_stands_there_is_the_packages(tales):
+    model, tokenizer = tales
+    figure = inside(tales)
+    prompt = tokenizer.encode(TALE, bos=True)
+    stops = {tokenizer.bos_id, tokenizer.eos_id}
+    [new] = generate(model, [prompt], 200, seed=3, stop_ids=stops)
+    assert [token["id"] for token in figure.data["tokens"]] == prompt + new
+    assert figure.data["prompt"] == len(prompt)
+    at = figure.data["chosen"]
+    assert figure.data["tokens"][at]["piece"] == "▁He"
+    assert figure.data["seen"][0]["position"] == at - 1
+    text = re.sub(r"<[^>]*>", "", figure.still.split("</p>")[0])
+    assert text.removeprefix("&lt;s&gt;") == tokenizer.decode(prompt + new).replace('"', "&quot;")
+
+
+def test_the_line_under_the_tale_names_the_head_and_what_it_saw(tales):
+    assert (
+        "The model gave “He” 78.8 %; after temperature and top-p it had 100 %. "
+        "Layer 6, head 7 looked at “Tom” (97.8 %)" in inside(tales).still
+    )
+
+
+def test_a_token_that_the_tale_has_not_is_said_so(tales):
+    with pytest.raises(ValueError, match="the tale has '▁dragon' 0 times"):
+        inside(tales, words=[("▁dragon", 0)])
+
+
+def test_page_of_the_cuts_has_the_numbers_to_compare_and_says_them():
+    check_page(cuts())
+
+
+# What stands still
+
+
+def test_curves_are_the_running_sums_of_the_probabilities():
+    axes = generation.sureness(LOGITS, k=20, p=0.9).axes[0]
+    for line, (name, logits) in zip(axes.lines, LOGITS.items(), strict=False):
+        assert line.get_label() == name
+        shares = np.sort(oracles.softmax(logits.numpy()))[::-1].cumsum()
+        counts = list(line.get_xdata())
+        assert (counts[0], counts[-1]) == (1, 40)
+        assert line.get_ydata() == pytest.approx(shares[[n - 1 for n in counts]], abs=5e-3)
+
+
+def test_habits_have_a_square_for_each_head():
+    figure = generation.habits({"one": torch.rand(3, 5), "two": torch.rand(3, 5)})
+    for axes, name in zip(figure.axes, ("one", "two"), strict=False):
+        assert axes.get_title() == name
+        assert len(axes.collections[0].get_array().flatten()) == 15
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "3", "4", "5"]
+
+
+def test_layout_shows_all_that_a_dialog_says():
+    parts = [("BOS", "id"), ("[INST] ", "tag"), ("Who has the kite? " * 4, "user"), ("\n", "tag")]
+    axes = generation.layout([parts, parts]).axes[0]
+    texts = "".join(text.get_text() for text in axes.texts)
+    everything = 2 * "".join(text for text, _ in parts).replace("\n", "⏎")
+    assert texts.replace(" ", "") == everything.replace(" ", "")
+    assert max(box.get_x() + box.get_width() for box in axes.patches) <= 280
+    assert {text.get_position()[1] for text in axes.texts} == {0, 1, 3, 4}
+    colors = [box.get_facecolor() for box in axes.patches]
+    assert len(set(colors)) == 3
+
+
+def test_candidates_are_the_likeliest_and_the_others():
+    axes = generation.candidates(LOGITS["an open place"], PIECES, n=3).axes[0]
+    shares = np.sort(oracles.softmax(LOGITS["an open place"].numpy()))[::-1]
+    widths = [bar.get_width() for bar in axes.patches]
+    assert widths == pytest.approx([*100 * shares[:3], 100 * shares[3:].sum()], rel=5e-3)
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == ["t7", "t8", "t9", "37 others"]
+
+
+def test_costs_are_the_configs_own():
+    prefill, step, read = generation.step_costs("llama-2-7b", 10)
+    config = PRESETS["llama-2-7b"]
+    assert prefill == sum(config.flops_per_token(t) for t in range(1, 11))
+    assert step == config.flops_per_token(11)
+    assert read == 2 * config.n_params + 11 * config.kv_bytes_per_token("float16")
+    assert [row[0] for row in generation.costs(10).rows] == [
+        "llama-2-7b",
+        "llama-2-13b",
+        "llama-2-70b",
+    ]
 
 
 # On the reader's own model

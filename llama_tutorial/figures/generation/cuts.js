@@ -35,7 +35,7 @@ const setup = (figure) => {
   };
 
   const barsOf = (svg, own, after, best) => {
-    const [left, right, step] = [96, 410, 23];
+    const [left, right, step] = [84, 322, 23];
     const longest = Math.max(...best.map((i) => Math.max(own[i], after[i])));
     const width = (share) => (share / longest) * (right - left);
     best.forEach((i, row) => {
@@ -51,7 +51,7 @@ const setup = (figure) => {
   };
 
   const stripOf = (svg, after, drawn, u, top) => {
-    const [left, right, height] = [20, 460, 26];
+    const [left, right, height] = [14, 376, 26];
     const kept = after.map((share, i) => [share, i]).filter(([share]) => share > 0);
     let start = left;
     kept.forEach(([share, i], n) => {
@@ -75,7 +75,7 @@ const setup = (figure) => {
     const { before, after, order } = cutOff(z, temperature, k, p);
     const best = order.slice(0, bars);
     const drawn = drawAt(after, u);
-    const svg = figure.svg(480, 390);
+    const svg = figure.svg(390, 390);
     const end = barsOf(svg, softmax(z), after, best);
     stripOf(svg, after, drawn, u, end + 46);
     const kept = after.filter((share) => share > 0);

@@ -1,8 +1,7 @@
-"""The live figures of the generation chapter: cutting a distribution, and where a model looks.
+"""The live figure of the generation chapter that cuts a distribution and draws from it.
 
-Python computes with :mod:`llama_tutorial.sampling` and with the attention weights that the chapter
-took from a model; ``cuts.js`` and ``attention.js`` compute the same in the page, and the browser
-tests hold them equal.
+Python computes with :mod:`llama_tutorial.sampling`; ``cuts.js`` computes the same in the page, and
+the browser tests hold them equal.
 """
 
 from __future__ import annotations
@@ -16,15 +15,13 @@ from torch import Tensor
 from llama_tutorial._util.shapes import Float
 from llama_tutorial.figures.kit.controls import Select, Slider, Stops
 from llama_tutorial.figures.kit.live import LiveFigure
-from llama_tutorial.figures.kit.numbers import number_text, rounded
+from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.sampling import draw, next_probabilities
 
 N_BARS = 12
 TEMPERATURES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3]
 TOP_K = [1, 2, 3, 5, 10, 20, 50, 100, "all"]
 TOP_P = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1]
-FAINT = 30  # thousandths; a smaller weight is not drawn in the map
-CELLS = 300  # the map's side, in the units of its picture
 
 
 def cuts(places: Mapping[str, Sequence[float] | Tensor], pieces: Sequence[str]) -> LiveFigure:
@@ -46,9 +43,9 @@ def cuts(places: Mapping[str, Sequence[float] | Tensor], pieces: Sequence[str]) 
         data={"logits": logits, "pieces": list(pieces), "bars": N_BARS},
         controls=[
             Select("place", options=list(places), label="after"),
-            Stops("temperature", 1, TEMPERATURES, label="temperature"),
+            Stops("temperature", 0.6, TEMPERATURES, label="temperature"),
             Stops("k", "all", TOP_K, label="top-k"),
-            Stops("p", 1, TOP_P, label="top-p"),
+            Stops("p", 0.9, TOP_P, label="top-p"),
             Slider("u", 0.005, 0.995, 0.405, 0.01, label="the random number"),
         ],
         numbers=numbers,
@@ -60,11 +57,10 @@ def cuts(places: Mapping[str, Sequence[float] | Tensor], pieces: Sequence[str]) 
         caption="The twelve likeliest tokens at a place of a tale. The hollow bar is what the "
         "model gives, the filled bar what the token is drawn with; a name struck out was cut. The "
         "strip is the unit interval, shared out among all tokens that are left, and the pointer is "
-        "the random number. <b>Lower the temperature</b> and watch the filled bars leave the "
-        "hollow ones; <b>hold k or p still and change the place</b>.",
+        "the random number. <b>Hold k or p still and change the place</b>; <b>move the "
+        "temperature</b> and watch the filled bars leave the hollow ones.",
         checks=[
-            {"place": place, "temperature": 0.6, "k": "all", "p": 0.9, "u": 0.735}
-            for place in places
+            {"place": place, "temperature": 1, "k": "all", "p": 1, "u": 0.735} for place in places
         ]
         + [{"temperature": 2, "k": 20, "p": 0.8}, {"k": 1, "u": 0.995}],
     )
@@ -105,67 +101,3 @@ def _probabilities(
     """Before the cuts and after them."""
     top_k = k if isinstance(k, int) else None
     return next_probabilities(z, temperature), next_probabilities(z, temperature, top_k, p)
-
-
-def attention(
-    pieces: Sequence[str],
-    weights: Float[Tensor, "L H T T"],
-    layer: int,
-    head: int,
-    query: int,
-) -> LiveFigure:
-    """Attention weights of every layer and head over one text.
-
-    Args:
-        pieces: The text's tokens, BOS first.
-        weights: Every row sums to 1; what lies above the diagonal is 0.
-        layer: The layer shown first, from 1.
-        head: The head shown first, from 1.
-        query: The position that looks, at first.
-    """
-    rows, columns = torch.tril_indices(len(pieces), len(pieces))
-    thousandths = (1000 * weights[:, :, rows, columns]).round().int().tolist()  # (L, H, T(T+1)/2)
-
-    def numbers(layer: int, head: int, query: int) -> dict[str, Any]:
-        return attention_numbers(pieces, thousandths[layer - 1][head - 1], query)
-
-    last = len(pieces) - 1
-    return LiveFigure(
-        "generation/attention",
-        data={"pieces": list(pieces), "weights": thousandths, "cells": CELLS, "faint": FAINT},
-        controls=[
-            Slider("layer", 1, weights.shape[0], layer, label="layer"),
-            Slider("head", 1, weights.shape[1], head, label="head"),
-            Slider("query", 0, last, query, label="position that looks"),
-        ],
-        numbers=numbers,
-        readout="Position {query} looks at {looks}; {start} % at the first token, {back} tokens "
-        "back on average.",
-        alt="A map of the weights of layer {layer}, head {head}: queries downward, keys to the "
-        "right. Position {query}, “{token}”, looks at {looks}.",
-        caption="The text, and under each token a bar as thick as the weight that the framed "
-        "position gives it; what comes later is pale, since it cannot be seen. In the map below, "
-        "every row is one position that looks. <b>Tap a word</b>, or move the position; then "
-        "<b>change the layer and the head</b>.",
-        checks=[
-            {"layer": a, "head": b, "query": c}
-            for a, b, c in ((1, 1, last // 3), (weights.shape[0], weights.shape[1], last - 1))
-        ],
-    )
-
-
-def attention_numbers(
-    pieces: Sequence[str], thousandths: Sequence[int], query: int
-) -> dict[str, Any]:
-    """Where one position looks: the three largest weights, the first token's, the mean distance."""
-    row = row_of(thousandths, query)
-    best = sorted(range(len(row)), key=lambda j: -row[j])[:3]
-    looks = [f"“{pieces[j]}” ({number_text(row[j] / 10)} %)" for j in best if row[j]]
-    back = sum((query - j) * weight for j, weight in enumerate(row)) / sum(row)
-    return {"token": pieces[query], "looks": looks, "start": row[0] / 10, "back": back}
-
-
-def row_of(thousandths: Sequence[int], query: int) -> list[int]:
-    """The weights of one query among the rows of a triangle, written one after the other."""
-    start = query * (query + 1) // 2
-    return list(thousandths[start : start + query + 1])
