@@ -179,10 +179,7 @@ def test_papers_settings_are_those_of_the_presets():
         assert float(rate) == tables.RUNS[f"llama-2-{name}"].peak_lr
 
 
-def test_tables_of_what_was_spent_and_what_was_lost():
-    assert tables.spending({"GPT-3": (175e9, 300e9)}).rows == [
-        ["GPT-3", "175.0 billion", "0.3 trillion", "2"]
-    ]
+def test_table_of_what_a_format_loses():
     assert tables.gradients({"float16": (0.428, 1.122)}).rows == [["float16", "42.8%", "112.2%"]]
 
 

@@ -8,7 +8,6 @@ from llama_tutorial.figures.pretraining.tables import (
     gradients,
     paper,
     runs,
-    spending,
 )
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "rates",
     "run",
     "runs",
-    "spending",
     "valley",
     "window",
 ]

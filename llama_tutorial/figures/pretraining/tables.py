@@ -100,23 +100,6 @@ def runs() -> Table:
     )
 
 
-def spending(published: Mapping[str, tuple[float | int, float | int]]) -> Table:
-    """Parameters and tokens of well-known models.
-
-    Args:
-        published: Parameters and tokens, by the model's name.
-    """
-    rows: list[list[Any]] = [
-        [name, f"{n / 1e9:.1f} billion", f"{d / 1e12:.1f} trillion", f"{d / n:.0f}"]
-        for name, (n, d) in published.items()
-    ]
-    return table(
-        rows,
-        ["model", "parameters", "tokens", "tokens a parameter"],
-        "What was spent on size, and what on text.",
-    )
-
-
 def gradients(found: Mapping[str, tuple[float, float]]) -> Table:
     """What a number format leaves of a gradient.
 
