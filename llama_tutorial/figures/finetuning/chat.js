@@ -39,6 +39,7 @@ const setup = (figure) => {
 
   // All messages, and how many of the oldest the model no longer reads.
   let [messages, lines, dropped] = [[], [], 0];
+  const undo = () => lines.splice(-2).forEach(({ line }) => line.remove());
   const begin = (dialog) => {
     log.replaceChildren();
     [messages, lines, dropped] = [[...dialog], dialog.map((message) => show(message)), 0];
@@ -52,12 +53,13 @@ const setup = (figure) => {
     return () => ({});
   }
 
+  let [running, seed] = [null, 0];
   const form = element(desk, "form", "lt-ask");
   const label = element(form, "label", "");
   element(label, "span", "lt-heard", "your message");
   const field = element(label, "input", "");
   Object.assign(field, { type: "text", maxLength: 2000, autocomplete: "off", placeholder: "Ask about the tale, or for another" });
-  const main = element(form, "button", "lt-main", "Send");
+  const main = button(form, "lt-main", "Send", () => (running ? running.abort() : ask(field.value)));
   const more = element(desk, "div", "lt-suggestions");
   more.setAttribute("role", "group");
   more.setAttribute("aria-label", "messages to send");
@@ -87,11 +89,11 @@ const setup = (figure) => {
   // Cuts an answer where it begins to write one of Llama's tags, which could fake a turn.
   const tagIn = (text) => Math.min(...tags.refused.map((tag) => text.indexOf(tag)).filter((at) => at >= 0));
 
-  let [running, seed] = [null, 0];
-  const stop = () => running?.abort();
+  const cut = document.createElement("li");
+  cut.className = "lt-cut";
+  cut.textContent = "What stands above is forgotten: the context is full.";
 
   const answer = async (question, nextSeed) => {
-    running?.abort();
     const mine = (running = new AbortController());
     const { temperature } = figure.values();
     seed = nextSeed;
@@ -105,11 +107,10 @@ const setup = (figure) => {
     let [text, due] = ["", false];
     const paint = () => {  // at most once a frame
       due = false;
-      if (running !== mine) return;
+      if (running !== mine) return;  // it has all of its text
       reply.text.data = text.trimStart();
       scroller.scrollTop = scroller.scrollHeight;
     };
-    const undo = () => lines.splice(-2).forEach(({ line }) => line.remove());
     try {
       const llama = await llamaInPage.open(figure.llama.name);
       const { dialog, left } = await fitting(llama, question);
@@ -144,26 +145,20 @@ const setup = (figure) => {
       if (!field.value) field.value = question.content;  // to mend it
       say(error.message, "", true);
     }
-    if (running === mine) {
-      running = null;
-      reply.line.classList.remove("lt-now");
-      desk.dataset.state = "done";
-      main.textContent = "Send";
-    }
+    running = null;
+    reply.line.classList.remove("lt-now");
+    desk.dataset.state = "done";
+    main.textContent = "Send";
   };
-  const cut = document.createElement("li");
-  cut.className = "lt-cut";
-  cut.textContent = "What stands above is forgotten: the context is full.";
 
   const ask = (content) => {
-    if (running || !content.trim()) return field.focus();
+    if (running || !content.trim()) return;
     field.value = "";
     answer({ role: "user", content }, 0);
   };
-  form.addEventListener("submit", (event) => {
+  form.addEventListener("submit", (event) => {  // Enter
     event.preventDefault();
-    if (running) stop();
-    else ask(field.value);
+    if (!running) ask(field.value);
   });
   const bar = element(desk, "div", "lt-bar");
   const again = button(bar, "", "Again", () => {
@@ -172,26 +167,20 @@ const setup = (figure) => {
     if (messages.length < 2) return say("There is nothing to answer yet: send a message.");
     if (!temperature) return say("At temperature 0 each token is the likeliest, so there is one answer only: move the slider for others.");
     const [question] = messages.splice(-2);
-    lines.splice(-2).forEach(({ line }) => line.remove());
+    undo();
     answer(question, seed + 1);
   });
   again.title = "Another answer to the last message";
   button(bar, "", "New dialog", () => {
-    stop();
-    const mine = running;
-    const clear = () => {
-      if (running && running === mine) return setTimeout(clear, 10);
-      cut.remove();
-      begin([]);
-      say("The model has forgotten everything. Ask for a tale, or give one with a question about it.");
-      field.focus();
-    };
-    clear();
+    if (running) return;
+    begin([]);
+    say("A new dialog. Ask for a tale, or give one with a question about it.");
+    field.focus();
   });
   for (const one of suggestions) button(more, "", one, () => ask(one));
 
   figure.root.addEventListener("keydown", (event) => {  // before _live.js keeps keys from JupyterLab
-    if (event.key === "Escape" && running && !event.isComposing) stop();
+    if (event.key === "Escape" && !event.isComposing) running?.abort();
   }, true);
   // Who goes into the field is about to write.
   field.addEventListener("focus", () => llamaInPage.open(figure.llama.name).catch(() => {}), { once: true });

@@ -42,6 +42,28 @@ def accuracy(shares: Mapping[str, Mapping[str, float | int]]) -> Figure:
     return figure
 
 
+def overfitting(learned: Sequence[float | int], held_out: Sequence[float | int]) -> Figure:
+    """The loss after each epoch, of what is learned and of what is not.
+
+    Args:
+        learned: On the examples themselves, in nats a learned token.
+        held_out: On others.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 2.8))
+    epochs = range(1, len(learned) + 1)
+    lines = {
+        "held-out dialogs": (held_out, ORANGE, "--", "s"),
+        "the dialogs themselves": (learned, BLUE, "-", "o"),
+    }
+    for name, (values, color, line, mark) in lines.items():
+        look = {"color": color, "linestyle": line, "marker": mark, "ms": 5}
+        axes.plot(epochs, rounded(values), label=name, **look)
+    axes.set(xlabel="times read", ylabel="loss (nats a token)", ylim=(0, None))
+    axes.set_xticks(epochs)
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
 def best_of(
     counts: Sequence[int],
     rewards: Sequence[float | int],
