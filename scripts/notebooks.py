@@ -44,7 +44,7 @@ METADATA = {
 COLLAPSED_TAGS = {"remove-cell", "remove-input"}
 
 # Chapters in the two-depth form; tests/test_chapters.py holds them to its bars.
-FINISHED: tuple[str, ...] = ("gpt", "tokenizer", "rmsnorm", "rope", "swiglu", "gqa")
+FINISHED: tuple[str, ...] = ("gpt", "tokenizer", "rmsnorm", "rope", "swiglu", "gqa", "finetuning")
 
 SETUP_TAG = "remove-cell"
 SETUP_CELL = """\
