@@ -58,11 +58,12 @@ const setup = (figure) => {
   const label = element(form, "label", "");
   element(label, "span", "lt-heard", "your message");
   const field = element(label, "input", "");
-  Object.assign(field, { type: "text", maxLength: 2000, autocomplete: "off", placeholder: "Ask about the tale, or for another" });
+  Object.assign(field, { type: "text", maxLength: 2000, autocomplete: "off", placeholder: "Ask about the tale" });
   const main = button(form, "lt-main", "Send", () => (running ? running.abort() : ask(field.value)));
   const more = element(desk, "div", "lt-suggestions");
   more.setAttribute("role", "group");
   more.setAttribute("aria-label", "messages to send");
+  const bar = element(desk, "div", "lt-bar");
   const status = element(desk, "p", "lt-status");
   status.setAttribute("role", "status");  // said when an answer begins and when it has ended, not at each token
   const heard = element(status, "span", "lt-heard");  // the answer, for who hears the page
@@ -160,7 +161,6 @@ const setup = (figure) => {
     event.preventDefault();
     if (!running) ask(field.value);
   });
-  const bar = element(desk, "div", "lt-bar");
   const again = button(bar, "", "Again", () => {
     if (running) return;
     const { temperature } = figure.values();

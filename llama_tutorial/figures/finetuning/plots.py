@@ -24,7 +24,7 @@ def accuracy(shares: Mapping[str, Mapping[str, float | int]]) -> Figure:
         shares: By model, its share for each kind; all models have the same kinds.
     """
     kinds = list(next(iter(shares.values())))
-    figure, axes = plt.subplots(figsize=(4.6, 2.8))
+    figure, axes = plt.subplots(figsize=(4.6, 3.4))
     height = 0.8 / len(shares)
     looks = zip((INK, BLUE, GREEN, ORANGE, VIOLET), _HATCHES, strict=True)
     for n, ((name, values), (color, hatch)) in enumerate(zip(shares.items(), looks, strict=False)):
@@ -34,7 +34,7 @@ def accuracy(shares: Mapping[str, Mapping[str, float | int]]) -> Figure:
         if hatch:
             axes.barh(rows, widths, 0.9 * height, facecolor="none", edgecolor=INK, hatch=hatch)
         for row, width in zip(rows, widths, strict=True):
-            axes.text(width, row, f" {width:.0f}", va="center", fontsize=8)
+            axes.text(width, row, f" {width:.0f}", va="center")
     axes.set_yticks(range(len(kinds)), kinds)
     axes.invert_yaxis()
     axes.set(xlim=(0, 112), xlabel="right to the letter (%)")
