@@ -43,13 +43,6 @@ METADATA = {
 # Cells whose source the page does not show; Jupyter and Colab show them collapsed.
 COLLAPSED_TAGS = {"remove-cell", "remove-input"}
 
-# Chapters in the two-depth form; tests/test_chapters.py holds them to its bars.
-FINISHED: tuple[str, ...] = (
-    *("gpt", "tokenizer", "rmsnorm", "rope", "swiglu", "gqa"),
-    *("model", "checkpoints", "generation", "numpy_llama"),
-    *("pretraining", "swaps", "evaluation"),
-)
-
 SETUP_TAG = "remove-cell"
 SETUP_CELL = """\
 # @title Set-up: installs the book's package where it is missing, and chooses the device

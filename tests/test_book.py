@@ -176,18 +176,6 @@ def test_chapter_has_its_parts(path: Path) -> None:
     assert any(_outputs(cell, "image/svg+xml") for cell in code), "no static figure"
 
 
-@pytest.mark.parametrize(
-    "name", sorted({path.stem for path in notebooks.chapters()} - set(notebooks.FINISHED))
-)
-def test_chapter_of_the_older_form_has_its_parts(name: str) -> None:
-    notebook = notebooks.read(notebooks.BOOK / f"{name}.ipynb")
-    prose, code = _prose(notebook), _code(notebook)
-    assert re.search(r"^## Exercises", prose, re.MULTILINE)
-    assert re.search(r"^## Summary", prose, re.MULTILINE)
-    assert re.search(r"^\$\$.*^\$\$ \(eq-", prose, re.MULTILINE | re.DOTALL), "no labelled equation"
-    assert any("show_source" in cell.source for cell in code), "the package's version is not shown"
-
-
 @each_chapter
 def test_exercises_have_solutions_that_run(path: Path) -> None:
     notebook = notebooks.read(path)

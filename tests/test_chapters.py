@@ -26,14 +26,15 @@ LONGEST_CELL = 20
 PREDICTIONS = (2, 4)
 PARTS = {"LayerNorm", "RMSNorm", "Attention", "FeedForward", "Block", "GPT", "Llama"}
 
-each_finished = pytest.mark.parametrize("name", notebooks.FINISHED)
+CHAPTERS = [path.stem for path in notebooks.chapters()]
+each_chapter = pytest.mark.parametrize("name", CHAPTERS)
 
 
 def _chapter(name: str) -> NotebookNode:
     return notebooks.read(notebooks.BOOK / f"{name}.ipynb")
 
 
-@each_finished
+@each_chapter
 def test_story_keeps_to_its_bars(name: str) -> None:
     told = story.story(_chapter(name))
     assert WORDS[0] <= told.words <= WORDS[1]
@@ -43,7 +44,7 @@ def test_story_keeps_to_its_bars(name: str) -> None:
     assert PREDICTIONS[0] <= told.predictions <= PREDICTIONS[1]
 
 
-@each_finished
+@each_chapter
 def test_times_are_stated_and_the_reading_time_is_right(name: str) -> None:
     chapter = _chapter(name)
     stated, minutes = story.stated_minutes(chapter), story.story(chapter).minutes
@@ -52,23 +53,19 @@ def test_times_are_stated_and_the_reading_time_is_right(name: str) -> None:
     assert story.stated_seconds(chapter) is not None, "no “**M seconds** to run on one CPU core”"
 
 
-@each_finished
+@each_chapter
 def test_what_the_set_up_provides_is_named(name: str) -> None:
     assert story.names_the_setup(_chapter(name)), "no paragraph names `torch` and `figures`"
 
 
-@each_finished
+@each_chapter
 def test_check_cells_say_what_they_hold(name: str) -> None:
     assert story.untitled_checks(_chapter(name)) == [], "begin with: # @title Check: ..."
 
 
-def test_headings_of_finished_chapters_differ() -> None:
-    found = Counter(h for name in notebooks.FINISHED for h in story.headings(_chapter(name)))
+def test_headings_of_all_chapters_differ() -> None:
+    found = Counter(h for name in CHAPTERS for h in story.headings(_chapter(name)))
     assert [heading for heading, count in found.items() if count > 1] == []
-
-
-def test_finished_chapters_are_chapters() -> None:
-    assert set(notebooks.FINISHED) <= {path.stem for path in notebooks.chapters()}
 
 
 # The counting itself

@@ -212,9 +212,11 @@
       return { ids: ids.slice(0, model.length) };
     };
 
+    /** Of a text, with BOS and EOS where they are asked for, or of a dialog. */
     const encode = ({ name, text, bos = false, eos = false }) => {
       const { tokenizer } = find(name);
-      const ids = [...tokenizer.encode(text, { bos }), ...(eos ? [tokenizer.eos_id] : [])];
+      const isDialog = typeof text !== "string";
+      const ids = isDialog ? encodeDialog(text, tokenizer) : [...tokenizer.encode(text, { bos }), ...(eos ? [tokenizer.eos_id] : [])];
       return { ids, pieces: ids.map((id) => tokenizer.pieces[id]) };
     };
 

@@ -15,7 +15,7 @@ FIRST_FIGURE = 1800
 SMALLEST_WRITING = 10
 
 
-@pytest.fixture(scope="module", params=notebooks.FINISHED)
+@pytest.fixture(scope="module", params=[path.stem for path in notebooks.chapters()])
 def measured(request: pytest.FixtureRequest, browser, site: str) -> dict:
     return measure_page.measure_page(browser, f"{site}/book/{request.param}.html")
 

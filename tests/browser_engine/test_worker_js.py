@@ -233,6 +233,9 @@ def test_words_become_ids_and_ids_words(ask) -> None:
     assert ask({"id": "ids", "do": "decode", "ids": ids})["ids"][0]["value"] == "A 🦙"
     pieces = ask(text)["text"][0]["value"]["pieces"]
     assert pieces == [tokenizer.id_to_piece(each).replace("▁", " ") for each in ids]
+    dialog = [{"role": "user", "content": "Hello."}]
+    asked = ask(text | {"text": dialog})["text"][0]["value"]["ids"]
+    assert asked == encode_dialog(dialog, tokenizer)
 
 
 @pytest.mark.parametrize(

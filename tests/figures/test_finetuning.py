@@ -9,11 +9,15 @@ pytest.importorskip("matplotlib")
 import torch
 from live_figures import check_page
 
+from llama_tutorial import Tokenizer
+from llama_tutorial.chat import dialog_turns
+from llama_tutorial.figures import recorded
 from llama_tutorial.figures.finetuning import live, plots
-from llama_tutorial.finetuning import Example
+from llama_tutorial.finetuning import Example, encode_example
 from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.gqa import causal_mask
 from llama_tutorial.model import document_positions
+from llama_tutorial.tales.dialogs import messages
 from llama_tutorial.training import IGNORE
 
 pytestmark = pytest.mark.usefixtures("figure_look")
@@ -37,6 +41,32 @@ def packing_figure():
 FIGURES = {"labels": labels_figure, "packing": packing_figure}
 
 
+DIALOG = messages([("A tale?", "There <was> a fox."), ("Thanks.", "You are welcome.")])
+
+
+def test_chat_stands_there_before_the_script_and_says_what_it_loads():
+    figure = live.chat(DIALOG)
+    assert "<b>You</b><p>A tale?</p>" in figure.still
+    assert "<b>tales-chat</b><p>There &lt;was&gt; a fox.</p>" in figure.still
+    assert figure.data["dialog"] == DIALOG
+    assert "finetuning/chat" in figure.to_html()
+    assert "MB" in figure.to_html()
+
+
+def test_chat_shows_the_tags_of_the_dialog_format():
+    around = live.AROUND
+    shown = "".join(before + "{}" + after for before, after in around.values()).format("Q", "A")
+    [(question, answer)] = dialog_turns(messages([("Q", "A")]))
+    assert shown == f"<s> {question}{answer}</s>"
+
+
+def test_recorded_dialog_is_the_real_tokenizers(assets):
+    tokenizer, record = Tokenizer(assets / "tokenizer.model"), recorded("dialog_tokens")
+    ids, labels = encode_example(record["dialog"], tokenizer)
+    assert (record["ids"], record["labels"]) == (ids, labels)
+    assert record["pieces"] == [tokenizer.id_to_piece(token) for token in ids]
+
+
 def test_labels_under_the_three_rules():
     assert live.labels_by("answers", IDS, LABELS, EOS) == LABELS
     assert live.labels_by("everything", IDS, LABELS, EOS) == [IGNORE, *IDS[1:]]
@@ -50,7 +80,7 @@ def test_labels_say_what_comes_and_whether_it_is_learned():
     shown = figure.numbers(rule="answers", place=5)
     assert shown == {"input": "▁", "target": "</s>", "counts": True, "learned": 5, "total": 12}
     assert not figure.numbers(rule="no EOS", place=5)["counts"]
-    assert not figure.numbers(rule="answers", place=6)["counts"]  # BOS behind EOS
+    assert not figure.numbers(rule="answers", place=6)["counts"]  # BOS after EOS
     assert figure.numbers(rule="everything", place=6)["learned"] == 11
 
 
@@ -111,6 +141,12 @@ def test_accuracy_bars_are_the_shares():
     widths = {bar.get_width() for bar in axes.patches}
     assert widths == {0.0, 50.0, 25.0}
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["all", "said"]
+
+
+def test_overfitting_draws_both_losses_against_the_epoch():
+    axes = plots.overfitting([0.9, 0.5, 0.2], [1.0, 1.1, 1.3]).axes[0]
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[1.0, 1.1, 1.3], [0.9, 0.5, 0.2]]
+    assert axes.lines[0].get_xdata().tolist() == [1, 2, 3]
 
 
 def test_best_of_draws_rewards_and_lengths_against_n():

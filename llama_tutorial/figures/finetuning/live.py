@@ -1,17 +1,20 @@
-"""The live figures of the fine-tuning chapter: which tokens are learned, and packing as its mask.
+"""The live figures of the fine-tuning chapter: a dialog, which tokens are learned, packing.
 
-Python computes with :mod:`llama_tutorial.finetuning.packing`; ``labels.js`` and
-``packing.js`` compute the same in the page, and the browser tests hold them equal.
+Python computes with :mod:`llama_tutorial.finetuning.packing`; ``labels.js`` and ``packing.js``
+compute the same in the page, and the browser tests hold them equal. ``chat.js`` talks with
+``tales-chat``, as :class:`llama_tutorial.chat.session.ChatSession` does in Python.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from llama_tutorial._util.labels import IGNORE
-from llama_tutorial.figures.kit.controls import Select, Slider, Stops
-from llama_tutorial.figures.kit.live import LiveFigure
+from llama_tutorial.chat.dialog import B_INST, E_INST, TAGS, Dialog
+from llama_tutorial.figures.kit.controls import Select, Slider, Stops, Toggle
+from llama_tutorial.figures.kit.live import WITHOUT_SCRIPT, LiveFigure
 from llama_tutorial.finetuning.examples import Example
 from llama_tutorial.finetuning.packing import PackedExamples
 
@@ -21,8 +24,60 @@ RULES = {
     "the answers without EOS": "no EOS",
     "every token": "everything",
 }
-PACKINGS = {"whole examples, kept apart": "documents", "end to end, as in the paper": "concatenate"}
+PACKINGS = {"whole examples, kept apart": "documents", "end to end": "concatenate"}
 NO_EXAMPLE = -1
+SPEAKERS = {"user": "You", "assistant": "tales-chat"}
+# What stands around a message in the dialog format: before it and after it.
+AROUND = {"user": (f"<s> {B_INST} ", f" {E_INST}"), "assistant": (" ", " </s>")}
+SUGGESTIONS = [
+    "Who was sick?",
+    "What is the name of Sam's brother?",
+    "Tell me a tale about a rabbit.",
+]
+"""Messages that a click sends."""
+
+
+def chat(dialog: Dialog) -> LiveFigure:
+    """A dialog with ``tales-chat`` that the reader goes on with, in the page itself.
+
+    Args:
+        dialog: The first turns, as :class:`~llama_tutorial.chat.session.ChatSession` had them with
+            ``tales-chat`` at temperature 0.6 with seed 0: what stands in the page before anybody
+            writes, and where nothing can.
+    """
+    return LiveFigure(
+        "finetuning/chat",
+        data={
+            "dialog": [dict(message) for message in dialog],
+            "suggestions": SUGGESTIONS,
+            "tags": {**AROUND, "refused": TAGS},
+        },
+        controls=[
+            Slider("temperature", 0.0, 1.5, 0.6, 0.1, label="temperature"),
+            Toggle("tags", False, label="show the tags"),
+        ],
+        numbers=lambda **_: {},
+        alt="A dialog.",
+        caption="<b>Ask on</b>, about this tale or for another; Escape stops. <b>Again</b> draws "
+        "another answer to the last message, and <b>New dialog</b> makes the model forget. "
+        "<b>Show the tags</b> to see the dialog as the model reads it, all of it anew for each "
+        "answer.",
+        llama="tales-chat",
+        still=_dialog_html(dialog),
+    )
+
+
+def _dialog_html(dialog: Dialog) -> str:
+    """The dialog as the script would show it."""
+    lines = [
+        f'<li class="lt-{message["role"]}"><b>{SPEAKERS[message["role"]]}</b>'
+        f"<p>{escape(message['content'])}</p></li>"
+        for message in dialog
+    ]
+    return (
+        f'<div class="lt-chat"><ol class="lt-dialog">{"".join(lines)}</ol>'
+        f'<p class="lt-status"><i>{WITHOUT_SCRIPT}</i></p></div>'
+    )
 
 
 def labels(pieces: Sequence[str], ids: Ids, given: Ids, eos_id: int, place: int) -> LiveFigure:
@@ -49,10 +104,10 @@ def labels(pieces: Sequence[str], ids: Ids, given: Ids, eos_id: int, place: int)
             Slider("place", 0, len(ids) - 2, place, label="read up to"),
         ],
         numbers=numbers,
-        readout="Behind “{input}” comes “{target}”. Is it learned? {counts}. In all, {learned} of "
+        readout="After “{input}” comes “{target}”. Is it learned? {counts}. In all, {learned} of "
         "{total} tokens are.",
         alt="A dialog's tokens; the filled ones are learned.",
-        caption="A dialog as the model sees it. Under each token stands its label: its own id "
+        caption="A dialog in the real Llama 2’s tokens. Under each stands its label: its own id "
         "where it is learned (filled), −100 where no loss falls. The orange box is the last "
         "token that has been read. <b>Change what is learned</b>, and look at the end of each "
         "answer.",
@@ -70,7 +125,7 @@ def labels_by(rule: str, ids: Ids, given: Ids, eos_id: int) -> list[int]:
 
 
 def label_numbers(pieces: Sequence[str], labels: Ids, place: int) -> dict[str, Any]:
-    """What comes behind a place, whether it is learned, and how much is in all."""
+    """What comes after a place, whether it is learned, and how much is in all."""
     return {
         "input": pieces[place],
         "target": pieces[place + 1],

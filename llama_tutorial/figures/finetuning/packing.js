@@ -1,7 +1,7 @@
 // Examples packed in rows, and the mask of one row: who may look at whom.
 const setup = (figure) => {
   const { rows, none } = figure.data;
-  const WIDTH = 420;
+  const WIDTH = 370;
 
   const runs = (owners) => {
     const found = [];
@@ -60,7 +60,7 @@ const setup = (figure) => {
     const owners = all[number - 1];
     const firstOf = (i) => (how === "concatenate" ? 0 : owners.indexOf(owners[i]));
     const top = 20 + all.length * 22 + 34;
-    const svg = figure.svg(470, top + 312);
+    const svg = figure.svg(410, top + 312);
     drawRows(svg, all, number, WIDTH / context);
     drawMask(svg, owners, firstOf, position, top);
 

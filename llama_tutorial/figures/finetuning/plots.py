@@ -24,7 +24,7 @@ def accuracy(shares: Mapping[str, Mapping[str, float | int]]) -> Figure:
         shares: By model, its share for each kind; all models have the same kinds.
     """
     kinds = list(next(iter(shares.values())))
-    figure, axes = plt.subplots(figsize=(4.6, 2.8))
+    figure, axes = plt.subplots(figsize=(4, 3.4))
     height = 0.8 / len(shares)
     looks = zip((INK, BLUE, GREEN, ORANGE, VIOLET), _HATCHES, strict=True)
     for n, ((name, values), (color, hatch)) in enumerate(zip(shares.items(), looks, strict=False)):
@@ -34,11 +34,33 @@ def accuracy(shares: Mapping[str, Mapping[str, float | int]]) -> Figure:
         if hatch:
             axes.barh(rows, widths, 0.9 * height, facecolor="none", edgecolor=INK, hatch=hatch)
         for row, width in zip(rows, widths, strict=True):
-            axes.text(width, row, f" {width:.0f}", va="center", fontsize=8)
+            axes.text(width, row, f" {width:.0f}", va="center")
     axes.set_yticks(range(len(kinds)), kinds)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 112), xlabel="right to the letter (%)")
+    axes.set(xlim=(0, 118), xlabel="right to the letter (%)")
     figure.legend(loc="outside upper center", ncols=len(shares))
+    return figure
+
+
+def overfitting(learned: Sequence[float | int], held_out: Sequence[float | int]) -> Figure:
+    """The loss after each epoch, of what is learned and of what is not.
+
+    Args:
+        learned: On the examples themselves, in nats a learned token.
+        held_out: On others.
+    """
+    figure, axes = plt.subplots(figsize=(4, 2.8))
+    epochs = range(1, len(learned) + 1)
+    lines = {
+        "held-out dialogs": (held_out, ORANGE, "--", "s"),
+        "the dialogs themselves": (learned, BLUE, "-", "o"),
+    }
+    for name, (values, color, line, mark) in lines.items():
+        style = f"{mark}{line}"
+        axes.plot(epochs, rounded(values), style, color=color, ms=5, label=name)
+    axes.set(xlabel="times read", ylabel="loss (nats a token)", ylim=(0, None))
+    axes.set_xticks(epochs)
+    figure.legend(loc="outside upper center", ncols=2, columnspacing=1)
     return figure
 
 
@@ -54,7 +76,7 @@ def best_of(
         rewards: The chosen sample's mean reward for each N.
         lengths: By what was chosen by, the mean length of the chosen samples for each N.
     """
-    figure, (upper, lower) = plt.subplots(2, 1, figsize=(4.6, 4.4), sharex=True)
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(4, 4.4), sharex=True)
     upper.plot(counts, rounded(rewards), color=BLUE, marker="o", ms=4)
     upper.set(ylabel="mean reward", ylim=(None, 1))
     looks = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"))

@@ -3,7 +3,7 @@
 //   if (!llamaInPage.here) …                          no book around the figure: a notebook, say
 //   const llama = await llamaInPage.open("tales");    loads the engine and the weights, once a page
 //   llama.config                                      { dim, n_layers, …, max_seq_len, vocab_size }
-//   await llama.encode(text, { bos, eos })            { ids, pieces }
+//   await llama.encode(text, { bos, eos })            { ids, pieces }; of a dialog, too
 //   await llama.decode(ids)                           text
 //   const written = await llama.write(prompt, options)
 //   await llama.read(prompt, options)                 only looks: { ids }; onSeen tells the rest
