@@ -1,6 +1,6 @@
 """The bars of the two-depth form: how long a chapter's story is, and what stands in sight.
 
-``notebooks.FINISHED`` names the chapters that have this form. What only the page tells is held by
+What only the built page tells is held by
 ``tests/browser/test_chapter_bars.py``.
 """
 
