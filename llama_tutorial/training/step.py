@@ -7,7 +7,7 @@ Llama 2's settings are the defaults: AdamW with betas 0.9 and 0.95, weight decay
 only, gradients clipped to norm 1, a linear warm-up and a cosine down to a tenth of the peak.
 
 Source: Touvron et al. (2023), "Llama 2", section 2.2. The paper does not say which tensors decay;
-leaving out the vectors (norms and biases) is the custom since GPT-3.
+leaving out the vectors (norms and biases) is a custom as old as GPT-1.
 
 Several processes (:mod:`llama_tutorial.training.processes`) divide a step between them: each gets
 the whole batch and takes its rows of it; losses and gradients are those of the whole batch.
