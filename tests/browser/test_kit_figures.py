@@ -282,5 +282,9 @@ def test_every_live_figure_of_the_book(offline_page, book: Path, path: str) -> N
     shown = offline_page.locator("figure.lt-figure").all()
     assert shown
     for figure in shown:  # moved from where a reader finds it
-        assert _move_every_control(figure) > 0
-        assert _compare_numbers(figure) > 1
+        payload = json.loads(figure.evaluate(PAYLOAD))
+        # Where a Llama lives, it must write first: such figures have test files of their own.
+        if not payload.get("llama"):
+            assert _move_every_control(figure) > 0
+        if not payload.get("llama") or payload["checks"][0]["numbers"]:
+            assert _compare_numbers(figure) > 1
