@@ -7,6 +7,7 @@ figures of the book are all moved and compared by the same means.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,11 @@ from llama_tutorial import figures
 from llama_tutorial.figures.kit import assets
 
 PHONE = {"width": 390, "height": 844}
+
+# Controls that may change nothing until the Llama of their figure writes; and figures that show
+# what it wrote, and no numbers. Test files of their own hold them to PyTorch.
+WAITING = {"museum/show": {"beginning"}, "finetuning/chat": {"temperature"}}
+WITHOUT_NUMBERS = {"museum/show", "finetuning/chat", "generation/inside"}
 
 PAYLOAD = "figure => figure.querySelector(\"script[type='application/json']\").textContent"
 SEEN = """figure => JSON.stringify([
@@ -56,16 +62,18 @@ def _compare_numbers(figure) -> int:
     return len(checks)
 
 
-def _move_every_control(figure) -> int:
+def _move_every_control(figure, waiting: Collection[str] = frozenset()) -> int:
     """Moves each control, by the keyboard or by choosing, and sees a consequence.
 
     Alone, from where a reader finds the figure, or after the controls before it have moved: how
-    many texts there are matters only once the cache is counted.
+    many texts there are matters only once the cache is counted. Those of ``waiting`` may
+    have none yet.
     """
     controls = figure.locator("[data-name]").all()
     alone = {_move(figure, control, back=True) for control in controls}
     together = {_move(figure, control, back=False) for control in controls}
     idle = {control.get_attribute("data-name") for control in controls} - alone - together
+    idle -= set(waiting)
     assert not idle, f"{idle}: no visible consequence"
     return len(controls)
 
@@ -282,9 +290,7 @@ def test_every_live_figure_of_the_book(offline_page, book: Path, path: str) -> N
     shown = offline_page.locator("figure.lt-figure").all()
     assert shown
     for figure in shown:  # moved from where a reader finds it
-        payload = json.loads(figure.evaluate(PAYLOAD))
-        # Where a Llama lives, it must write first: such figures have test files of their own.
-        if not payload.get("llama"):
-            assert _move_every_control(figure) > 0
-        if not payload.get("llama") or payload["checks"][0]["numbers"]:
+        name = figure.get_attribute("data-live")
+        assert _move_every_control(figure, WAITING.get(name, set())) > 0
+        if name not in WITHOUT_NUMBERS:
             assert _compare_numbers(figure) > 1
