@@ -42,6 +42,9 @@ def main() -> None:
             n = 1 if temperature == 0 else arguments.tales
             texts = tell(model, tokenizer, [""] * n, temperature)
             report(f"{name}, temperature {temperature}", texts, known)
+        # With the top-p that `generate` and the pages of the book have by default.
+        texts = tell(model, tokenizer, [""] * arguments.tales, 0.7, top_p=0.9)
+        report(f"{name}, 0.7, top-p 0.9", texts, known)
         starts = [beginning(tale.text) for tale in tales(arguments.tales, "test")]
         report(f"{name}, held out, 0.7", tell(model, tokenizer, starts, 0.7), known)
     own = [tale.text for tale in tales(arguments.tales, "test")]
@@ -50,7 +53,11 @@ def main() -> None:
 
 
 def tell(
-    model: Transformer, tokenizer: Any, starts: Sequence[str], temperature: float
+    model: Transformer,
+    tokenizer: Any,
+    starts: Sequence[str],
+    temperature: float,
+    top_p: float = 1.0,
 ) -> list[str]:
     """Each start with what the model makes of it."""
     texts = []
@@ -62,7 +69,7 @@ def tell(
             prompts,
             room,
             temperature=temperature,
-            top_p=1.0,
+            top_p=top_p,
             seed=SEED + first,
             stop_ids={tokenizer.eos_id},
         )
