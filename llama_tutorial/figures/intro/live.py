@@ -25,7 +25,11 @@ CHANGES = {
 }
 """The five changes from GPT-2 to Llama 2: the name of the control and its label."""
 
-OPENINGS = ["There was a fox called", "One rainy day, Lily", "In the forest lived"]
+OPENINGS = [
+    "Once upon a time, there was a fox called",
+    "Lily was a small",
+    "Once there were two friends,",
+]
 """Beginnings that a click gives to the writer."""
 
 # Key and value heads when they are shared. Llama 2's at its own sizes (7B, which does not share
