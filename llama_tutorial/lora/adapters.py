@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from llama_tutorial.config import LARGEST
@@ -128,14 +129,16 @@ def merge_lora(model: nn.Module, *, keep_base: bool = True) -> None:
     Raises:
         ValueError: The model has no adapters.
     """
+    own = (part.dtype for name, part in model.named_parameters() if "lora_" not in name)
+    dtype = next(own, torch.float32)
     for name in _adapted(model):
         layer = _lora_layer(model, name)
         if keep_base:
-            layer.merge()
+            layer.merge(dtype)
         else:
-            _replace(model, name, plain_linear(layer.merged_weight(), layer.bias))
+            _replace(model, name, plain_linear(layer.merged_weight(dtype), layer.bias))
     if not keep_base:
-        model.requires_grad_(True)
+        model.requires_grad_(not quantized_layers(model))
 
 
 def unmerge_lora(model: nn.Module) -> None:

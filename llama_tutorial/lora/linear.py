@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,9 @@ class LoRALinear(nn.Module):
         lora_a: ``(rank, D)``.
         lora_b: ``(F, rank)``, 0 at first.
     """
+
+    weight: Any
+    packed_base: Any
 
     def __init__(
         self,
@@ -85,10 +89,8 @@ class LoRALinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """Apply the layer to each vector of ``x``."""
-        if self.weight is None:
-            y = self.packed_base(x)  # (..., F)
-        else:
-            y = F.linear(x, self.weight, self.bias)
+        packed = self.weight is None
+        y = self.packed_base(x) if packed else F.linear(x, self.weight, self.bias)  # (..., F)
         if self.merged:
             return y
         x = F.dropout(x, self.dropout, self.training)
@@ -96,10 +98,13 @@ class LoRALinear(nn.Module):
         return y + F.linear(low, self.lora_b.to(x.dtype)) * self.scaling
 
     @torch.no_grad()
-    def merge(self) -> None:
-        """Add the change to ``weight``; the base's matrix is kept, a floating one in CPU memory."""
+    def merge(self, dtype: torch.dtype = torch.float32) -> None:
+        """Add the change to ``weight``; the base's matrix is kept, a floating one in CPU memory.
+
+        Of a packed base, ``dtype`` is the merged weight's.
+        """
         if not self.merged:
-            merged = self.merged_weight()
+            merged = self.merged_weight(dtype)
             if self.weight is not None:
                 self._base_weight = self.weight.detach().cpu()
             self.weight, self.merged = _frozen(merged), True
@@ -111,9 +116,10 @@ class LoRALinear(nn.Module):
             self.weight = None if base is None else _frozen(base.to(self.weight))
             self._base_weight, self.merged = None, False
 
-    def merged_weight(self) -> Float[Tensor, "F D"]:
-        """The base's matrix plus the change, without gradients."""
-        base = self.packed_base.dequantize() if self.weight is None else self.weight.detach()
+    def merged_weight(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "F D"]:
+        """The base's matrix plus the change, without gradients; ``dtype`` is for a packed base."""
+        packed = self.weight is None
+        base = self.packed_base.dequantize(dtype) if packed else self.weight.detach()
         if self.merged:
             return base
         return add_change(base, self.lora_a.detach(), self.lora_b.detach(), self.scaling)

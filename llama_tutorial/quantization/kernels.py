@@ -19,8 +19,8 @@ second, and keeps it in ``__pycache__``, from where the next process has it in m
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import no_type_check
+from functools import partial
+from typing import Any, no_type_check
 
 import numba
 import numpy as np
@@ -29,12 +29,12 @@ from numba.extending import overload
 ROWS = 64
 
 
-def _jit(function: Callable[..., None]) -> Callable[..., None]:
-    options = {"nogil": True, "fastmath": True, "boundscheck": False, "error_model": "numpy"}
+def _jit(function: Any) -> Any:
+    fast = partial(numba.njit, nogil=True, fastmath=True, boundscheck=False, error_model="numpy")
     try:
-        return numba.njit(cache=True, **options)(function)
+        return fast(function, cache=True)
     except RuntimeError:  # nowhere to write: neither beside this file nor in the user's folders
-        return numba.njit(**options)(function)
+        return fast(function)
 
 
 @no_type_check

@@ -28,29 +28,23 @@ choice of layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Float
 from llama_tutorial.gpt import TiedOutput
-from llama_tutorial.quantization.formats import (
-    Int4Tensor,
-    QuantizedTensor,
-    fitting_group,
-    quantize,
-    quantize_int4,
-)
+from llama_tutorial.quantization.formats import fitting_group
 from llama_tutorial.quantization.packed import ROWS, PackedMatrix
 
 KINDS = ("int8", "int4")
 """What `quantize_model` and ``load(..., quantize=)`` know."""
 GROUP = 32  # weights that share a scale, as in llama.cpp's files
 PARTS = ("integers", "scales", "zeros")
+_SCALES = {torch.float16, torch.float32}
 
 
 class QuantizedLinear(nn.Module):
@@ -99,14 +93,13 @@ class QuantizedLinear(nn.Module):
         self._numpy: tuple[Tensor, PackedMatrix] | None = None
 
     @classmethod
-    def of(
-        cls, tensor: QuantizedTensor | Int4Tensor, bias: nn.Parameter | None = None
-    ) -> QuantizedLinear:
-        """A layer with this matrix, on the CPU."""
-        rows, columns = tensor.shape
-        layer = cls(columns, rows, 8, columns, bias, device="meta")
-        for part, array in packed_parts(tensor).items():
-            setattr(layer, part, array)
+    def of(cls, matrix: PackedMatrix, bias: Float[Tensor, " F"] | None = None) -> QuantizedLinear:
+        """A layer around a packed matrix, on the CPU and in its memory."""
+        parts = _tensors(matrix)
+        rows, columns = matrix.shape
+        layer = empty_like(columns, rows, parts, None if bias is None else nn.Parameter(bias))
+        for name, part in parts.items():
+            setattr(layer, name, part)
         return layer
 
     @property
@@ -129,7 +122,6 @@ class QuantizedLinear(nn.Module):
         """The matrix for NumPy, in the same memory; the layer must be on the CPU."""
         if self._numpy is None or self._numpy[0] is not self.integers:
             arrays = [None if part is None else part.numpy() for part in self._parts()]
-            blocks, columns, _ = self.integers.shape
             matrix = PackedMatrix(self.out_features, *arrays)  # type: ignore[arg-type]
             self._numpy = (self.integers, matrix)
         return self._numpy[1]
@@ -163,10 +155,18 @@ class QuantizedLinear(nn.Module):
         rows = wide.flatten(1, 2).swapaxes(1, 2).reshape(-1, self.in_features)
         return rows[: self.out_features].to(dtype)
 
+    def keep_rows(self, n: int) -> None:
+        """Cut the matrix to its first ``n`` rows."""
+        self.out_features, self._numpy, blocks = n, None, -(-n // ROWS)
+        for name, part in zip(PARTS, self._parts(), strict=True):
+            setattr(self, name, None if part is None else part[:blocks])
+
     def extra_repr(self) -> str:
         """The text that torch prints between the brackets."""
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        return f"{sizes}, bias={self.bias is not None}, int{self.bits} in groups of {self.group_size}"
+        return (
+            f"{sizes}, bias={self.bias is not None}, int{self.bits} in groups of {self.group_size}"
+        )
 
     def _parts(self) -> list[Tensor | None]:
         return [self.integers, self.scales, self.zeros]
@@ -194,24 +194,21 @@ class _Product(torch.autograd.Function):
         return layer._times(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient @ ctx.layer.dequantize(gradient.dtype), None
 
 
-def packed_parts(tensor: QuantizedTensor | Int4Tensor) -> dict[str, Tensor]:
-    """A matrix in blocks of rows, as the buffers of a `QuantizedLinear`."""
-    matrix = PackedMatrix.pack(tensor)
+def quantized(weight: Float[Tensor, "F D"], bits: int, group_size: int) -> dict[str, Tensor]:
+    """A floating matrix rounded and packed: the buffers of a `QuantizedLinear`, on its device."""
+    matrix = PackedMatrix.of(
+        weight.detach(), bits, group_size, lambda rows: rows.float().cpu().numpy()
+    )
+    return {name: part.to(weight.device) for name, part in _tensors(matrix).items()}
+
+
+def _tensors(matrix: PackedMatrix) -> dict[str, Tensor]:
     arrays = {name: getattr(matrix, name) for name in PARTS}
     return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
-
-
-def quantized(weight: Float[Tensor, "F D"], bits: int, group_size: int) -> dict[str, Tensor]:
-    """A floating matrix rounded and packed, on its device."""
-    array = weight.detach().float().cpu().numpy()
-    tensor = (
-        quantize(array, group_size, np.float16) if bits == 8 else quantize_int4(array, group_size)
-    )
-    return {name: part.to(weight.device) for name, part in packed_parts(tensor).items()}
 
 
 def check_kind(kind: str) -> None:
@@ -278,6 +275,35 @@ def quantize_model(model: nn.Module, kind: str, group_size: int = GROUP) -> nn.M
         del layer
         replace_layer(model, name, packed)
     return model.requires_grad_(False)
+
+
+def pack_layers(model: nn.Module, parts: Mapping[str, Tensor], what: str) -> None:
+    """Make packed layers, without storage, of those in an empty model whose arrays are in a file.
+
+    Args:
+        model: On the meta device.
+        parts: The file's tensors by name, or tensors of their types and shapes.
+        what: The beginning of a message.
+
+    Raises:
+        ValueError: The arrays do not fit each other.
+    """
+    layers = dict(model.named_modules())
+    for name in [name.removesuffix(".integers") for name in parts if name.endswith(".integers")]:
+        own = {part: parts[f"{name}.{part}"] for part in PARTS if f"{name}.{part}" in parts}
+        layer: Any = layers.get(name)
+        if "scales" not in own or not isinstance(layer, nn.Linear | TiedOutput):
+            continue  # the names do not fit: whoever compares them says so
+        rows, columns = layer.weight.shape
+        types = {part: tensor.dtype for part, tensor in own.items()}
+        whole, others = types.pop("integers"), set(types.values())
+        groups = own["scales"].shape[1] if own["scales"].ndim == 3 else 0
+        if whole not in (torch.int8, torch.uint8) or len(others - _SCALES) or len(others) > 1:
+            names = sorted(str(kind).removeprefix("torch.") for kind in {whole, *others})
+            raise ValueError(f"{what}; {name} is packed in {' and '.join(names)}")
+        if not groups or columns % groups:
+            raise ValueError(f"{what}; {name} has {groups} scales for {columns} weights of a row")
+        replace_layer(model, name, empty_like(columns, rows, own, getattr(layer, "bias", None)))
 
 
 def empty_like(

@@ -29,10 +29,17 @@ from typing import Any
 import numpy as np
 
 from llama_tutorial._util.shapes import Float, Int, UInt
-from llama_tutorial.quantization.formats import Int4Tensor, QuantizedTensor
+from llama_tutorial.quantization.formats import (
+    Int4Tensor,
+    QuantizedTensor,
+    quantize,
+    quantize_int4,
+)
 
+LARGE = 8_000_000  # weights of a model: in float32 more than a processor's caches hold
 ROWS = 64
 FEW = 8  # so many vectors are multiplied one by one
+FEW_FLOATS = 4
 TOGETHER = 8  # blocks that are made float32 at a time
 PART = 2**18  # weights that are worth a thread: to wake one costs some 20 microseconds
 
@@ -58,10 +65,38 @@ class PackedMatrix:
     @classmethod
     def pack(cls, tensor: QuantizedTensor | Int4Tensor) -> PackedMatrix:
         """Move a matrix into blocks; a copy."""
-        is_int8 = isinstance(tensor, QuantizedTensor)
-        integers = tensor.values if is_int8 else tensor.packed
-        zeros = None if is_int8 or tensor.zeros is None else _blocks(tensor.zeros)
-        return cls(tensor.shape[0], _blocks(integers), _blocks(tensor.scales), zeros)
+        n_rows, scales = tensor.shape[0], _blocks(tensor.scales)
+        if isinstance(tensor, QuantizedTensor):
+            return cls(n_rows, _blocks(tensor.values), scales)
+        zeros = None if tensor.zeros is None else _blocks(tensor.zeros)
+        return cls(n_rows, _blocks(tensor.packed), scales, zeros)
+
+    @classmethod
+    def of(
+        cls, weight: Any, bits: int, group_size: int, read: Callable[[Any], np.ndarray] = np.asarray
+    ) -> PackedMatrix:
+        """Round a floating matrix and pack it, some million weights at a time.
+
+        Args:
+            weight: The matrix, ``(rows, D)``.
+            bits: 8 or 4.
+            group_size: Weights that share a scale, a float16.
+            read: Makes a float32 array of some of its rows.
+
+        Raises:
+            ValueError: See :func:`~llama_tutorial.quantization.formats.quantize`.
+        """
+        n_rows, columns = weight.shape
+        step = max(1, 2**20 // columns // ROWS) * ROWS
+        pieces = []
+        for first in range(0, n_rows, step):
+            rows = read(weight[first : first + step])
+            if bits == 8:
+                pieces.append(cls.pack(quantize(rows, group_size, np.float16)))
+            else:
+                pieces.append(cls.pack(quantize_int4(rows, group_size)))
+        integers = np.concatenate([piece.integers for piece in pieces])
+        return cls(n_rows, integers, np.concatenate([piece.scales for piece in pieces]))
 
     def unpack(self) -> QuantizedTensor | Int4Tensor:
         """The matrix with its rows in a row again; a copy."""
@@ -124,6 +159,7 @@ class PackedMatrix:
         if (compiled := kernels()) is not None:
             w = np.empty((blocks, columns, ROWS), np.float32)
             kernel = compiled.widen_int8 if self.bits == 8 else compiled.widen_int4
+
             def widen(some: int, end: int, *arrays: Any) -> None:
                 kernel(first + some, first + end, *arrays, w[some:])
 
@@ -166,10 +202,53 @@ class PackedMatrix:
 
 
 @dataclass(frozen=True, eq=False)
+class FloatMatrix:
+    """A float32 matrix whose products with a few vectors go through a kernel.
+
+    BLAS libraries are made for products of matrices. With one vector they read the weights at
+    half the speed of memory on some processors, and with two or three at a tenth.
+    """
+
+    array: Float[np.ndarray, "rows D"]
+    __array_ufunc__ = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the matrix: rows, columns."""
+        return self.array.shape
+
+    @property
+    def T(self) -> _Transposed:  # noqa: N802  # NumPy's name
+        """What ``x @`` takes."""
+        return _Transposed(self)
+
+    def __getitem__(self, rows: slice) -> FloatMatrix:
+        """Some rows."""
+        return FloatMatrix(self.array[rows])
+
+    def times(self, x: Float[np.ndarray, "T D"]) -> Float[np.ndarray, "T rows"]:
+        """Each vector of ``x`` times the matrix."""
+        compiled = kernels()
+        if compiled is None or len(x) > FEW_FLOATS or not x.dtype == self.array.dtype == np.float32:
+            return x @ self.array.T
+        return rows_times(compiled.float32, self.array, x)
+
+
+def rows_times(
+    kernel: Callable[..., None], weights: np.ndarray, x: Float[np.ndarray, "T D"]
+) -> Float[np.ndarray, "T rows"]:
+    """Each vector times a matrix of floating rows, through a kernel for one vector."""
+    x, y = np.ascontiguousarray(x), np.empty((len(x), len(weights)), np.float32)
+    for vector, out in zip(x, y, strict=True):
+        in_parallel(kernel, len(weights), weights.size, weights, vector, out)
+    return y
+
+
+@dataclass(frozen=True, eq=False)
 class _Transposed:
     """``matrix.T``, for products alone."""
 
-    matrix: PackedMatrix
+    matrix: PackedMatrix | FloatMatrix
     __array_ufunc__ = None
 
     def __rmatmul__(self, x: Float[np.ndarray, "*T D"]) -> Float[np.ndarray, "*T rows"]:
@@ -208,9 +287,7 @@ def _warn_once() -> None:
     )
 
 
-def in_parallel(
-    kernel: Callable[..., None], n_parts: int, weights: int, *arguments: Any
-) -> None:
+def in_parallel(kernel: Callable[..., None], n_parts: int, weights: int, *arguments: Any) -> None:
     """``kernel(first, last, *arguments)`` for all parts, a thread's share each.
 
     As many threads as PyTorch uses, where it is loaded, else as OMP_NUM_THREADS or the processor
