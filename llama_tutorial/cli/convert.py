@@ -26,6 +26,11 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.output:
         raise ValueError("OUTPUT is empty: name the file or folder to write")
     output, beside = Path(arguments.output), arguments.format.startswith("llama2c")
+    if arguments.quantize is not None and arguments.format != "native":
+        raise ValueError(
+            f"--quantize {arguments.quantize}: only --format native holds what it packs; "
+            "llama2c-int8 rounds by itself"
+        )
     places = [output, llama2c_tokenizer(output)] if beside else [output]
     if not arguments.force and (there := next(filter(_holds_something, places), None)):
         raise ValueError(f"{there} is there already: --force replaces it, or give another name")
@@ -37,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     tokenizer = read_tokenizer(pieces, path) if pieces else None
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     save_model(
-        load_model(path, dtype=dtype),
+        load_model(path, dtype=dtype, quantize=arguments.quantize),
         output,
         arguments.format,
         tokenizer=None if beside else tokenizer,

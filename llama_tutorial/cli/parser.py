@@ -152,6 +152,7 @@ def _add_convert(commands: Any) -> None:
         choices=["float32", "bfloat16", "float16"],
         help="of the model; by default the file's",
     )
+    _add_quantize(command)
     command.add_argument(
         "--tokenizer",
         help="to store in OUTPUT, or beside a file of llama2.c's; by default INPUT's own",
@@ -332,6 +333,7 @@ def _add_finetune(commands: Any) -> None:
 
     group = command.add_argument_group("LoRA")
     group.add_argument("--lora", action="store_true", help="train adapters beside frozen weights")
+    _add_quantize(group)
     group.add_argument("--rank", type=int, default=8, help="rank of their change")
     group.add_argument(
         "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
@@ -449,6 +451,16 @@ def _add_engine(command: Any) -> None:
         "--dtype",
         choices=["float32", "bfloat16", "float16"],
         help="of the model; by default the file's",
+    )
+    _add_quantize(command)
+
+
+def _add_quantize(command: Any) -> None:
+    command.add_argument(
+        "--quantize",
+        choices=["int8", "int4"],
+        help="pack the matrices into integers of 8 or 4 bits as they are read (fast with numba: "
+        "pip install 'llama-tutorial[fast]')",
     )
 
 
