@@ -166,7 +166,7 @@ class _Check:
             if found := difference(outcome.value, self.right[n].value, self.rules):
                 return f"In the case “{label}”, {found}."
             if found := self._changed(cases[n], fresh[n]):
-                return f"{found} It happened in the case “{label}”."
+                return f"{found} (The case is “{label}”.)"
             if self.task.fresh and (name := self._shares_memory(outcome.value, cases[n])):
                 return (
                     f"The result shares its memory with the argument {name}: whoever changes one "
@@ -311,7 +311,7 @@ class _Check:
         return ()
 
     def _same(self, outcomes: Sequence[Outcome], wrong: Any) -> bool:
-        """Whether the outcomes are those of ``wrong``, of which one at least is a wrong value."""
+        """Whether the outcomes are those of ``wrong``, and one at least is a wrong one."""
         cases, telling = self.task.cases(), False
         if len(outcomes) != len(cases):
             return False
@@ -320,8 +320,9 @@ class _Check:
             if (yours.error is None) != (theirs.error is None):
                 return False
             if theirs.error is not None:
-                if type(yours.error) is not type(theirs.error):
+                if repr(yours.error) != repr(theirs.error):
                     return False
+                telling = True
             elif difference(yours.value, theirs.value, self.rules):
                 return False
             elif difference(yours.value, right.value, self.rules):
@@ -385,7 +386,7 @@ def _is_data(value: Any) -> bool:
 
 
 def _at(place: Place | None) -> str:
-    return f"in {place}" if place else "somewhere in what it calls"
+    return f"in {place}" if place else "outside your own lines"
 
 
 def _plain(signature: inspect.Signature) -> str:

@@ -131,7 +131,8 @@ def values_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | 
     if np.isnan(a[index]) and not np.isnan(b[index]):
         many = int(np.isnan(a).sum())
         return f"{place} is NaN, and {shown(b[index])} is right ({many} of {a.size} are NaN)"
-    first = f"{place} is {shown(a[index])}, and {shown(b[index])} is right"
+    both = (a[index], b[index]) if dtype_name(right) != "bool" else (bool(a[index]), bool(b[index]))
+    first = f"{place} is {shown(both[0])}, and {shown(both[1])} is right"
     return first + _pattern(a, b, wrong, rules)
 
 
@@ -152,16 +153,12 @@ def _pattern(a: np.ndarray, b: np.ndarray, wrong: np.ndarray, rules: Rules) -> s
     for axis in range(a.ndim):
         others = tuple(i for i in range(a.ndim) if i != axis)
         bad = np.flatnonzero(wrong.any(axis=others))
-        if 0 < len(bad) < a.shape[axis]:
-            good = sorted(set(range(a.shape[axis])) - set(bad.tolist()))
-            few, name = (good, "right") if len(good) <= len(bad) else (bad.tolist(), "wrong")
-            if len(few) <= 3:
-                only = f"axis {axis} (of {a.ndim}), index {', '.join(map(str, few))}"
-                return (
-                    f". Along {only} all is right"
-                    if name == "right"
-                    else (f". It is wrong only along {only}")
-                )
+        good = np.setdiff1d(np.arange(a.shape[axis]), bad)
+        name = f"axis {axis} of {a.ndim}"
+        if 1 == len(bad) < a.shape[axis]:
+            return f". Only index {bad[0]} of {name} is wrong"
+        if 1 <= len(good) <= 2:
+            return f". Index {' and '.join(map(str, good))} of {name} is right throughout"
     return f" ({int(wrong.sum())} of {a.size} numbers differ)"
 
 
@@ -178,12 +175,14 @@ def is_tensor(value: Any) -> bool:
 
 
 def to_numpy(value: Any) -> np.ndarray:
-    """An array of the same numbers; floats in float64."""
+    """An array of the same numbers; floats in float64, True and False as 1 and 0."""
     if is_tensor(value):
         value = value.detach().cpu()
         value = value.double() if value.is_floating_point() else value
         value = value.numpy()
     array = np.asarray(value)
+    if array.dtype.kind == "b":  # so that they can be subtracted
+        return array.astype(np.int8)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 

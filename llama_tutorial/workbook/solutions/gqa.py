@@ -130,8 +130,7 @@ class Attention(nn.Module):
             float[B, T, D].
         """
         q, k, v = self.heads(self.wq(x)), self.heads(self.wk(x)), self.heads(self.wv(x))
-        q = rotate_at(q, cos, sin, start)  # (B, H, T, h)
-        k = rotate_at(k, cos, sin, start)  # (B, K, T, h)
+        q, k = rotate_at(q, cos, sin, start), rotate_at(k, cos, sin, start)
         if cache is not None:
             k, v = cache.update(k, v, start)  # (B, K, S, h) each
         y = attention(q, k, v, start)  # (B, H, T, h)

@@ -351,16 +351,13 @@ TASKS = [
         bugs=[
             Bug(
                 "not_rotated",
-                edit=(
-                    "q = rotate_at(q, cos, sin, start)\n        k = rotate_at(k, cos, sin, start)\n",
-                    "",
-                ),
+                edit=("rotate_at(q, cos, sin, start), rotate_at(k, cos, sin, start)", "q, k"),
                 says="Nothing is rotated: attention sees which words there are, but not where.",
                 look="Where do you use cos and sin?",
             ),
             Bug(
                 "keys_not_rotated",
-                edit=("        k = rotate_at(k, cos, sin, start)\n", ""),
+                edit=("rotate_at(k, cos, sin, start)", "k"),
                 says="Only your queries are rotated. The keys are, too.",
                 effect="The angle between the two is the place and not the distance.",
                 look="Which two make a score?",
@@ -368,9 +365,8 @@ TASKS = [
             Bug(
                 "values_rotated",
                 edit=(
-                    "k = rotate_at(k, cos, sin, start)\n",
-                    "k = rotate_at(k, cos, sin, start)\n"
-                    "        v = rotate_at(v, cos, sin, start)\n",
+                    "if cache is not",
+                    "v = rotate_at(v, cos, sin, start)\n        if cache is not",
                 ),
                 says="You rotate the values as well. Only queries and keys are rotated.",
                 effect="What a word hands over depends on where it stands.",
@@ -379,8 +375,8 @@ TASKS = [
             Bug(
                 "start_ignored",
                 edit=(
-                    "q = rotate_at(q, cos, sin, start)\n        k = rotate_at(k, cos, sin, start)",
-                    "q = rotate_at(q, cos, sin)\n        k = rotate_at(k, cos, sin)",
+                    "rotate_at(q, cos, sin, start), rotate_at(k, cos, sin, start)",
+                    "rotate_at(q, cos, sin), rotate_at(k, cos, sin)",
                 ),
                 says="Without a cache all is right. With one, every call rotates as if its first "
                 "token stood at position 0.",

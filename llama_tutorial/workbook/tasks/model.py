@@ -222,15 +222,9 @@ TASKS = [
             Bug(
                 "start_ignored",
                 edit=("self.sin, cache, start)", "self.sin, cache, 0)"),
-                says="Without a cache all is right. With one, every call begins at position 0 again.",
-                effect="New tokens are written over the first ones.",
-                look="What is start for?",
-            ),
-            Bug(
-                "cache_not_given",
-                edit=("self.sin, cache, start)", "self.sin)"),
-                says="Without a cache all is right. With one, the layers do not get it.",
-                effect="Each new token believes that it is alone.",
+                says="Without caches all is right. With them, every call begins anew: the layers do not "
+                "get start, or not their cache.",
+                effect="Each new token believes that it is the first, and alone.",
                 look="What are caches and start for?",
             ),
             Bug(

@@ -30,6 +30,7 @@ def _merge_cases() -> list[Case]:
         Case("aa in a a a", ["a", "a", "a"], "aa"),
         Case("aa in a a a a", ["a", "a", "a", "a"], "aa"),
         Case("low in l ow lo w", ["l", "ow", "lo", "w"], "low"),
+        Case("er in ne w e r", ["ne", "w", "e", "r"], "er"),
         Case("a piece that is not there", ["l", "o", "w"], "wl"),
         Case("a piece that is a symbol already", ["lo", "l", "o"], "lo"),
         Case("an empty word", [], "lo"),
@@ -50,6 +51,8 @@ def _spell_cases() -> list[Case]:
     return [
         Case("▁lower", "▁lower", _SCORES),
         Case("▁new▁lower", "▁new▁lower", _SCORES),
+        Case("lower, without a space in front", "lower", _SCORES),
+        Case("abcd", "abcd", {"bc": -1.0, "bcd": -2.0, "abcd": -3.0, "ab": -5.0}),
         Case("aaa, of which the left pair is joined", "aaa", {"aa": 0.0}),
         Case("a text without a piece", "xyz", _SCORES),
         Case("an empty text", "", _SCORES),
