@@ -128,7 +128,7 @@ def encode(text, ids, scores, bos=False, eos=False):
             found.append(ids[symbol])
         else:
             found += [FIRST_BYTE + byte for byte in symbol.encode()]
-    return found + [EOS] if eos else found
+    return [*found, EOS] if eos else found
 
 
 class Tokenizer:

@@ -129,16 +129,16 @@ TASKS = [
             Bug(
                 "wrong_axis",
                 edit=("x - x.mean(-1, keepdim=True)", "x - x.mean(-2, keepdim=True)"),
-                says="Your mean is taken over the positions. Each vector has a mean of its own, over "
-                "its features.",
+                says="Your mean is taken over the positions. Each vector has a mean of its own, "
+                "over its features.",
                 effect="Later words leak into the norm of earlier ones: training looks too good.",
                 look="Which axis is which in (..., T, D)?",
             ),
             Bug(
                 "no_centre",
                 edit=("x - x.mean(-1, keepdim=True)", "x"),
-                says="The mean is still there: you divide, and do not subtract. That is RMSNorm, two "
-                "chapters early.",
+                says="The mean is still there: you divide, and do not subtract. That is RMSNorm, "
+                "two chapters early.",
                 effect="For GPT's weights, one direction of each vector is not taken out.",
                 look="What is the mean of your result, with weights of 1?",
             ),
@@ -182,14 +182,16 @@ TASKS = [
             Bug(
                 "softmax_over_queries",
                 edit=(".softmax(-1)", ".softmax(-2)"),
-                says="Your softmax runs over the queries: the columns sum to 1, and the rows should.",
+                says="Your softmax runs over the queries: the columns sum to 1, and the rows "
+                "should.",
                 effect="What one word takes home depends on what later words ask for.",
                 look="Which axis has the keys?",
             ),
             Bug(
                 "mask_too_far",
                 edit=(".triu(1)", ".triu(2)"),
-                says="Your mask is one too far: each query sees the key just after its own position.",
+                says="Your mask is one too far: each query sees the key just after its own "
+                "position.",
                 effect="In training the model copies the answer from the next word and learns "
                 "nothing; when it writes, there is no next word.",
                 look="Where does the diagonal of triu begin?",
@@ -197,8 +199,8 @@ TASKS = [
             Bug(
                 "mask_too_near",
                 edit=(".triu(1)", ".triu(0)"),
-                says="Your mask hides a query's own position, too. The first query then sees nothing "
-                "at all: NaN.",
+                says="Your mask hides a query's own position, too. The first query then sees "
+                "nothing at all: NaN.",
                 effect="All is NaN at once.",
                 look="Does a query see its own key?",
             ),
@@ -236,8 +238,8 @@ TASKS = [
                 wrong=lambda q, k: (
                     (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).tril()  # no row sums to 1
                 ),
-                says="You mask after the softmax: the later keys have weight 0, but they took their "
-                "share before, and the rows no longer sum to 1.",
+                says="You mask after the softmax: the later keys have weight 0, but they took "
+                "their share before, and the rows no longer sum to 1.",
                 effect="Early words carry home too little, and how little tells of the future.",
                 look="What do the rows sum to?",
             ),
@@ -291,7 +293,8 @@ TASKS = [
             Bug(
                 "sign",
                 edit=("-log_p", "log_p"),
-                says="The sign is missing: your loss is negative, and falls as the model gets worse.",
+                says="The sign is missing: your loss is negative, and falls as the model gets "
+                "worse.",
                 effect="Training drives the model away from the text.",
                 look="Is ln p above 0 or below?",
             ),
@@ -315,8 +318,8 @@ TASKS = [
         ],
         hints=[
             "Cut one position off the logits and one off the tokens, at different ends.",
-            "log_softmax(-1) turns logits into ln p without an overflow. You need one number of each "
-            "row: the one of the target.",
+            "log_softmax(-1) turns logits into ln p without an overflow. You need one number of "
+            "each row: the one of the target.",
             "gather picks by index and wants an index of as many axes; cross_entropy of torch does "
             "it all, but it wants the axis of the vocabulary second.",
         ],
@@ -386,8 +389,8 @@ TASKS = [
             Bug(
                 "last_token_only",
                 edit=("torch.tensor([ids + new])", "torch.tensor([(ids + new)[-1:]])"),
-                says="You give the model the last token only. Without a cache it then knows nothing "
-                "of the text before.",
+                says="You give the model the last token only. Without a cache it then knows "
+                "nothing of the text before.",
                 effect="It writes like a table of pairs.",
                 look="What does the model need to know what comes next?",
             ),
@@ -402,7 +405,8 @@ TASKS = [
             Bug(
                 "prompt_only",
                 edit=("ids + new", "ids"),
-                says="You ask the model about the same text each time, without what it has written.",
+                says="You ask the model about the same text each time, without what it has "
+                "written.",
                 effect="It writes one word again and again.",
                 look="What is the text when the second token is chosen?",
             ),

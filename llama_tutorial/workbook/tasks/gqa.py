@@ -125,7 +125,8 @@ TASKS = [
         ],
         hints=[
             "Each head several times, before the next one comes.",
-            "Or: a new axis of the length group_size, after the axis of the heads, then both in one.",
+            "Or: a new axis of the length group_size, after the axis of the heads, then both in "
+            "one.",
             "torch has two functions that repeat; one of them interleaves.",
         ],
         minutes=3,
@@ -178,7 +179,8 @@ TASKS = [
             Bug(
                 "keys_from_start",
                 edit=("torch.arange(start + n_queries)", "torch.arange(start, start + n_queries)"),
-                says="Your keys begin at start. Those of the cache, at 0 to start - 1, are missing.",
+                says="Your keys begin at start. Those of the cache, at 0 to start - 1, are "
+                "missing.",
                 effect="The text before is not seen.",
                 look="How many keys are there?",
             ),
@@ -225,14 +227,15 @@ TASKS = [
                 ),
                 says="Your mask does not know about start: the queries are taken for the first "
                 "positions.",
-                effect="With a cache, a new token sees the first token of the text and nothing else.",
+                effect="With a cache, a new token sees the first token of the text and nothing "
+                "else.",
                 look="At which position is the first query?",
             ),
             Bug(
                 "softmax_over_queries",
                 edit=(".softmax(-1)", ".softmax(-2)"),
-                says="Your softmax runs over the queries. The weights of one query sum to 1: it runs "
-                "over the keys.",
+                says="Your softmax runs over the queries. The weights of one query sum to 1: it "
+                "runs over the keys.",
                 effect="With one query all weights are 1.",
                 look="Which axis of the scores has the keys?",
             ),
@@ -242,15 +245,15 @@ TASKS = [
                     "repeat_kv(k, group_size), repeat_kv(v, group_size)",
                     "k.repeat(1, group_size, 1, 1), v.repeat(1, group_size, 1, 1)",
                 ),
-                says="The heads are repeated in rounds: 0, 1, 0, 1. With as many key heads as query "
-                "heads it does not show.",
+                says="The heads are repeated in rounds: 0, 1, 0, 1. With as many key heads as "
+                "query heads it does not show.",
                 look="Use your repeat_kv.",
             ),
             Bug(
                 "values_in_rounds",
                 edit=("repeat_kv(v, group_size)", "v.repeat(1, group_size, 1, 1)"),
-                says="The values are repeated in rounds, the keys are not: a query head finds in one "
-                "head and takes from another.",
+                says="The values are repeated in rounds, the keys are not: a query head finds in "
+                "one head and takes from another.",
                 effect="The model writes words that have nothing to do with each other.",
                 look="What happens to k must happen to v.",
             ),
@@ -424,8 +427,8 @@ TASKS = [
         ],
         hints=[
             "The docstring's sentences are the lines of the code, in their order.",
-            "Keys go into the cache after they are rotated. What it returns is longer than what you "
-            "gave it.",
+            "Keys go into the cache after they are rotated. What it returns is longer than what "
+            "you gave it.",
             "At the end (B, H, T, h) becomes (B, T, H, h), then (B, T, H · h): transpose, flatten.",
         ],
         minutes=12,

@@ -104,6 +104,17 @@ def _loader_cases() -> list[Case]:
     ]
 
 
+@torch.no_grad()
+def _one_by_one(model: Any, tensors: dict[str, torch.Tensor]) -> None:
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        if name not in tensors or parameter.shape != tensors[name].shape:
+            raise ValueError(name)
+        parameter.copy_(tensors[name])
+    if set(tensors) != set(parameters):
+        raise ValueError("too many")
+
+
 TASKS = [
     Task(
         "model.Block",
@@ -146,8 +157,8 @@ TASKS = [
                 ),
                 says="Your norms stand after the additions, on the stream itself, as in the first "
                 "Transformer.",
-                effect="Deep models of that kind are hard to train, and a Llama's weights do not fit "
-                "them.",
+                effect="Deep models of that kind are hard to train, and a Llama's weights do not "
+                "fit them.",
                 look="Does a norm stand on the stream, or on the way from it?",
             ),
             Bug(
@@ -222,8 +233,8 @@ TASKS = [
             Bug(
                 "start_ignored",
                 edit=("self.sin, cache, start)", "self.sin, cache, 0)"),
-                says="Without caches all is right. With them, every call begins anew: the layers do not "
-                "get start, or not their cache.",
+                says="Without caches all is right. With them, every call begins anew: the layers "
+                "do not get start, or not their cache.",
                 effect="Each new token believes that it is the first, and alone.",
                 look="What are caches and start for?",
             ),
@@ -237,8 +248,8 @@ TASKS = [
             Bug(
                 "tied",
                 edit=("self.output(self.norm(x))", "self.norm(x) @ self.tok_embeddings.weight.T"),
-                says="You use the embedding's matrix for the output, as GPT-2 does. Llama has one of "
-                "its own.",
+                says="You use the embedding's matrix for the output, as GPT-2 does. Llama has one "
+                "of its own.",
                 effect="The model's answers are read with the wrong table.",
                 look="What is self.output?",
             ),
@@ -274,7 +285,8 @@ TASKS = [
                 "two_matrices",
                 edit=("3 * D * config.hidden_dim", "2 * D * config.hidden_dim"),
                 says="You count two matrices in the feed-forward layer. There is the gate, too.",
-                effect="Two thirds of a large model are in these matrices: you lose a third of that.",
+                effect="Two thirds of a large model are in these matrices: you lose a third of "
+                "that.",
                 look="w1, w2, w3.",
             ),
             Bug(
@@ -327,8 +339,8 @@ TASKS = [
                     "if missing := sorted(set(parameters) - set(tensors)):",
                     "missing = []\n    tensors = {**parameters, **tensors}\n    if missing:",
                 ),
-                says="A file in which a tensor is missing is taken: that parameter keeps its random "
-                "numbers.",
+                says="A file in which a tensor is missing is taken: that parameter keeps its "
+                "random numbers.",
                 effect="The model runs and writes nonsense, and nothing says why.",
                 look="Which names does the model have that the file has not?",
             ),
@@ -353,7 +365,7 @@ TASKS = [
             ),
             Bug(
                 "half_loaded",
-                wrong=lambda model, tensors: _one_by_one(model, tensors),
+                wrong=_one_by_one,
                 says="You refuse what does not fit, but only after part of it has been copied. A "
                 "model that was refused must be as it was.",
                 effect="Whoever catches the error goes on with a model that is half of each.",
@@ -374,8 +386,8 @@ TASKS = [
         hints=[
             "Compare two sets of names, both ways; then the shapes; then copy.",
             "dict(model.named_parameters()) has the names and the parameters themselves.",
-            "Under torch.no_grad(), parameter.copy_(tensor) writes into it, and changes the dtype on "
-            "the way.",
+            "Under torch.no_grad(), parameter.copy_(tensor) writes into it, and changes the dtype "
+            "on the way.",
         ],
         minutes=8,
         page="#it-loads-a-trained-model-s-weights-and-writes",
@@ -384,14 +396,3 @@ TASKS = [
         tolerance=1e-6,
     ),
 ]
-
-
-@torch.no_grad()
-def _one_by_one(model: Any, tensors: dict[str, torch.Tensor]) -> None:
-    parameters = dict(model.named_parameters())
-    for name, parameter in parameters.items():
-        if name not in tensors or parameter.shape != tensors[name].shape:
-            raise ValueError(name)
-        parameter.copy_(tensors[name])
-    if set(tensors) != set(parameters):
-        raise ValueError("too many")

@@ -74,8 +74,8 @@ TASKS = [
             Bug(
                 "mean_over_positions",
                 edit=("wide.pow(2).mean(-1, keepdim=True)", "wide.pow(2).mean(-2, keepdim=True)"),
-                says="Your mean is taken over the positions. Each vector has a size of its own, over "
-                "its features.",
+                says="Your mean is taken over the positions. Each vector has a size of its own, "
+                "over its features.",
                 look="Which axis is which in (..., T, D)?",
             ),
             Bug(
@@ -101,8 +101,8 @@ TASKS = [
             Bug(
                 "sum_of_squares",
                 edit=("wide.pow(2).mean(-1, keepdim=True)", "wide.pow(2).sum(-1, keepdim=True)"),
-                says="You divide by the length of the vector: the root of the sum of its squares. It "
-                "should be their mean.",
+                says="You divide by the length of the vector: the root of the sum of its squares. "
+                "It should be their mean.",
                 effect="All vectors come out shorter by the root of D.",
                 look="What is the mean square of your result?",
             ),
@@ -124,8 +124,8 @@ TASKS = [
                 "no_wide",
                 edit=("x.to(torch.promote_types(x.dtype, torch.float32))", "x"),
                 says="You square in the dtype of x: in float16, the square of 300 is infinite.",
-                effect="A model in 16 bits is a little off, or all 0, where a feature is large; and "
-                "Llama's have some of a thousand.",
+                effect="A model in 16 bits is a little off, or all 0, where a feature is large; "
+                "and Llama's have some of a thousand.",
                 look="Which dtype has room for the squares?",
             ),
             Bug(

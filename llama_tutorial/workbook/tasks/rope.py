@@ -95,7 +95,8 @@ TASKS = [
             Bug(
                 "sign_of_exponent",
                 edit=("(-pairs / head_dim)", "(pairs / head_dim)"),
-                says="The sign of your exponent is wrong: later pairs turn faster, not more slowly.",
+                says="The sign of your exponent is wrong: later pairs turn faster, not more "
+                "slowly.",
                 effect="All pairs but the first spin like dice.",
                 look="Which pair is the fastest hand?",
             ),
@@ -142,15 +143,15 @@ TASKS = [
             Bug(
                 "half_split",
                 wrong=lambda x, cos, sin: _rotate_halves(x, cos, sin),
-                says="Your pairs are half-split: feature j is turned with feature j + h/2. Position "
-                "0 is right, because nothing is rotated there; position 1 is not.",
+                says="Your pairs are half-split: feature j is turned with feature j + h/2. "
+                "Position 0 is right, because nothing is rotated there; position 1 is not.",
                 look="Which two features make pair j?",
             ),
             Bug(
                 "half_split_in",
                 edit=("x[..., 0::2], x[..., 1::2]", "x.chunk(2, dim=-1)"),
-                says="You pair feature j with feature j + h/2, and put the results back in turn, as "
-                "neighbours. Position 0 is wrong already, though nothing is rotated there.",
+                says="You pair feature j with feature j + h/2, and put the results back in turn, "
+                "as neighbours. Position 0 is wrong already, though nothing is rotated there.",
                 effect="A checkpoint runs, and writes nonsense.",
                 look="Which two features make pair j?",
             ),
@@ -285,14 +286,15 @@ TASKS = [
                     "weight.unflatten(0, (n_heads, 2, -1))",
                 ),
                 says="This is the way back: from Hugging Face's layout into Meta's.",
-                effect="A checkpoint that is converted twice in the same direction is wrong in both "
-                "camps.",
+                effect="A checkpoint that is converted twice in the same direction is wrong in "
+                "both camps.",
                 look="Which two rows are a pair before, and which after?",
             ),
             Bug(
                 "heads_mixed",
                 edit=("weight.unflatten(0, (n_heads, -1, 2))", "weight.unflatten(0, (1, -1, 2))"),
-                says="You split all rows at once: the heads get mixed. Each head is split by itself.",
+                says="You split all rows at once: the heads get mixed. Each head is split by "
+                "itself.",
                 effect="With one head it is right, and with more every head reads another's pairs.",
                 look="Where does the second head begin?",
             ),

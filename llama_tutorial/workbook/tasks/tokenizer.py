@@ -169,8 +169,8 @@ TASKS = [
                     for part in "".join(symbols).replace(piece, f"\0{piece}\0").split("\0")
                     for s in ([part] if part == piece else list(part))
                 ],
-                says="You search the text for the piece and forget how it was spelled: symbols that "
-                "were longer than a character fall apart.",
+                says="You search the text for the piece and forget how it was spelled: symbols "
+                "that were longer than a character fall apart.",
                 effect="Every merge undoes those before.",
                 look="What becomes of the symbols that are no part of the join?",
             ),
@@ -232,8 +232,8 @@ TASKS = [
                     "        for piece in pieces:\n            pairs.pop(piece, None)\n"
                     "        if not pairs",
                 ),
-                says="You count the pairs of characters once, and take the most frequent ones. They "
-                "have to be counted again after each merge.",
+                says="You count the pairs of characters once, and take the most frequent ones. "
+                "They have to be counted again after each merge.",
                 effect="No piece is longer than two characters.",
                 look="When do pieces of three characters come about?",
             ),
@@ -254,18 +254,18 @@ TASKS = [
             Bug(
                 "longest_first",
                 wrong=lambda text, scores: _greedy(text, scores),
-                says="You take the longest piece from the left. The best score goes first, wherever "
-                "it stands.",
-                effect="Most words come out right, and the others are spelled as the model never saw "
-                "them.",
+                says="You take the longest piece from the left. The best score goes first, "
+                "wherever it stands.",
+                effect="Most words come out right, and the others are spelled as the model never "
+                "saw them.",
                 look="Which pair of ▁lower is joined first?",
             ),
             Bug(
                 "leftmost_first",
                 edit=("score > best[0]", "False"),
                 says="You join the first pair that has a score. It is the one with the best score.",
-                effect="Most words come out right, and the others are spelled as the model never saw "
-                "them.",
+                effect="Most words come out right, and the others are spelled as the model never "
+                "saw them.",
                 look="What are the scores for?",
             ),
             Bug(
@@ -341,8 +341,8 @@ TASKS = [
                     "found += [FIRST_BYTE + byte for byte in symbol.encode()]",
                     "found += [FIRST_BYTE + ord(c) for c in symbol]",
                 ),
-                says="You take the character's number in Unicode; it is the bytes of its UTF-8 form "
-                "that have ids.",
+                says="You take the character's number in Unicode; it is the bytes of its UTF-8 "
+                "form that have ids.",
                 effect="Below 128 it is the same; é becomes one wrong id instead of two.",
                 look="How many bytes has é?",
             ),
@@ -381,7 +381,7 @@ TASKS = [
             ),
             Bug(
                 "no_eos",
-                edit=("found + [EOS] if eos else found", "found"),
+                edit=("[*found, EOS] if eos else found", "found"),
                 says="EOS is missing where it was asked for.",
                 effect="In training, no text ever ends, and the model never learns to stop.",
                 look="When does EOS come?",
