@@ -199,7 +199,7 @@ TASKS = [
             "Keep the stream and what goes into a part apart: never x = norm(x).",
         ],
         minutes=6,
-        page="",
+        page="#llama-2-made-of-your-own-parts",
         teaches="Parts read the stream through a norm and add to it; none replaces it.",
     ),
     Task(
@@ -267,7 +267,7 @@ TASKS = [
             "tok_embeddings, layers, norm, output.",
         ],
         minutes=8,
-        page="",
+        page="#llama-2-made-of-your-own-parts",
         teaches="A Llama is a loop over blocks between two tables.",
     ),
     Task(
