@@ -86,6 +86,7 @@ def from_huggingface(stored, n_heads, n_kv_heads):
         ``layers.3.feed_forward.w1.weight`` (the gate; w2 leads down, w3 up),
         ``layers.3.attention_norm.weight`` and ``layers.3.ffn_norm.weight``. In any order.
     """
+    heads = {"self_attn.q_proj": n_heads, "self_attn.k_proj": n_kv_heads}
     state = {"output.weight": stored.get("lm_head.weight", stored["model.embed_tokens.weight"])}
     for name, weight in stored.items():
         if name == "lm_head.weight":
@@ -95,10 +96,8 @@ def from_huggingface(stored, n_heads, n_kv_heads):
         if part.startswith("layers."):
             _, number, part = part.split(".", 2)
             layer = f"layers.{number}."
-        if part == "self_attn.q_proj":
-            weight = neighbours_again(weight, n_heads)
-        if part == "self_attn.k_proj":
-            weight = neighbours_again(weight, n_kv_heads)
+        if part in heads:
+            weight = neighbours_again(weight, heads[part])
         state[f"{layer}{(PARTS | ENDS)[part]}.weight"] = weight
     return state
 

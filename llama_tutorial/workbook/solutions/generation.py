@@ -7,7 +7,7 @@ def top_k(logits, k):
     """Keep the k largest logits.
 
     Args:
-        logits: float[V]; no two are equal.
+        logits: float[V]. Of equal ones any may stay.
         k: How many stay; it may be larger than V.
 
     Returns:
@@ -24,7 +24,7 @@ def top_p(logits, p):
     together. So the likeliest always stays, and so does the one with which the sum crosses p.
 
     Args:
-        logits: float[V], in any order; no two are equal.
+        logits: float[V], in any order. Of equal ones any may stay.
         p: A number above 0 and below 1.
 
     Returns:
@@ -43,7 +43,7 @@ def next_shares(logits, temperature, p):
     likeliest token gets 1, all others 0.
 
     Args:
-        logits: float[V]; no two are equal.
+        logits: float[V], in any order.
         temperature: A number, 0 or above.
         p: A number above 0 and below 1, for top-p.
 
@@ -65,13 +65,14 @@ def draw(probabilities, u):
     drawn.
 
     Args:
-        probabilities: float[V], at least 0.
+        probabilities: float[V], at least 0. By rounding, their sum may not be exactly 1, so u is a
+            share of the sum. Count in float64: in float32, a u just below 1 would be 1.
         u: A number from 0 on and below 1.
 
     Returns:
         The token, an int.
     """
-    reached = probabilities.cumsum(-1)  # (V,)
+    reached = probabilities.double().cumsum(-1)  # (V,)
     return int(torch.searchsorted(reached, u * reached[-1], right=True))
 
 
