@@ -49,7 +49,9 @@ def _read_cases() -> list[Case]:
     return [
         Case("a vector in float32", _file({"norm": torch.tensor([1.0, -2.5, 3.25, 0.5])})),
         Case("three tensors", _file(two)),
-        Case("float16 and bfloat16", _file({"a": _table(2, 4).half(), "b": _table(4, 3).bfloat16()})),
+        Case(
+            "float16 and bfloat16", _file({"a": _table(2, 4).half(), "b": _table(4, 3).bfloat16()})
+        ),
         Case("a list with metadata", _file(two, metadata=True)),
     ]
 
@@ -289,7 +291,8 @@ TASKS = [
             Bug(
                 "keys_as_queries",
                 edit=('"self_attn.k_proj": n_kv_heads', '"self_attn.k_proj": n_heads'),
-                says="You reorder wk as if it had as many heads as wq. Where it has, that is right.",
+                says="You reorder wk as if it had as many heads as wq. Where it has, that is "
+                "right.",
                 effect="7B and 13B load well, and 70B, which has eight times fewer key heads, "
                 "writes nonsense.",
                 look="How many heads do the rows of wk hold?",
@@ -367,7 +370,7 @@ TASKS = [
         bugs=[
             Bug(
                 "all_by_rows",
-                wrong=_joined(lambda part: 0),
+                wrong=_joined(lambda _: 0),
                 says="You join every matrix by rows. Those that come second in a pair are cut by "
                 "columns.",
                 effect="The shape is wrong, and a strict loader says so. After a `reshape` nobody "
@@ -376,7 +379,7 @@ TASKS = [
             ),
             Bug(
                 "all_by_columns",
-                wrong=_joined(lambda part: 1),
+                wrong=_joined(lambda _: 1),
                 says="You join every matrix by columns.",
                 effect="The shape is wrong, and a strict loader says so.",
                 look="A GPU computes some of the heads: is that some rows of wq, or some columns?",

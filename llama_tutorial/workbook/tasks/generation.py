@@ -39,7 +39,9 @@ def _top_p_cases() -> list[Case]:
         Case("five logits, p = 0.5", _Z, 0.5),
         Case("five logits, p = 0.8", _Z, 0.8),
         Case("forty logits, p = 0.9", _many(), 0.9),
-        Case("four equal ones, p = 0.5, which the first two hold exactly", torch.zeros(4), 0.5, False),
+        Case(
+            "four equal ones, p = 0.5, which the first two hold exactly", torch.zeros(4), 0.5, False
+        ),
     ]
 
 
@@ -72,7 +74,8 @@ class _Feed:
     """A model with a cache: what comes next depends on all that was fed."""
 
     def __init__(self, vocab_size: int, seed: int) -> None:
-        self.vocab_size, self.seed, self.fed = vocab_size, seed, []
+        self.vocab_size, self.seed = vocab_size, seed
+        self.fed: list[int] = []
 
     def __call__(self, ids: Sequence[int]) -> Tensor:
         self.fed += [int(token) for token in ids]
@@ -81,7 +84,11 @@ class _Feed:
 
 
 def _written(
-    answer: Callable[..., Any], prompt: list[int], n: int, stop_ids: Sequence[int] = (), seed: int = 0
+    answer: Callable[..., Any],
+    prompt: list[int],
+    n: int,
+    stop_ids: Sequence[int] = (),
+    seed: int = 0,
 ) -> dict[str, Any]:
     feed = _Feed(12, seed)
     new = answer(feed, list(prompt), n, stop_ids) if stop_ids else answer(feed, list(prompt), n)
@@ -184,7 +191,7 @@ TASKS = [
                     "logits.scatter(0, order[k:], -torch.inf)",
                     "logits[order].scatter(0, torch.arange(len(logits))[k:], -torch.inf)",
                 ),
-                says="The right logits are left, but in order of size: no longer each in its place.",
+                says="The right logits are left, but in order of size, no longer in their places.",
                 effect="Token 0 is always the likeliest, whatever it means.",
                 look="How do you get from a rank back to a token?",
             ),
@@ -231,7 +238,7 @@ TASKS = [
                     "logits.scatter(0, order[above > p], -torch.inf)",
                     "logits[order].masked_fill(above > p, -torch.inf)",
                 ),
-                says="The right logits are left, but in order of size: no longer each in its place.",
+                says="The right logits are left, but in order of size, no longer in their places.",
                 effect="Token 0 is always the likeliest, whatever it means.",
                 look="How do you get from a rank back to a token?",
             ),
@@ -289,7 +296,7 @@ TASKS = [
                 "multiplied",
                 edit=("logits / temperature", "logits * temperature"),
                 says="You multiply by the temperature. Low should mean sharp.",
-                effect="Where you ask for cautious text you get wild text, and the other way round.",
+                effect="Who asks for cautious text gets wild text, and the other way round.",
                 look="What should a temperature near 0 do to the difference of two logits?",
             ),
             Bug(
@@ -463,7 +470,10 @@ TASKS = [
         bugs=[
             Bug(
                 "double_bos",
-                edit=('f"[INST] {contents[i].strip()} [/INST]"', 'f"<s>[INST] {contents[i].strip()} [/INST]"'),
+                edit=(
+                    'f"[INST] {contents[i].strip()} [/INST]"',
+                    'f"<s>[INST] {contents[i].strip()} [/INST]"',
+                ),
                 says="You write `<s>` as text, before a BOS that the tokenizer puts there.",
                 effect="The model reads three characters that never stood there in training.",
                 look="Which of the marks are text, and which are ids?",

@@ -273,7 +273,7 @@ TASKS = [
                 edit=('"w2": (L, D, F), "w3": (L, F, D)', '"w3": (L, F, D), "w2": (L, D, F)'),
                 says="You have w3 before w2. In the file they are in the order of their numbers: "
                 "gate, down, up.",
-                effect="The sizes are the same, so the file comes out even, and it writes nonsense.",
+                effect="The sizes are the same, so the file comes out even. It writes nonsense.",
                 look="Which of the three leads down?",
             ),
             Bug(
@@ -307,7 +307,7 @@ TASKS = [
                 ),
                 says="Your feed-forward matrices are (in, out). In the file they are as torch has "
                 "them: (out, in).",
-                effect="The sizes are the same, so the file comes out even, and it writes nonsense.",
+                effect="The sizes are the same, so the file comes out even. It writes nonsense.",
                 look="w1 takes D features and makes F of them. Which comes first in (out, in)?",
             ),
             Bug(
@@ -480,8 +480,10 @@ TASKS = [
             ),
             Bug(
                 "float64",
-                edit=("(x.view(np.complex64) * turns).view(np.float32)",
-                      "(x.view(np.complex64) * turns).view(np.float32).astype(np.float64)"),
+                edit=(
+                    "(x.view(np.complex64) * turns).view(np.float32)",
+                    "(x.view(np.complex64) * turns).view(np.float32).astype(np.float64)",
+                ),
                 says="The numbers are right, but they are float64.",
                 effect=_WIDE,
                 look="A Python complex number is as wide as a float64. Is there one?",
@@ -554,8 +556,10 @@ TASKS = [
             ),
             Bug(
                 "keys_not_rotated",
-                edit=("k = rotate((x @ m.wk[i].T).reshape(T, K, h), turns)",
-                      "k = (x @ m.wk[i].T).reshape(T, K, h)"),
+                edit=(
+                    "k = rotate((x @ m.wk[i].T).reshape(T, K, h), turns)",
+                    "k = (x @ m.wk[i].T).reshape(T, K, h)",
+                ),
                 says="Your keys are not rotated, only the queries.",
                 effect="A score depends on where the query stands, and not on how far it is.",
                 look="Which two of q, k and v does RoPE turn?",
