@@ -1,0 +1,395 @@
+"""The checker: is an answer right, and if not, which mistake is it?
+
+An answer is run on the cases of its task. If its results are those of the solution, it is right,
+however it has come to them. If they are those of the solution with one of the known mistakes, or
+with two of them, that is what it is told; otherwise where its results differ first.
+"""
+
+from __future__ import annotations
+
+import html
+import inspect
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+from llama_tutorial.workbook.compare import Rules, difference, is_tensor, kind
+from llama_tutorial.workbook.registry import find, mistaken, solution
+from llama_tutorial.workbook.running import Outcome, Place, TimeUp, place_of, run_limited
+from llama_tutorial.workbook.task import Bug, Case, Task, call
+
+DONE, WRONG, NOT_BEGUN = "done", "wrong", "not begun"
+_NOTHING = object()
+_MARKS = {DONE: "✓", WRONG: "✗", NOT_BEGUN: "○"}
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a check has found.
+
+    Attributes:
+        task: The task's name.
+        state: ``"done"``, ``"wrong"`` or ``"not begun"``.
+        message: What is wrong and what to look at; or what you know now.
+        bug: The name of the mistake, where it is a known one; of two, joined by "+".
+    """
+
+    task: str
+    state: str
+    message: str
+    bug: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answer is right."""
+        return self.state == DONE
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def __repr__(self) -> str:
+        return f"{_MARKS[self.state]} {self.task}: {self.message}"
+
+    def _repr_html_(self) -> str:
+        colour = {DONE: "#1e875a", WRONG: "#b45a00", NOT_BEGUN: "#888"}[self.state]
+        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.message, quote=False))
+        paragraphs = "".join(f"<p style='margin:0.3em 0'>{line}</p>" for line in text.split("\n"))
+        title = f"<b>{_MARKS[self.state]} {self.task}</b>"
+        return (
+            f"<div style='border-left:3px solid {colour};padding-left:0.8em;max-width:46em'>"
+            f"{title}{paragraphs}</div>"
+        )
+
+
+def check(
+    task: str, answer: Any = _NOTHING, *, hint: int = 0, seconds: float | int | None = None
+) -> Result:
+    """Check an answer of the workbook; say which mistake it is, if it is wrong.
+
+    It takes a second or two, needs no network, and never shows the solution::
+
+        >>> check("rope.rotate", rotate)
+        ✗ rope.rotate: Your pairs are half-split: ...
+
+    Args:
+        task: ``"chapter.function"``.
+        answer: Your function or class itself, not a call of it.
+        hint: 1, 2 or 3: add that many hints, each more telling than the one before.
+        seconds: What your code may take for all cases together; by default what the task says.
+
+    Returns:
+        A :class:`Result`: ``.ok`` and ``.message``; it is true if the answer is right.
+
+    Raises:
+        ValueError: There is no such task (the message has those that are called alike), or ``hint``
+            is not between 0 and 3.
+    """
+    found = find(task)
+    if type(hint) is not int or not 0 <= hint <= 3:
+        raise ValueError(f"hint={hint!r}: must be 1, 2 or 3, or 0 for none")
+    if answer is _NOTHING:
+        how = f"give your own: check({task!r}, {found.function})."
+        result = Result(task, NOT_BEGUN, f"{how[0].upper()}{how[1:]}")
+    else:
+        limit = found.seconds if seconds is None else seconds
+        result = _Check(found, answer, limit).result()
+    if hint and not result.ok:
+        hints = [f"Hint {n}: {text}" for n, text in enumerate(found.hints[:hint], 1)]
+        result = Result(task, result.state, "\n".join([result.message, *hints]), result.bug)
+    return result
+
+
+class _Check:
+    """One check of one answer."""
+
+    def __init__(self, task: Task, answer: Any, seconds: float | int) -> None:
+        self.task, self.answer, self.seconds = task, answer, seconds
+        self.rules = Rules(task.tolerance, task.same_dtype)
+        self.right = [_use(task, solution(task), case) for case in task.cases()]
+
+    def result(self) -> Result:
+        if not callable(self.answer):
+            name = self.task.function
+            return self._wrong(
+                f"You gave {kind(self.answer)}. Give the function itself, without brackets "
+                f"after it: check({self.task.name!r}, {name})."
+            )
+        if problem := self._signature_problem():
+            return self._wrong(problem)
+        cases = self.task.cases()
+        outcomes = self._run(cases)
+        if (first := self._fault(cases, outcomes)) is None:
+            return self._properties()
+        if isinstance(outcomes[-1].error, NotImplementedError):
+            return self._not_begun(outcomes[-1].error)
+        if self._is_right_with_other_arrays(outcomes):
+            return self._properties()
+        if (bugs := self._known(outcomes)) and not isinstance(outcomes[-1].error, TimeUp):
+            return self._explained(bugs)
+        return self._wrong(first)
+
+    def _wrong(self, message: str) -> Result:
+        return Result(self.task.name, WRONG, message)
+
+    def _done(self) -> Result:
+        return Result(self.task.name, DONE, f"Right. {self.task.teaches}".strip())
+
+    # Run it
+
+    def _run(self, cases: Sequence[Case]) -> list[Outcome]:
+        """What the answer does in each case, up to the first that runs out of time."""
+        outcomes: list[Outcome] = []
+
+        def all_cases() -> None:
+            for case in cases:
+                try:
+                    outcomes.append(Outcome(self.task.use(self.answer, *case.args, **case.kwargs)))
+                except (Exception, SystemExit) as error:
+                    outcomes.append(Outcome(error=error))
+
+        whole = run_limited(all_cases, self.seconds)
+        done = outcomes[: len(cases)]
+        return done if whole.error is None else [*done, whole]
+
+    def _fault(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str | None:
+        """The first thing that is wrong; None if nothing is."""
+        fresh = self.task.cases()
+        for n, outcome in enumerate(outcomes):
+            label = cases[min(n, len(cases) - 1)].label
+            if isinstance(outcome.error, TimeUp):
+                return self._time_up(outcome.error, label)
+            if outcome.error is not None:
+                return self._raised(outcome.error, label)
+            if found := difference(outcome.value, self.right[n].value, self.rules):
+                return f"In the case “{label}”, {found}."
+            if found := self._changed(cases[n], fresh[n]):
+                return f"{found} (The case is “{label}”.)"
+            if self.task.fresh and (name := self._shares_memory(outcome.value, cases[n])):
+                return (
+                    f"The result shares its memory with the argument {name}: whoever changes one "
+                    "changes the other. Return a tensor of its own."
+                )
+        return None
+
+    def _raised(self, error: BaseException, label: str) -> str:
+        place, name = place_of(error, self.answer), type(error).__name__
+        if isinstance(error, SystemExit):
+            return f"In the case “{label}” your code ends the program, {_at(place)}."
+        text = str(error).strip().split("\n")[0]
+        if isinstance(error, RecursionError):
+            text = "it calls itself without end"
+        said = f"{name}: {text}" if text else name
+        return f"In the case “{label}” it raises {said}\nThat is {_at(place)}."
+
+    def _time_up(self, error: TimeUp, label: str) -> str:
+        place = place_of(error, self.answer)
+        where = f" When it was stopped, it was {_at(place)}." if place else ""
+        return (
+            f"In the case “{label}” it is not done after {self.seconds:g} seconds, and should take "
+            f"a moment: is there a loop that never ends?{where}"
+        )
+
+    def _changed(self, case: Case, fresh: Case) -> str | None:
+        """Whether an argument that should have stayed as it is was changed in place."""
+        names = self._names(len(case.args))
+        given = [*zip(names, case.args, strict=False), *case.kwargs.items()]
+        before = [*fresh.args, *fresh.kwargs.values()]
+        for (name, now), then in zip(given, before, strict=True):
+            if name in self.task.changes or not _is_data(then):
+                continue
+            if difference(now, then, Rules(0.0, same_dtype=True), name):
+                return (
+                    f"Your code changes its argument {name} in place: afterwards it is not what it "
+                    "was. Whoever called it may still need it, so make something new of it."
+                )
+        return None
+
+    def _shares_memory(self, value: Any, case: Case) -> str | None:
+        if not is_tensor(value):
+            return None
+        for name, given in zip(self._names(len(case.args)), case.args, strict=False):
+            if is_tensor(given) and given.untyped_storage().data_ptr() == (
+                value.untyped_storage().data_ptr()
+            ):
+                return name
+        return None
+
+    def _names(self, n: int) -> list[str]:
+        """What the first ``n`` arguments are called."""
+        use = solution(self.task) if self.task.use is call else partial(self.task.use, None)
+        try:
+            names = list(inspect.signature(use).parameters)
+        except (TypeError, ValueError):
+            names = []
+        return [*names, *(f"number {i + 1}" for i in range(len(names), n))][:n]
+
+    def _signature_problem(self) -> str | None:
+        """What is wrong with the parameters; None where they fit, or cannot be read."""
+        try:
+            wanted = inspect.signature(solution(self.task))
+            theirs = inspect.signature(self.answer)
+        except (TypeError, ValueError):
+            return None
+        needed = [p for p in wanted.parameters.values() if p.default is p.empty]
+        calls: list[tuple[Sequence[Any], dict[str, Any]]]
+        calls = [([p.name for p in needed if p.kind is not p.KEYWORD_ONLY], {})]
+        if self.task.use is call:
+            calls = [(case.args, case.kwargs) for case in self.task.cases()]
+        for args, kwargs in calls:
+            try:
+                theirs.bind(*args, **kwargs)
+            except TypeError as error:
+                name = self.task.function
+                return (
+                    f"Its parameters should be {name}{_plain(wanted)}, and yours are "
+                    f"{name}{_plain(theirs)}: {error}."
+                )
+        return None
+
+    # Judge it
+
+    def _not_begun(self, error: NotImplementedError) -> Result:
+        place = place_of(error, self.answer)
+        traceback: Any = error.__traceback__
+        while traceback.tb_next is not None:
+            traceback = traceback.tb_next
+        stub = traceback.tb_frame.f_code.co_qualname
+        own = getattr(self.answer, "__qualname__", self.task.function)
+        if place is None or stub.partition(".")[0] != own.partition(".")[0]:
+            message = f"It calls {stub}, which is not written yet: do that first."
+        else:
+            message = f"Not begun. In it stands `raise NotImplementedError`, {_at(place)}."
+        return Result(self.task.name, NOT_BEGUN, message)
+
+    def _properties(self) -> Result:
+        for holds in self.task.properties:
+            outcome = run_limited(partial(holds, self.answer), self.seconds)
+            if isinstance(outcome.error, TimeUp):
+                return self._wrong(self._time_up(outcome.error, "a last test"))
+            if outcome.error is not None:
+                return self._wrong(self._raised(outcome.error, "a last test"))
+            if outcome.value is not None:
+                return self._wrong(str(outcome.value))
+        return self._done()
+
+    def _is_right_with_other_arrays(self, outcomes: Sequence[Outcome]) -> bool:
+        """Whether it was written for NumPy's arrays where we have tensors, or the other way."""
+        if self.task.use is not call or not isinstance(
+            outcomes[0].error, TypeError | AttributeError | RuntimeError
+        ):
+            return False
+        other = Rules(self.task.tolerance, self.task.same_dtype, any_array=True)
+        cases = self.task.cases()
+        if not any(_is_array(value) for case in cases for value in case.args):
+            return False
+        try:
+            cases = [_with_other_arrays(case) for case in cases]
+        except (TypeError, ModuleNotFoundError):  # bfloat16, or there is no torch
+            return False
+        again = self._run(cases)
+        return len(again) == len(cases) and all(
+            outcome.error is None and not difference(outcome.value, right.value, other)
+            for outcome, right in zip(again, self.right, strict=True)
+        )
+
+    def _known(self, outcomes: Sequence[Outcome]) -> tuple[Bug, ...]:
+        """The known mistake that gives these outcomes, or two of them together; or nothing."""
+        edits = [bug for bug in self.task.bugs if bug.edit is not None]
+        pairs = combinations(edits, 2)
+        for bugs in [*((bug,) for bug in self.task.bugs), *pairs]:
+            try:
+                wrong = mistaken(self.task, *bugs)
+            except (ValueError, SyntaxError):  # two edits of the same place
+                if len(bugs) == 1:
+                    raise
+                continue
+            if self._same(outcomes, wrong):
+                return bugs
+        return ()
+
+    def _same(self, outcomes: Sequence[Outcome], wrong: Any) -> bool:
+        """Whether the outcomes are those of ``wrong``, and one at least is a wrong one."""
+        cases, telling = self.task.cases(), False
+        if len(outcomes) != len(cases):
+            return False
+        for case, yours, right in zip(cases, outcomes, self.right, strict=True):
+            theirs = _use(self.task, wrong, case)
+            if (yours.error is None) != (theirs.error is None):
+                return False
+            if theirs.error is not None:
+                if repr(yours.error) != repr(theirs.error):
+                    return False
+                telling = True
+            elif difference(yours.value, theirs.value, self.rules):
+                return False
+            elif difference(yours.value, right.value, self.rules):
+                telling = True
+        return telling
+
+    def _explained(self, bugs: Sequence[Bug]) -> Result:
+        texts = ["There are two mistakes in it at once."] if len(bugs) > 1 else []
+        for bug in bugs:
+            effect, page = _museum(self.task, bug)
+            parts = [bug.says, effect and f"What that does to a model: {effect}", bug.look, page]
+            texts.append(" ".join(part for part in parts if part))
+        name = "+".join(bug.name for bug in bugs)
+        return Result(self.task.name, WRONG, "\n".join(texts), name)
+
+
+def _use(task: Task, function: Any, case: Case) -> Outcome:
+    try:
+        return Outcome(task.use(function, *case.args, **case.kwargs))
+    except Exception as error:  # a mistake may well raise
+        return Outcome(error=error)
+
+
+def _museum(task: Task, bug: Bug) -> tuple[str, str]:
+    """What a mistake does to a model, and where the book shows it."""
+    try:
+        from llama_tutorial.bugs import BUGS
+    except ModuleNotFoundError:  # without torch there is no model to break
+        return bug.effect, ""
+    shown = BUGS.get(bug.name)
+    has_page = bug.museum if bug.museum is not None else shown is not None
+    chapter = shown.chapter if shown else task.chapter
+    page = f"See it happen: {chapter}.html#fig-museum-{chapter}, in the book." if has_page else ""
+    return bug.effect or (shown.what if shown else ""), page
+
+
+def _with_other_arrays(case: Case) -> Case:
+    import numpy as np
+    import torch
+
+    def other(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.numpy()
+        return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+    args = [other(value) for value in case.args]
+    return Case(case.label, *args, **{name: other(v) for name, v in case.kwargs.items()})
+
+
+def _is_array(value: Any) -> bool:
+    return is_tensor(value) or type(value).__name__ == "ndarray"
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a value can be compared with what it was: no model, no function."""
+    if isinstance(value, list | tuple | set):
+        return all(_is_data(element) for element in value)
+    if isinstance(value, dict):
+        return all(_is_data(element) for element in value.values())
+    return _is_array(value) or isinstance(value, int | float | str | bytes | None)
+
+
+def _at(place: Place | None) -> str:
+    return f"in {place}" if place else "outside your own lines"
+
+
+def _plain(signature: inspect.Signature) -> str:
+    """A signature without its annotations."""
+    parameters = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return str(inspect.Signature(parameters))

@@ -1,0 +1,398 @@
+"""The tasks of the chapter on the whole model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from llama_tutorial.config import PRESETS, ModelConfig
+from llama_tutorial.workbook.solutions.model import Llama
+from llama_tutorial.workbook.solutions.rope import rope_table
+from llama_tutorial.workbook.task import Bug, Case, Task
+from llama_tutorial.workbook.tasks._models import SMALL, draw, filled, in_steps
+
+
+@torch.no_grad()
+def _use_block(block: Any, x: torch.Tensor, steps: tuple[int, ...] | None = None) -> torch.Tensor:
+    from llama_tutorial.workbook.solutions.gqa import Cache
+
+    layer = filled(block(SMALL))
+    cos, sin = rope_table(4, SMALL.max_seq_len)
+    if steps is None:
+        return layer(x, cos, sin)
+    cache = Cache(SMALL, len(x))
+    return in_steps(lambda part, start: layer(part, cos, sin, cache, start), x, steps)
+
+
+def _block_cases() -> list[Case]:
+    x = 2 * draw(2, 5, 16)
+    return [
+        Case("one position", x[:1, :1]),
+        Case("five positions", x),
+        Case("with a cache: three positions, then one, then one", x, (3, 1, 1)),
+    ]
+
+
+@torch.no_grad()
+def _use_model(
+    llama: Any, tokens: torch.Tensor, steps: tuple[int, ...] | None = None
+) -> torch.Tensor:
+    model = filled(llama(SMALL))
+    if steps is None:
+        return model(tokens)
+    caches = model.new_caches(len(tokens))
+    return in_steps(lambda part, start: model(part, caches, start), tokens, steps)
+
+
+def _model_cases() -> list[Case]:
+    tokens = torch.randint(13, (2, 6), generator=torch.Generator().manual_seed(0))
+    return [
+        Case("one token", tokens[:1, :1]),
+        Case("two texts of six tokens", tokens),
+        Case("with caches: four tokens, then one, then one", tokens, (4, 1, 1)),
+    ]
+
+
+def _count_cases() -> list[Case]:
+    seven = PRESETS["llama-2-7b"]
+    return [
+        Case("a small model with grouped heads", SMALL),
+        Case("a small model with as many key heads as query heads", SMALL.replace(n_kv_heads=4)),
+        Case("Llama 2 7B", seven),
+        Case("Llama 2 70B", PRESETS["llama-2-70b"]),
+    ]
+
+
+def _use_loader(load: Any, tensors: dict[str, torch.Tensor], dtype: torch.dtype) -> dict[str, Any]:
+    """What a model holds after a call, or whether the call was refused and changed nothing."""
+    model = filled(Llama(_ONE_LAYER)).to(dtype)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    refused = False
+    try:
+        load(model, tensors)
+    except ValueError:
+        refused = True
+    now = model.state_dict()
+    kept = all(torch.equal(before[name], now[name]) for name in before)
+    found: dict[str, Any] = {"“a ValueError is raised”": refused}
+    if refused:
+        return {**found, "“nothing has been changed”": kept}
+    return {**found, "the model": {name: tensor.clone() for name, tensor in now.items()}}
+
+
+_ONE_LAYER: ModelConfig = SMALL.replace(n_layers=1)
+
+
+def _tensors() -> dict[str, torch.Tensor]:
+    shapes = {name: tuple(t.shape) for name, t in Llama(_ONE_LAYER).state_dict().items()}
+    return {name: draw(*shape, seed=i) for i, (name, shape) in enumerate(shapes.items())}
+
+
+def _loader_cases() -> list[Case]:
+    full = _tensors()
+    missing = {name: tensor for name, tensor in full.items() if name != "layers.0.ffn_norm.weight"}
+    unknown = {**full, "layers.1.ffn_norm.weight": torch.ones(16)}
+    wide = {**full, "norm.weight": torch.ones(1)}  # copy_ would spread it
+    in_16_bit = {name: tensor.bfloat16() for name, tensor in full.items()}
+    return [
+        Case("all tensors", full, torch.float32),
+        Case("a file in bfloat16", in_16_bit, torch.float32),
+        Case("one tensor is missing", missing, torch.float32),
+        Case("one tensor too many", unknown, torch.float32),
+        Case("one tensor has another shape", wide, torch.float32),
+    ]
+
+
+@torch.no_grad()
+def _one_by_one(model: Any, tensors: dict[str, torch.Tensor]) -> None:
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        if name not in tensors or parameter.shape != tensors[name].shape:
+            raise ValueError(name)
+        parameter.copy_(tensors[name])
+    if set(tensors) != set(parameters):
+        raise ValueError("too many")
+
+
+TASKS = [
+    Task(
+        "model.Block",
+        cases=_block_cases,
+        use=_use_block,
+        bugs=[
+            Bug(
+                "no_residual",
+                edit=(
+                    "h = x + self.attention(self.attention_norm(x), cos, sin, cache, start)\n"
+                    "        return h + self",
+                    "h = self.attention(self.attention_norm(x), cos, sin, cache, start)\n"
+                    "        return self",
+                ),
+                says="Nothing is added to the stream: each part replaces it.",
+                look="Where are the two plus signs?",
+            ),
+            Bug(
+                "attention_forgotten",
+                edit=("return h + self", "return x + self"),
+                says="At the end you add to x, and what attention had found is lost.",
+                effect="The feed-forward layer reads it, and nobody else does.",
+                look="Which stream is the second part added to?",
+            ),
+            Bug(
+                "one_norm",
+                edit=("self.ffn_norm(h)", "self.attention_norm(h)"),
+                says="You use attention_norm twice. There are two norms.",
+                effect="Each was trained for its own place: the text gets a little worse, and you "
+                "look for a long time.",
+                look="What is ffn_norm for?",
+            ),
+            Bug(
+                "post_norm",
+                edit=(
+                    "h = x + self.attention(self.attention_norm(x), cos, sin, cache, start)\n"
+                    "        return h + self.feed_forward(self.ffn_norm(h))",
+                    "h = self.attention_norm(x + self.attention(x, cos, sin, cache, start))\n"
+                    "        return self.ffn_norm(h + self.feed_forward(h))",
+                ),
+                says="Your norms stand after the additions, on the stream itself, as in the first "
+                "Transformer.",
+                effect="Deep models of that kind are hard to train, and a Llama's weights do not "
+                "fit them.",
+                look="Does a norm stand on the stream, or on the way from it?",
+            ),
+            Bug(
+                "adds_to_the_normed",
+                edit=(
+                    "h = x + self",
+                    "x = self.attention_norm(x)\n        h = x + self",
+                ),
+                says="You add to the normed stream: the norm has been written over x.",
+                effect="The stream loses its size in every layer.",
+                look="What is x when you add to it?",
+            ),
+            Bug(
+                "feed_forward_first",
+                edit=("self.feed_forward(self.ffn_norm(h))", "self.feed_forward(self.ffn_norm(x))"),
+                says="Your feed-forward layer reads the stream as it was before attention.",
+                effect="It cannot work on what attention has just found.",
+                look="Which stream does the second norm read?",
+            ),
+            Bug(
+                "no_norms",
+                edit=("self.attention(self.attention_norm(x), cos", "self.attention(x, cos"),
+                says="Attention reads the stream without its norm.",
+                effect="The stream grows with depth, and so do all scores.",
+                look="Two parts, two norms.",
+            ),
+            Bug(
+                "cache_not_given",
+                edit=("cos, sin, cache, start)", "cos, sin)"),
+                says="Without a cache all is right. With one, attention does not get it.",
+                effect="Each new token believes that it is alone.",
+                look="What are cache and start for?",
+            ),
+        ],
+        hints=[
+            "Two lines, of one form: stream plus part of norm of stream.",
+            "The second line reads what the first has made.",
+            "Keep the stream and what goes into a part apart: never x = norm(x).",
+        ],
+        minutes=6,
+        page="",
+        teaches="Parts read the stream through a norm and add to it; none replaces it.",
+    ),
+    Task(
+        "model.Llama",
+        cases=_model_cases,
+        use=_use_model,
+        bugs=[
+            Bug(
+                "no_last_norm",
+                edit=("self.output(self.norm(x))", "self.output(x)"),
+                says="The last norm is missing.",
+                look="What comes between the last layer and the output matrix?",
+            ),
+            Bug(
+                "scaled_embedding",
+                edit=(
+                    "self.tok_embeddings(tokens)",
+                    "self.tok_embeddings(tokens) * self.config.dim**0.5",
+                ),
+                says="You multiply the embeddings by the root of D.",
+                look="Llama takes the row of the table as it is.",
+            ),
+            Bug(
+                "one_cache",
+                edit=("caches[n]", "caches[0]"),
+                says="All layers share one cache. Each has its own keys.",
+                effect="A layer writes over what the layer before has kept: without a cache all is "
+                "right, and with one nothing is.",
+                look="Which cache belongs to layer n?",
+            ),
+            Bug(
+                "start_ignored",
+                edit=("self.sin, cache, start)", "self.sin, cache, 0)"),
+                says="Without caches all is right. With them, every call begins anew: the layers "
+                "do not get start, or not their cache.",
+                effect="Each new token believes that it is the first, and alone.",
+                look="What are caches and start for?",
+            ),
+            Bug(
+                "last_layer_left_out",
+                edit=("enumerate(self.layers)", "enumerate(self.layers[:-1])"),
+                says="The last layer is left out.",
+                effect="The model writes, and less well.",
+                look="How many layers does your loop run through?",
+            ),
+            Bug(
+                "tied",
+                edit=("self.output(self.norm(x))", "self.norm(x) @ self.tok_embeddings.weight.T"),
+                says="You use the embedding's matrix for the output, as GPT-2 does. Llama has one "
+                "of its own.",
+                effect="The model's answers are read with the wrong table.",
+                look="What is self.output?",
+            ),
+            Bug(
+                "first_layer_only",
+                edit=("x = layer(x,", "x = self.layers[0](x,"),
+                says="You run the first layer again and again.",
+                effect="The others were trained for nothing.",
+                look="What does your loop call?",
+            ),
+        ],
+        hints=[
+            "Four parts that are there already, one after the other; the layers in a loop.",
+            "enumerate, or zip, gives each layer its cache.",
+            "tok_embeddings, layers, norm, output.",
+        ],
+        minutes=8,
+        page="",
+        teaches="A Llama is a loop over blocks between two tables.",
+    ),
+    Task(
+        "model.count_parameters",
+        cases=_count_cases,
+        bugs=[
+            Bug(
+                "heads_not_grouped",
+                edit=("2 * D * D + 2 * D * config.n_kv_heads * h", "4 * D * D"),
+                says="You count wk and wv as wide as wq. With fewer key heads they are narrower.",
+                effect="7B comes out right, and 70B eleven billion too large.",
+                look="What is the shape of wk?",
+            ),
+            Bug(
+                "two_matrices",
+                edit=("3 * D * config.hidden_dim", "2 * D * config.hidden_dim"),
+                says="You count two matrices in the feed-forward layer. There is the gate, too.",
+                effect="Two thirds of a large model are in these matrices: you lose a third of "
+                "that.",
+                look="w1, w2, w3.",
+            ),
+            Bug(
+                "tied",
+                edit=("2 * config.vocab_size * D", "config.vocab_size * D"),
+                says="You count the embedding once. The output matrix is one of its own.",
+                effect="131 million too few, for 7B.",
+                look="How many tables of V rows are there?",
+            ),
+            Bug(
+                "last_norm",
+                edit=(" + norms) + D", " + norms)"),
+                says="The last norm is missing.",
+                effect="4096 too few for 7B: the number looks right.",
+                look="What comes after the last layer?",
+            ),
+            Bug(
+                "no_norms",
+                edit=(" + norms)", ")"),
+                says="The two norms in each layer are missing.",
+                effect="The number looks right, and is not.",
+                look="What else does a block hold than matrices?",
+            ),
+            Bug(
+                "one_norm",
+                edit=("norms = 2 * D", "norms = D"),
+                says="You count one norm in each layer. There are two.",
+                effect="The number looks right, and is not.",
+                look="What does each of the two parts read the stream through?",
+            ),
+        ],
+        hints=[
+            "Three places: the two tables, the layers, the last norm.",
+            "A layer: wq and wo of D by D, wk and wv of D by K · h; three matrices; two norms.",
+            "Norms have D weights each.",
+        ],
+        minutes=6,
+        page="#where-seven-billion-numbers-are",
+        teaches="Of 7B's numbers, two thirds are in the feed-forward layers.",
+    ),
+    Task(
+        "model.load_weights",
+        cases=_loader_cases,
+        use=_use_loader,
+        changes=("model",),
+        bugs=[
+            Bug(
+                "missing_passed",
+                edit=(
+                    "if missing := sorted(set(parameters) - set(tensors)):",
+                    "missing = []\n    tensors = {**parameters, **tensors}\n    if missing:",
+                ),
+                says="A file in which a tensor is missing is taken: that parameter keeps its "
+                "random numbers.",
+                effect="The model runs and writes nonsense, and nothing says why.",
+                look="Which names does the model have that the file has not?",
+            ),
+            Bug(
+                "unknown_passed",
+                edit=(
+                    "if unknown := sorted(set(tensors) - set(parameters)):",
+                    "unknown = []\n    if unknown:",
+                ),
+                says="A file with a tensor that the model does not have is taken. It may well be "
+                "another model's.",
+                effect="A model of 32 layers loads into one of 16, and half of it is lost.",
+                look="Which names does the file have that the model has not?",
+            ),
+            Bug(
+                "shapes_passed",
+                edit=("if parameter.shape != tensors[name].shape:", "if False:"),
+                says="A tensor of another shape is taken: copying spreads a single number over all "
+                "of them.",
+                effect="All weights of a norm are equal, and nothing says so.",
+                look="What does copy_ do with a tensor of shape (1,)?",
+            ),
+            Bug(
+                "half_loaded",
+                wrong=_one_by_one,
+                says="You refuse what does not fit, but only after part of it has been copied. A "
+                "model that was refused must be as it was.",
+                effect="Whoever catches the error goes on with a model that is half of each.",
+                look="Check everything, then copy everything.",
+            ),
+            Bug(
+                "nothing_copied",
+                edit=(
+                    "parameter.copy_(tensors[name])",
+                    "parameter.data.clone().copy_(tensors[name])",
+                ),
+                says="The model's parameters are what they were before: you have changed something "
+                "else.",
+                effect="The model writes as if it had never been trained.",
+                look="Which tensor do you write to?",
+            ),
+        ],
+        hints=[
+            "Compare two sets of names, both ways; then the shapes; then copy.",
+            "dict(model.named_parameters()) has the names and the parameters themselves.",
+            "Under torch.no_grad(), parameter.copy_(tensor) writes into it, and changes the dtype "
+            "on the way.",
+        ],
+        minutes=8,
+        page="#it-loads-a-trained-model-s-weights-and-writes",
+        teaches="A wrong checkpoint is refused, not guessed at.",
+        same_dtype=True,
+        tolerance=1e-6,
+    ),
+]
