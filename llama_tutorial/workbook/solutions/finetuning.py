@@ -6,15 +6,27 @@ import torch
 from torch import nn
 
 
-def labelled(turns, tokenizer):
+def dialog_turns(dialog):
+    """Each question in its tags, and the answer to it, with a space at either end.
+
+    Args:
+        dialog: A list of messages, dicts with "content": questions and answers in turn.
+
+    Returns:
+        A list of pairs of str. Joined, the two are one text.
+    """
+    said = [message["content"].strip() for message in dialog]
+    return [(f"[INST] {said[i]} [/INST]", f" {said[i + 1]} ") for i in range(0, len(said), 2)]
+
+
+def labelled(dialog, tokenizer):
     """The ids of a dialog, and a label for each: the id itself where it is learned, or -100.
 
     Learned are the answers, with the EOS that ends each. A question is encoded with BOS before it;
     a question with its answer, as one text, with BOS before and EOS after it.
 
     Args:
-        turns: A list of pairs of str: a question in its tags, and the answer that follows it, which
-            begins and ends with a space.
+        dialog: For dialog_turns, which makes the texts.
         tokenizer: ``tokenizer.encode(text, bos=False, eos=False)`` is a list of ids. The ids of a
             question are the beginning of those of the question with its answer.
 
@@ -23,7 +35,7 @@ def labelled(turns, tokenizer):
         stand where their ids stand; the loss will shift them.
     """
     ids, labels = [], []
-    for question, answer in turns:
+    for question, answer in dialog_turns(dialog):
         prompt = tokenizer.encode(question, bos=True)
         turn = tokenizer.encode(question + answer, bos=True, eos=True)
         ids += turn

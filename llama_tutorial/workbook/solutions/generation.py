@@ -66,13 +66,13 @@ def draw(probabilities, u):
 
     Args:
         probabilities: float[V], at least 0. By rounding, their sum may not be exactly 1, so u is a
-            share of the sum. Count in float64: in float32, a u just below 1 would be 1.
+            share of the sum.
         u: A number from 0 on and below 1.
 
     Returns:
         The token, an int.
     """
-    reached = probabilities.double().cumsum(-1)  # (V,)
+    reached = probabilities.cumsum(-1)  # (V,)
     return int(torch.searchsorted(reached, u * reached[-1], right=True))
 
 

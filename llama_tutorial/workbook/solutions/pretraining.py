@@ -22,18 +22,21 @@ def rows_at(stream, starts, T):
     return rows[:, :-1], rows[:, 1:]
 
 
-def loss_of(logits, targets):
+def loss_of(model, x, y, documents=None):
     """The mean of -ln p(target) over all tokens of a batch that have a target.
 
     Args:
-        logits: float[B, T, V].
-        targets: int[B, T]: the token that each position should predict (the shift by one has been
-            made), or -100 where there is none.
+        model: ``model(x, documents=documents)`` are the logits, float[B, T, V].
+        x: Token ids, int[B, T].
+        y: Targets, int[B, T]: the token that each position should predict (the shift by one has
+            been made), or -100 where there is none.
+        documents: int[B, T], which document each token belongs to, or None; for the model.
 
     Returns:
         The loss, a tensor of one number, float[].
     """
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    logits = model(x, documents=documents)  # (B, T, V)
+    return F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=-100)
 
 
 def accumulated(model, batch, parts):
@@ -43,18 +46,17 @@ def accumulated(model, batch, parts):
     of them, even none. Gradients that are there already do not count.
 
     Args:
-        model: A module; ``model(inputs)`` are the logits, float[B, T, V].
-        batch: Inputs and targets, int[B, T] each; a target of -100 means none.
+        model: A module; ``model(x, documents=documents)`` are the logits, float[B, T, V].
+        batch: Inputs x, targets y and documents, int[B, T] each; a target of -100 means none.
         parts: How many parts the rows are cut into; at most B. One part at a time is in memory.
 
     Returns:
         The gradients of ``model.parameters()``, all in one vector, float[n].
     """
-    inputs, targets = batch
-    n_targets = (targets != -100).sum()
+    n_targets = (batch[1] != -100).sum()
     model.zero_grad()
-    for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
-        logits = model(x).flatten(0, 1)
+    for x, y, documents in zip(*(one.tensor_split(parts) for one in batch), strict=True):
+        logits = model(x, documents=documents).flatten(0, 1)
         total = F.cross_entropy(logits, y.flatten(), ignore_index=-100, reduction="sum")
         (total / n_targets).backward()
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])

@@ -8,23 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from llama_tutorial.workbook.solutions.finetuning import dialog_turns
 from llama_tutorial.workbook.task import Bug, Case, Task
-from llama_tutorial.workbook.tasks.letters import Letters, readable, shown
+from llama_tutorial.workbook.tasks._letters import Letters, readable, shown
 
-Turns = list[tuple[str, str]]
-
-
-def _turns_cases() -> list[Case]:
-    one = [("[INST] Why? [/INST]", " So. ")]
-    return [
-        Case("one turn", one),
-        Case("two turns", [*one, ("[INST] And you? [/INST]", " Fine. ")]),
-    ]
+Dialog = list[dict[str, str]]
 
 
-def _read(answer: Callable[..., Any], turns: Turns) -> Any:
+def _dialog_cases() -> list[Case]:
+    said = ("Why?", "So.", "And you?", "Fine.")
+    roles = ("user", "assistant", "user", "assistant")
+    dialog = [{"role": r, "content": text} for r, text in zip(roles, said, strict=True)]
+    return [Case("one turn", dialog[:2]), Case("two turns", dialog)]
+
+
+def _read(answer: Callable[..., Any], dialog: Dialog) -> Any:
     """Ids as text, and of the labels the letters that are learned; a dot where nothing is."""
-    found = answer(turns, Letters())
+    found = answer(dialog, Letters())
     if not isinstance(found, list | tuple) or len(found) != 2 or not all(map(_is_ids, found)):
         return found
     ids, labels = found
@@ -36,10 +36,10 @@ def _is_ids(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, int) for one in value)
 
 
-def _answer_alone(turns: Turns, tokenizer: Letters) -> tuple[list[int], list[int]]:
+def _answer_alone(dialog: Dialog, tokenizer: Letters) -> tuple[list[int], list[int]]:
     ids: list[int] = []
     labels: list[int] = []
-    for question, answer in turns:
+    for question, answer in dialog_turns(dialog):
         prompt = tokenizer.encode(question, bos=True)
         rest = tokenizer.encode(answer, eos=True)
         ids += prompt + rest
@@ -47,10 +47,10 @@ def _answer_alone(turns: Turns, tokenizer: Letters) -> tuple[list[int], list[int
     return ids, labels
 
 
-def _last_answer(turns: Turns, tokenizer: Letters) -> tuple[list[int], list[int]]:
+def _last_answer(dialog: Dialog, tokenizer: Letters) -> tuple[list[int], list[int]]:
     ids: list[int] = []
     labels: list[int] = []
-    for question, answer in turns:
+    for question, answer in dialog_turns(dialog):
         prompt = tokenizer.encode(question, bos=True)
         turn = tokenizer.encode(question + answer, bos=True, eos=True)
         ids += turn
@@ -92,7 +92,7 @@ def _across(examples: Sequence[tuple[list[int], list[int]]], context: int) -> tu
 
 
 def _adapted(
-    answer: Callable[..., Any], D: int, F: int, rank: int, alpha: float, bias: bool = False
+    answer: Callable[..., Any], D: int, F: int, rank: int, alpha: float | int, bias: bool = False
 ) -> dict[str, Any]:
     """An adapter as it begins, and with A and B given."""
     draw = torch.Generator().manual_seed(D)
@@ -108,7 +108,9 @@ def _adapted(
     layer = answer(linear, rank, alpha)
     a, b = layer.a, layer.b
     found = {
-        "what learns": sorted(n for n, p in layer.named_parameters() if p.requires_grad),
+        "shapes of what learns": sorted(
+            tuple(p.shape) for p in layer.parameters() if p.requires_grad
+        ),
         "shapes of a and b": [tuple(a.shape), tuple(b.shape)],
         "whether a begins random": bool(0 < a.std() < 3 / D**0.5),
         "whether b begins at 0": not b.any(),
@@ -131,7 +133,7 @@ def _lora_cases() -> list[Case]:
 TASKS = [
     Task(
         "finetuning.labelled",
-        cases=_turns_cases,
+        cases=_dialog_cases,
         use=_read,
         bugs=[
             Bug(

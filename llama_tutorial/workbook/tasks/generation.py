@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llama_tutorial.workbook.solutions.generation import top_p
 from llama_tutorial.workbook.task import Bug, Case, Task
-from llama_tutorial.workbook.tasks.letters import Letters, readable
+from llama_tutorial.workbook.tasks._letters import Letters, readable
 
 _Z = torch.tensor([0.5, 2.0, -1.0, 3.0, 1.0])  # shares: 0.05, 0.23, 0.01, 0.62, 0.08
 
@@ -19,9 +19,9 @@ def _many() -> Tensor:
     return 2 * torch.randn(40, generator=torch.Generator().manual_seed(0))
 
 
-def _cut(answer: Callable[..., Tensor], logits: Tensor, n: float, in_order: bool = True) -> Any:
+def _cut(answer: Callable[..., Tensor], logits: Tensor, p: float, in_order: bool = True) -> Any:
     """What a cut leaves; of equals it does not matter which, so their order is not asked for."""
-    left = answer(logits, n)
+    left = answer(logits, p)
     return left if in_order else left.sort(descending=True).values
 
 
@@ -54,7 +54,7 @@ def _shares_cases() -> list[Case]:
     ]
 
 
-def _not_divided(logits: Tensor, temperature: float, p: float) -> Tensor:
+def _not_divided(logits: Tensor, temperature: float | int, p: float) -> Tensor:
     if temperature == 0:
         return torch.nn.functional.one_hot(logits.argmax(), len(logits)).to(logits.dtype)
     z = logits / temperature
@@ -62,12 +62,13 @@ def _not_divided(logits: Tensor, temperature: float, p: float) -> Tensor:
 
 
 def _draw_cases() -> list[Case]:
-    four = torch.tensor([0.125, 0.5, 0.25, 0.125])
-    zeros = torch.tensor([0.0, 0.5, 0.0, 0.5, 0.0])
+    four, zeros, short = (
+        torch.tensor(numbers, dtype=torch.float64)
+        for numbers in ([0.125, 0.5, 0.25, 0.125], [0, 0.5, 0, 0.5, 0], [0.499, 0.5])
+    )
     cases = [Case(f"four tokens, u = {u}", four, u) for u in (0.1, 0.3, 0.7, 0.9)]
     cases += [Case(f"tokens of probability 0, u = {u}", zeros, u) for u in (0.0, 0.5)]
-    cases += [Case("a sum of 0.999, u = 0.9995", torch.tensor([0.499, 0.5]), 0.9995)]
-    return [*cases, Case("u = 1 - 1e-9", torch.tensor([0.5, 0.5, 0.0]), 1 - 1e-9)]
+    return [*cases, Case("a sum of 0.999, u = 0.9995", short, 0.9995)]
 
 
 class _Feed:
@@ -350,8 +351,8 @@ TASKS = [
             Bug(
                 "rank_for_token",
                 edit=(
-                    "probabilities.double()",
-                    "probabilities.sort(descending=True).values.double()",
+                    "probabilities.cumsum",
+                    "probabilities.sort(descending=True).values.cumsum",
                 ),
                 says="You return a rank: you lay the probabilities side by side in order of size, "
                 "so 0 means the likeliest token and not token 0.",
@@ -373,14 +374,6 @@ TASKS = [
                 "gives V, which is no token.",
                 effect="Once in millions of draws the program stops with an index error.",
                 look="u is a share of the sum. What is the sum?",
-            ),
-            Bug(
-                "in_float32",
-                edit=(".double()", ""),
-                says="You count in float32. There, u just below 1 is 1, and you return V, which is "
-                "no token.",
-                effect="Once in millions of draws the program stops with an index error.",
-                look="What is 1 - 1e-9 in float32?",
             ),
         ],
         hints=[

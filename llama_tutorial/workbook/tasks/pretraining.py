@@ -37,39 +37,63 @@ def _rolled(stream: Tensor, starts: Sequence[int], T: int) -> tuple[Tensor, Tens
 _TARGETS = torch.tensor([[3, 1, 0, 2, 4], [-100, -100, 2, -100, 1], [0, -100, 4, 4, -100]])
 
 
+_INPUTS = torch.tensor([[1, 4, 0, 2, 3], [5, 0, 1, 1, 2], [3, 3, 0, 5, 4]])
+_DOCUMENTS = torch.tensor([[0, 0, 0, 0, 0], [0, 0, 1, 1, 1], [0, 1, 1, 1, 2]])
+
+
+class _Model(nn.Module):
+    """Logits of each token and its document."""
+
+    def __init__(self, size: float | int = 1) -> None:
+        super().__init__()
+        self.table, self.output = nn.Embedding(6, 4), nn.Linear(4, 6)
+        for seed, parameter in enumerate(self.parameters()):
+            parameter.data = size * _random(*parameter.shape, seed=seed)
+
+    def forward(self, x: Tensor, documents: Tensor | None = None) -> Tensor:
+        h = self.table(x)  # (B, T, D)
+        return self.output(h if documents is None else h + documents[..., None])
+
+
+def _loss(
+    answer: Callable[..., Any], x: Tensor, y: Tensor, documents: Any = None, size: float | int = 2
+) -> Any:
+    loss = answer(_Model(size), x, y, documents)
+    return loss.detach() if isinstance(loss, Tensor) else loss
+
+
 def _loss_cases() -> list[Case]:
     return [
-        Case("equally likely tokens, where it is ln V", torch.zeros(1, 4, 5), _TARGETS[:1, :4]),
-        Case("one row, all with a target", 2 * _random(1, 5, 6), _TARGETS[:1]),
-        Case("three rows, of which two have few targets", 2 * _random(3, 5, 6, seed=1), _TARGETS),
+        Case("six equally likely tokens: ln 6", _INPUTS[:1], _TARGETS[:1], size=0),
+        Case("one row, all with a target", _INPUTS[:1], _TARGETS[:1]),
+        Case("three rows, of which two have few targets", _INPUTS, _TARGETS),
+        Case("rows that hold several documents", _INPUTS, _TARGETS, _DOCUMENTS),
     ]
 
 
-def _mean_of_rows(logits: Tensor, targets: Tensor) -> Tensor:
-    rows = zip(logits, targets, strict=True)
+def _mean_of_rows(model: nn.Module, x: Tensor, y: Tensor, documents: Any = None) -> Tensor:
+    rows = zip(model(x, documents=documents), y, strict=True)
     return torch.stack([F.cross_entropy(*row) for row in rows]).mean()
 
 
 def _gradient(
-    answer: Callable[..., Any], batch: tuple[Tensor, Tensor], parts: int, before: float = 0.0
+    answer: Callable[..., Any], batch: tuple[Tensor, ...], parts: int, before: float = 0.0
 ) -> Any:
     """The answer on a model of two layers, which may have gradients already."""
-    model = nn.Sequential(nn.Embedding(6, 4), nn.Linear(4, 6))
-    for seed, parameter in enumerate(model.parameters()):
-        parameter.data = _random(*parameter.shape, seed=seed)
+    model = _Model()
+    for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, before) if before else None
     return answer(model, batch, parts)
 
 
 def _gradient_cases() -> list[Case]:
-    inputs = torch.tensor([[1, 4, 0, 2, 3], [5, 0, 1, 1, 2], [3, 3, 0, 5, 4]])
-    none = _TARGETS.clone()
+    batch, none = (_INPUTS, _TARGETS, _DOCUMENTS), _TARGETS.clone()
     none[2] = -100
     return [
-        Case("three rows in one part", (inputs, _TARGETS), 1),
-        Case("three parts, of five, two and three targets", (inputs, _TARGETS), 3),
-        Case("a part without any target", (inputs, none), 3),
-        Case("a model that has gradients already", (inputs, _TARGETS), 2, 1.0),
+        Case("three rows in one part", batch, 1),
+        Case("three parts, of five, two and three targets", batch, 3),
+        Case("a part without any target", (_INPUTS, none, _DOCUMENTS), 3),
+        Case("a model that has gradients already", batch, 2, 1.0),
     ]
 
 
@@ -186,12 +210,13 @@ TASKS = [
     Task(
         "pretraining.loss_of",
         cases=_loss_cases,
+        use=_loss,
         bugs=[
             Bug(
                 "shifted_again",
                 edit=(
-                    "logits.flatten(0, 1), targets.flatten()",
-                    "logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten()",
+                    "logits.flatten(0, 1), y.flatten()",
+                    "logits[:, :-1].flatten(0, 1), y[:, 1:].flatten()",
                 ),
                 says="You shift again. The targets that you are given are shifted already.",
                 effect="The model learns to say the word after the next.",
@@ -209,7 +234,7 @@ TASKS = [
                 "divided_by_all",
                 edit=(
                     "ignore_index=-100)",
-                    'ignore_index=-100, reduction="sum") / targets.numel()',
+                    'ignore_index=-100, reduction="sum") / y.numel()',
                 ),
                 says="You divide by the number of all tokens, also of those without a target.",
                 effect="The loss depends on how much padding there is, and the learning rate with "
@@ -224,15 +249,22 @@ TASKS = [
                 look="By what do you divide?",
             ),
             Bug(
+                "documents_not_given",
+                edit=("documents=documents", "documents=None"),
+                says="You do not tell the model where documents begin.",
+                effect="Attention runs across documents that have nothing to do with each other.",
+                look="What becomes of the last argument?",
+            ),
+            Bug(
                 "minus_100_is_token_0",
-                edit=("targets.flatten(), ignore_index=-100", "targets.flatten().clamp(min=0)"),
+                edit=("y.flatten(), ignore_index=-100", "y.flatten().clamp(min=0)"),
                 says="Where there is no target, you let the model learn token 0.",
                 effect="It learns to say `<unk>` wherever a text ends.",
                 look="What becomes of -100 in your code?",
             ),
         ],
         hints=[
-            "With V equally likely tokens it is ln V: that is the first case.",
+            "With V equally likely tokens it is ln V, as in the first case.",
             "Cross-entropy wants logits (N, V) and targets (N,): flatten batch and time into one.",
             "It takes a label to leave out, and its mean is then over the others.",
         ],
@@ -274,15 +306,15 @@ TASKS = [
             ),
             Bug(
                 "divided_by_all",
-                edit=("(targets != -100).sum()", "targets.numel()"),
+                edit=("(batch[1] != -100).sum()", "batch[1].numel()"),
                 says="You divide by the number of all tokens, also of those without a target.",
                 look="Which tokens does the sum have?",
             ),
             Bug(
                 "last_part_alone",
                 edit=(
-                    "logits = model(x).flatten(0, 1)",
-                    "model.zero_grad()\n        logits = model(x).flatten(0, 1)",
+                    "logits = model(x, documents=documents)",
+                    "model.zero_grad()\n        logits = model(x, documents=documents)",
                 ),
                 says="Only the last part is left: you clear the gradients before each.",
                 effect="Most of the batch is computed and thrown away.",
@@ -367,6 +399,7 @@ TASKS = [
         cases=_adam_cases,
         use=_trained,
         cut=("step",),
+        seconds=20,  # whoever takes torch's own optimizer imports half of torch
         bugs=[
             Bug(
                 "no_correction",
