@@ -46,6 +46,7 @@ _HOME = {
     "generate": "generation",
     "stream": "generation",
     "load": "hub",
+    "check": "workbook",
 }
 
 __all__ = list(_HOME)
@@ -66,6 +67,7 @@ if TYPE_CHECKING:  # for editors and type checkers; "X as X" tells them that X i
     from llama_tutorial.tokenizer import BPETokenizer as BPETokenizer
     from llama_tutorial.tokenizer import Tokenizer as Tokenizer
     from llama_tutorial.tokenizer import load_tokenizer as load_tokenizer
+    from llama_tutorial.workbook import check as check
 else:  # a type checker that saw this would take every name for one of the package's
 
     def __getattr__(name: str) -> object:

@@ -7,7 +7,7 @@ A shell gets one line on standard error, and an exit code:
 
 ====  ==============================================================================
 0     done
-1     a fault of this package; the line asks to report it
+1     a fault of this package; the line asks to report it. Of ``check``: not all is done
 2     a mistake, or something that a file, a server, a disk or too little memory did
 130   Ctrl-C; or SIGTERM, as job schedulers send it, while a model is trained
 141   whoever read the output has gone (``... | head -1``); this alone is silent
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.command is None:
                 parser.print_help()
                 return 0
-            import_module(f"llama_tutorial.cli.{arguments.command}").run(arguments)
+            code = import_module(f"llama_tutorial.cli.{arguments.command}").run(arguments)
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         return _report(error, arguments)
-    return 0
+    return code or 0
 
 
 def program() -> int:

@@ -16,6 +16,7 @@ from llama_tutorial.cli.parser import make_parser
 from llama_tutorial.config import PRESETS
 from llama_tutorial.pretraining import DATA_SETS
 from llama_tutorial.shipped import SHIPPED
+from llama_tutorial.workbook.registry import chapters
 
 # By the command and where it stores the word: the names that it may be, beside the path of a file.
 _NAMES: dict[str, Iterable[str]] = {
@@ -30,8 +31,13 @@ _NAMES: dict[str, Iterable[str]] = {
     "out": [],
     "prompt_file": [],
     "validation": [],
+    "folder": [],
 }
-_NAMES_ALONE = {"preset": [*PRESETS], "device": ["cpu", "cuda", "mps"]}
+_NAMES_ALONE = {
+    "preset": [*PRESETS],
+    "device": ["cpu", "cuda", "mps"],
+    "tasks": chapters(),
+}
 
 
 def complete() -> None:

@@ -16,6 +16,7 @@ from llama_tutorial.checkpoints import FORMATS
 from llama_tutorial.shipped import SHIPPED
 
 CHAT_MODEL = "tales-chat"
+WORKBOOK = "my-llama"
 LINEAR = ("wq", "wk", "wv", "wo", "w1", "w2", "w3", "output")  # the layers that LoRA can adapt
 _WHERE = "a model that comes with the package, a file or folder, or a hub repository"
 MODELS = f"Models that come with the package: {', '.join(SHIPPED)}."
@@ -89,6 +90,8 @@ def make_parser() -> argparse.ArgumentParser:
         _add_evaluate,
         _add_pretrain,
         _add_finetune,
+        _add_workbook,
+        _add_check,
     ):
         add(commands)
     return parser
@@ -366,6 +369,42 @@ def _add_finetune(commands: Any) -> None:
         help=f"steps of the warm-up (default: {SMALL.warmup_ratio * 100:g} %% of all)",
     )
     _add_training(group, evaluate_every=250, checkpoint_every=250)
+
+
+def _add_workbook(commands: Any) -> None:
+    command = commands.add_parser(
+        "workbook",
+        help="a folder of stubs, to build it yourself",
+        description="Write a folder in which you build a Llama 2 yourself: a notebook and a module "
+        "for each chapter of the book, whose functions are yours to fill in. A file that is there "
+        "already is kept.",
+    )
+    command.add_argument(
+        "folder", nargs="?", default=WORKBOOK, metavar="FOLDER", help="the folder to write"
+    )
+    command.add_argument(
+        "--solutions", action="store_true", help="with all functions filled in, for teachers"
+    )
+
+
+def _add_check(commands: Any) -> None:
+    command = commands.add_parser(
+        "check",
+        help="how far your workbook is",
+        description="Check what you have written in a workbook: check my-llama, check my-llama "
+        "rope, check my-llama rope.rotate. A line says of each task whether it is done, wrong or "
+        "not begun; then comes what is wrong with the first that is. The exit code is 0 only if "
+        "all are done. This runs the code in the folder.",
+    )
+    command.add_argument(
+        "folder", nargs="?", default=WORKBOOK, metavar="FOLDER", help="the workbook"
+    )
+    command.add_argument(
+        "tasks",
+        nargs="*",
+        metavar="TASK",
+        help="chapters, or single tasks; by default all",
+    )
 
 
 # Options that several commands have

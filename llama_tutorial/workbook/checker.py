@@ -17,13 +17,15 @@ from itertools import combinations
 from typing import Any
 
 from llama_tutorial.workbook.compare import Rules, difference, is_tensor, kind
+from llama_tutorial.workbook.parts import parts_of, right_parts
 from llama_tutorial.workbook.registry import find, mistaken, solution
 from llama_tutorial.workbook.running import Outcome, Place, TimeUp, place_of, run_limited
 from llama_tutorial.workbook.task import Bug, Case, Task, call
 
-DONE, WRONG, NOT_BEGUN = "done", "wrong", "not begun"
+DONE, WRONG, WAITS, NOT_BEGUN = "done", "wrong", "waits", "not begun"
 _NOTHING = object()
-_MARKS = {DONE: "✓", WRONG: "✗", NOT_BEGUN: "○"}
+_MARKS = {DONE: "✓", WRONG: "✗", WAITS: "…", NOT_BEGUN: "○"}
+_COLOURS = {DONE: "#1e875a", WRONG: "#b45a00", WAITS: "#888", NOT_BEGUN: "#888"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,7 +34,8 @@ class Result:
 
     Attributes:
         task: The task's name.
-        state: ``"done"``, ``"wrong"`` or ``"not begun"``.
+        state: ``"done"``, ``"wrong"``, ``"not begun"``; or ``"waits"``, where it is right by itself
+            and calls another task's function that is not.
         message: What is wrong and what to look at; or what you know now.
         bug: The name of the mistake, where it is a known one; of two, joined by "+".
     """
@@ -54,7 +57,7 @@ class Result:
         return f"{_MARKS[self.state]} {self.task}: {self.message}"
 
     def _repr_html_(self) -> str:
-        colour = {DONE: "#1e875a", WRONG: "#b45a00", NOT_BEGUN: "#888"}[self.state]
+        colour = _COLOURS[self.state]
         text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.message, quote=False))
         paragraphs = "".join(f"<p style='margin:0.3em 0'>{line}</p>" for line in text.split("\n"))
         title = f"<b>{_MARKS[self.state]} {self.task}</b>"
@@ -123,10 +126,16 @@ class _Check:
         outcomes = self._run(cases)
         if (first := self._fault(cases, outcomes)) is None:
             return self._properties()
-        if isinstance(outcomes[-1].error, NotImplementedError):
-            return self._not_begun(outcomes[-1].error)
+        if place := self._own_stub(outcomes[-1].error):
+            message = f"Not begun: there is `raise NotImplementedError` {_at(place)}."
+            return Result(self.task.name, NOT_BEGUN, message)
         if self._is_right_with_other_arrays(outcomes):
             return self._properties()
+        if parts := parts_of(self.task, self.answer):
+            with right_parts(self.answer, parts):
+                outcomes = self._run(cases := self.task.cases())
+            if (first := self._fault(cases, outcomes)) is None:
+                return self._waits(parts)
         if (bugs := self._known(outcomes)) and not isinstance(outcomes[-1].error, TimeUp):
             return self._explained(bugs)
         return self._wrong(first)
@@ -251,18 +260,24 @@ class _Check:
 
     # Judge it
 
-    def _not_begun(self, error: NotImplementedError) -> Result:
-        place = place_of(error, self.answer)
+    def _own_stub(self, error: BaseException | None) -> Place | None:
+        """Where the answer itself is a stub, if it is one."""
+        if not isinstance(error, NotImplementedError):
+            return None
         traceback: Any = error.__traceback__
         while traceback.tb_next is not None:
             traceback = traceback.tb_next
         stub = traceback.tb_frame.f_code.co_qualname
         own = getattr(self.answer, "__qualname__", self.task.function)
-        if place is None or stub.partition(".")[0] != own.partition(".")[0]:
-            message = f"It calls {stub}, which is not written yet: do that first."
-        else:
-            message = f"Not begun. In it stands `raise NotImplementedError`, {_at(place)}."
-        return Result(self.task.name, NOT_BEGUN, message)
+        place = place_of(error, self.answer)
+        return place if stub == own or stub.startswith(f"{own}.") else None
+
+    def _waits(self, parts: dict[str, tuple[Task, Any]]) -> Result:
+        """It is right once what it calls is."""
+        wrong = [task.name for task, theirs in parts.values() if not check(task.name, theirs).ok]
+        names = " and ".join(wrong or [task.name for task, _ in parts.values()])
+        message = f"It is right by itself, but it needs {names}: do that first."
+        return Result(self.task.name, WAITS, message)
 
     def _properties(self) -> Result:
         for holds in self.task.properties:

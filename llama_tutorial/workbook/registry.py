@@ -14,30 +14,31 @@ from typing import Any
 
 from llama_tutorial.workbook.task import Bug, Task
 
-_ORDER = (
-    "gpt",
-    "tokenizer",
-    "rmsnorm",
-    "rope",
-    "swiglu",
-    "gqa",
-    "model",
-    "checkpoints",
-    "generation",
-    "numpy_llama",
-    "quantization",
-    "pretraining",
-    "swaps",
-    "evaluation",
-    "finetuning",
-    "preferences",
-)
+TITLES = {
+    "gpt": "The GPT that we start from",
+    "tokenizer": "SentencePiece and byte-pair encoding",
+    "rmsnorm": "From LayerNorm to RMSNorm",
+    "rope": "From learned positions to RoPE",
+    "swiglu": "From GELU to SwiGLU",
+    "gqa": "From multi-head to grouped-query attention",
+    "model": "The whole model: GPT becomes Llama 2",
+    "checkpoints": "Checkpoints: load what the world has",
+    "generation": "Writing with a model: from logits to text",
+    "numpy_llama": "Llama in NumPy",
+    "quantization": "Quantization",
+    "pretraining": "Pre-training: learning what comes next",
+    "swaps": "What each change was worth",
+    "evaluation": "How good is it?",
+    "finetuning": "Fine-tuning: from a model that continues to a model that answers",
+    "preferences": "Preferences",
+}
+"""What the chapters are called, in the book's order."""
 
 
 @cache
 def chapters() -> tuple[str, ...]:
     """The chapters that have tasks, in the book's order."""
-    return tuple(name for name in _ORDER if find_spec(f"{__package__}.tasks.{name}"))
+    return tuple(name for name in TITLES if find_spec(f"{__package__}.tasks.{name}"))
 
 
 @cache

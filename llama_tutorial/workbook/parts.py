@@ -1,0 +1,65 @@
+"""The answers of other tasks that an answer calls.
+
+An answer that calls a wrong one is wrong, too, and yet there is nothing to mend in it. So it is
+tried with the right ones in their place.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llama_tutorial.workbook.registry import every_task, solution
+from llama_tutorial.workbook.task import Task
+
+
+def parts_of(task: Task, answer: Any) -> dict[str, tuple[Task, Any]]:
+    """The tasks' functions that an answer calls, by the name it calls them by, and whose they are.
+
+    A module's function belongs to the chapter of that module's name; one that was written in a
+    notebook to the task's own chapter, or to the first that has one of that name.
+    """
+    used = {name for code in _codes(answer) for name in code.co_names}
+    found: dict[str, tuple[Task, Any]] = {}
+    named = [other for other in every_task() if other.function in used and other.name != task.name]
+    for other in sorted(named, key=lambda other: other.chapter != task.chapter):
+        theirs = _globals_of(answer).get(other.function)
+        home = getattr(theirs, "__module__", "").rpartition(".")[2]
+        if callable(theirs) and theirs is not solution(other) and other.function not in found:
+            homes = {known.chapter for known in named}
+            if home == other.chapter or home not in homes:
+                found[other.function] = (other, theirs)
+    return found
+
+
+@contextmanager
+def right_parts(answer: Any, parts: dict[str, tuple[Task, Any]]) -> Iterator[None]:
+    """Let an answer call the solutions of other tasks for a while."""
+    names = _globals_of(answer)
+    names.update({name: solution(task) for name, (task, _) in parts.items()})
+    try:
+        yield
+    finally:
+        names.update({name: theirs for name, (_, theirs) in parts.items()})
+
+
+def _functions(answer: Any) -> list[types.FunctionType]:
+    things = list(vars(answer).values()) if isinstance(answer, type) else [answer]
+    return [thing for thing in things if isinstance(thing, types.FunctionType)]
+
+
+def _globals_of(answer: Any) -> dict[str, Any]:
+    """The names that an answer's code sees: its module's, or its notebook's."""
+    functions = _functions(answer)
+    return functions[0].__globals__ if functions else {}
+
+
+def _codes(answer: Any) -> Iterator[types.CodeType]:
+    """The code of an answer, and of the functions inside it."""
+    waiting = [function.__code__ for function in _functions(answer)]
+    while waiting:
+        code = waiting.pop()
+        yield code
+        waiting += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
