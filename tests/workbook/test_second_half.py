@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llama_tutorial import chat, finetuning, sampling
+from llama_tutorial import chat, finetuning, generate, load, sampling, save_model
 from llama_tutorial.checkpoints import meta_shards
 from llama_tutorial.checkpoints.names import heads, stored_as
 from llama_tutorial.lora.linear import LoRALinear
@@ -31,7 +31,7 @@ from llama_tutorial.numpy_llama import layers, llama2c
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.training import cosine_schedule, token_loss
 from llama_tutorial.workbook.checker import check
-from llama_tutorial.workbook.registry import tasks_of
+from llama_tutorial.workbook.registry import module_of, tasks_of
 
 CHAPTERS = (
     "checkpoints",
@@ -505,3 +505,44 @@ def test_what_the_page_shows_is_right(name: str, unchecked: None) -> None:
     chapter, function = name.split(".")
     result = check(name, _on_the_page(chapter)[function])
     assert result.ok, result.message
+
+
+# The finished modules do what they are for
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Any, list[int], list[int]]:
+    """A trained model, a prompt, and what the package writes after it."""
+    model, tokenizer = load("tales-small")
+    prompt = tokenizer.encode("Once upon a time", bos=True)
+    return model, prompt, generate(model, [prompt], 12, temperature=0)[0]
+
+
+def test_a_file_is_read_and_goes_on_in_numpy(small, tmp_path) -> None:
+    model, prompt, expected = small
+    save_model(model, tmp_path / "small.bin", "llama2c")
+    engine = module_of("numpy_llama")
+    mine = engine.read_llama(tmp_path / "small.bin")
+    assert list(engine.write(mine, prompt, 12)) == expected
+    assert list(engine.write(mine, prompt, 12, stop_ids=expected[3:4])) == expected[:3]
+
+
+def test_a_folder_of_hugging_face_s_goes_on_in_the_learner_s_model(small, tmp_path) -> None:
+    model, prompt, expected = small
+    save_model(model, tmp_path, "huggingface")
+    there = module_of("checkpoints")
+    stored = there.read_safetensors(tmp_path / "model.safetensors")
+    config = model.config
+    mine = module_of("model").Llama(config)
+    tensors = there.from_huggingface(stored, config.n_heads, config.n_kv_heads)
+    module_of("model").load_weights(mine, tensors)
+    caches, fed = mine.new_caches(), 0
+
+    @torch.no_grad()
+    def feed(ids):
+        nonlocal fed
+        logits = mine(torch.tensor([ids]), caches, fed)[0, -1]
+        fed += len(ids)
+        return logits
+
+    assert module_of("generation").greedy(feed, prompt, 12) == expected

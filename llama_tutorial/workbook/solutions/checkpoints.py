@@ -51,20 +51,6 @@ def neighbours_again(weight, n_heads):
     return halves.transpose(1, 2).flatten(0, 2)  # (heads * h, D)
 
 
-PARTS = {
-    "self_attn.q_proj": "attention.wq",
-    "self_attn.k_proj": "attention.wk",
-    "self_attn.v_proj": "attention.wv",
-    "self_attn.o_proj": "attention.wo",
-    "mlp.gate_proj": "feed_forward.w1",
-    "mlp.down_proj": "feed_forward.w2",
-    "mlp.up_proj": "feed_forward.w3",
-    "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-ENDS = {"embed_tokens": "tok_embeddings", "norm": "norm"}
-
-
 def from_huggingface(stored, n_heads, n_kv_heads):
     """Give the tensors of a Hugging Face Llama Meta's names and Meta's order of rows.
 
@@ -86,6 +72,19 @@ def from_huggingface(stored, n_heads, n_kv_heads):
         ``layers.3.feed_forward.w1.weight`` (the gate; w2 leads down, w3 up),
         ``layers.3.attention_norm.weight`` and ``layers.3.ffn_norm.weight``. In any order.
     """
+    names = {
+        "embed_tokens": "tok_embeddings",
+        "norm": "norm",
+        "self_attn.q_proj": "attention.wq",
+        "self_attn.k_proj": "attention.wk",
+        "self_attn.v_proj": "attention.wv",
+        "self_attn.o_proj": "attention.wo",
+        "mlp.gate_proj": "feed_forward.w1",
+        "mlp.down_proj": "feed_forward.w2",
+        "mlp.up_proj": "feed_forward.w3",
+        "input_layernorm": "attention_norm",
+        "post_attention_layernorm": "ffn_norm",
+    }
     heads = {"self_attn.q_proj": n_heads, "self_attn.k_proj": n_kv_heads}
     state = {"output.weight": stored.get("lm_head.weight", stored["model.embed_tokens.weight"])}
     for name, weight in stored.items():
@@ -98,7 +97,7 @@ def from_huggingface(stored, n_heads, n_kv_heads):
             layer = f"layers.{number}."
         if part in heads:
             weight = neighbours_again(weight, heads[part])
-        state[f"{layer}{(PARTS | ENDS)[part]}.weight"] = weight
+        state[f"{layer}{names[part]}.weight"] = weight
     return state
 
 

@@ -110,6 +110,7 @@ class LoRA(nn.Module):
     """
 
     def __init__(self, linear, rank, alpha):
+        """Keep the layer, frozen, and make A and B; as in every module, super's __init__ first."""
         super().__init__()
         F, D = linear.weight.shape
         self.linear = linear.requires_grad_(False)

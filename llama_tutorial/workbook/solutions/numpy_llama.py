@@ -1,6 +1,7 @@
 """A Llama 2 in NumPy alone: one file read, one pass, one token after the other.
 
-``write(read_llama(path), ids, n)`` takes a file of llama2.c's, version 0.
+``list(write(read_llama("tales.bin"), ids, 40))`` is what it is for. The file is one of llama2.c's,
+version 0: ``llama-tutorial convert tales tales.bin --format llama2c`` writes it.
 """
 
 import math

@@ -68,19 +68,6 @@ def _columns_moved(weight: Tensor, n_heads: int) -> Tensor:
     return weight.T.unflatten(0, (n_heads, 2, -1)).transpose(1, 2).flatten(0, 2).T
 
 
-_NAMES = {
-    "self_attn.q_proj": "attention.wq",
-    "self_attn.k_proj": "attention.wk",
-    "self_attn.v_proj": "attention.wv",
-    "self_attn.o_proj": "attention.wo",
-    "mlp.gate_proj": "feed_forward.w1",
-    "mlp.up_proj": "feed_forward.w3",
-    "mlp.down_proj": "feed_forward.w2",
-    "input_layernorm": "attention_norm",
-    "post_attention_layernorm": "ffn_norm",
-}
-
-
 def _model(n_layers: int, n_heads: int, n_kv_heads: int, tied: bool) -> dict[str, Tensor]:
     draw = torch.Generator().manual_seed(n_layers)
     h, vocab = 8, 7
@@ -353,8 +340,8 @@ TASKS = [
             ),
         ],
         hints=[
-            "A table of nine rows translates what follows the layer's number, and one of two what "
-            "stands outside the layers. Take off `model.` and `.weight` before you look there.",
+            "A table of eleven rows translates what follows the layer's number, and what stands "
+            "outside the layers. Take off `model.` and `.weight` before you look there.",
             "The layer's number stays: split 'layers.3.mlp.up_proj' at its first two dots.",
             "wq and wk go through neighbours_again, each with the number of its own heads. The "
             "head comes last: `stored.get` may be given what to take instead.",
