@@ -29,7 +29,7 @@ def _read(answer: Callable[..., Any], dialog: Dialog) -> Any:
         return found
     ids, labels = found
     learned = "".join("·" if label == -100 else shown(label) for label in labels)
-    return {"ids": readable(ids), "learned": learned, "labels": len(labels)}
+    return readable(ids), learned
 
 
 def _is_ids(value: Any) -> bool:

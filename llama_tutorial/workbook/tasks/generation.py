@@ -151,8 +151,6 @@ def _answer_alone(dialog: list[dict[str, str]], tokenizer: Letters) -> list[int]
     return ids
 
 
-_FIXED = "Right in one turn, and in a dialog of several it has no end to stop at."
-
 TASKS = [
     Task(
         "generation.top_k",
@@ -484,7 +482,8 @@ TASKS = [
                 "no_eos",
                 edit=("eos=answered", "eos=False"),
                 says="Your answers have no EOS.",
-                effect=_FIXED,
+                effect="The model reads answers without an end, as it never did in training, "
+                "and may go on where it should stop.",
                 look="How did an answer end in training?",
             ),
             Bug(
@@ -524,7 +523,8 @@ TASKS = [
                 ),
                 says="You put the system message before the last question, and it stands before "
                 "the first.",
-                effect="The cache of the turns before is of no use: the text changes in each turn.",
+                effect="Each turn changes the text before it, so that nothing in the cache can "
+                "be used again.",
                 look="In which turn does it stand, and where in it?",
             ),
             Bug(

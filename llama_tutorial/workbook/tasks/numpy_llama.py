@@ -24,7 +24,7 @@ def _bytes(*sizes: int) -> np.ndarray:
 
 def _fields(answer: Callable[..., Any], data: np.ndarray) -> Any:
     found = answer(data)
-    return dict(found) if isinstance(found, dict) else dict(vars(found))
+    return getattr(found, "__dict__", found)
 
 
 def _header_cases() -> list[Case]:
