@@ -179,6 +179,7 @@ TASKS = [
                 "flat",
                 edit=('numbers.reshape(entry["shape"])', "numbers"),
                 says="All numbers are right, but your tensors are flat.",
+                effect="A strict loader refuses it, for its shapes do not fit.",
                 look="What does an entry of the list say besides type and place?",
             ),
             Bug(
@@ -197,6 +198,8 @@ TASKS = [
                 "another_number_first",
                 edit=("data[begin:end]", "data[begin:end][::-1]"),
                 says="You read the bytes in reverse order, as on a big-endian machine.",
+                effect="Weights of any size between the smallest float and the largest: it "
+                "writes nonsense, or NaN.",
                 look="Which byte of a number comes first in a little-endian file?",
             ),
         ],
@@ -322,6 +325,7 @@ TASKS = [
                 "in_their_order",
                 wrong=_exchanged("w2", "w3"),
                 says="w2 and w3 are exchanged: w2 is the way down.",
+                effect="A strict loader refuses it, for the shapes do not fit.",
                 look="Compare the shapes: which matrix of three has D rows?",
             ),
             Bug(
@@ -391,12 +395,16 @@ TASKS = [
                 "w2_forgotten",
                 edit=('("tok_embeddings", "wo", "w2")', '("tok_embeddings", "wo")'),
                 says="You join w2 by rows.",
+                effect="The shape is wrong. After a `reshape` it is right, and each unit "
+                "writes what others should.",
                 look="Which matrix of the feed-forward layer comes second?",
             ),
             Bug(
                 "wo_forgotten",
                 edit=('("tok_embeddings", "wo", "w2")', '("tok_embeddings", "w2")'),
                 says="You join wo by rows.",
+                effect="The shape is wrong. After a `reshape` it is right, and heads write "
+                "what others should.",
                 look="Which matrix of attention comes second?",
             ),
             Bug(

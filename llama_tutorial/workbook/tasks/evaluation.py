@@ -150,6 +150,7 @@ TASKS = [
                 "the_loss",
                 edit=("math.exp(total / n)", "total / n"),
                 says="That is the loss, in nats. The perplexity is e to its power.",
+                effect="None, if you compare it with losses alone.",
                 look="Eight equally likely tokens have a perplexity of 8.",
             ),
         ],
@@ -179,6 +180,7 @@ TASKS = [
                 edit=("/ math.log(2)", "* math.log(2)"),
                 says="You multiply by ln 2 to get bits. A nat is more than a bit, so there must be "
                 "more bits than nats.",
+                effect="The number is half of what it should be: a far better model than it is.",
                 look="How many bits are ln 2 nats?",
             ),
             Bug(
@@ -200,6 +202,7 @@ TASKS = [
                 edit=("sum(costs)", "sum(costs) / len(costs)"),
                 says="You take the mean over tokens before you divide by the bytes. It is the "
                 "whole cost that is divided.",
+                effect="The longer the text, the better the model looks.",
                 look="How often do you divide?",
             ),
         ],
@@ -310,6 +313,7 @@ TASKS = [
                 "in_percent",
                 edit=("return p - half, p + half", "return 100 * (p - half), 100 * (p + half)"),
                 says="Yours are percent. Shares from 0 to 1 are asked for.",
+                effect="None, but whoever multiplies again gets 8,000 percent.",
                 look="How large is a share at most?",
             ),
         ],

@@ -168,6 +168,7 @@ TASKS = [
                     "[-100] * (len(prompt) - 1) + turn[len(prompt) - 1 :]",
                 ),
                 says="You begin one token early: the `]` that closes the tag is learned.",
+                effect="It learns to close its own tag, a little. Hardly anybody would notice.",
                 look="How many ids does the question alone have?",
             ),
             Bug(
@@ -221,6 +222,7 @@ TASKS = [
                 "no_exact_fit",
                 edit=("if length <= room", "if length < room"),
                 says="An example that would just fill a row begins a new one.",
+                effect="A row more now and then, and examples of full length fit nowhere.",
                 look="How much room does an example of 3 need?",
             ),
             Bug(
@@ -238,6 +240,8 @@ TASKS = [
                     "sorted(enumerate(lengths), key=lambda pair: -pair[1])",
                 ),
                 says="You take the longest first. It packs better, but here they come in turn.",
+                effect="Each row then holds dialogs of one length, and the order is no "
+                "longer random.",
                 look="Which example is placed first?",
             ),
             Bug(
@@ -341,6 +345,7 @@ TASKS = [
                 "root_of_the_rank",
                 edit=("alpha / rank", "alpha / math.sqrt(rank)"),
                 says="You divide alpha by the root of the rank, as a later paper does (rsLoRA).",
+                effect="The change is larger than alpha promises: at rank 16 four times.",
                 look="What does the specification divide by?",
             ),
             Bug(
@@ -395,6 +400,7 @@ TASKS = [
                 "merged_change_alone",
                 edit=("self.linear.weight + self.scale", "self.scale"),
                 says="Your merged matrix is the change alone, without W.",
+                effect="Merged, it has forgotten all that the base knew.",
                 look="What does one matrix have to do that does what both did?",
             ),
         ],

@@ -167,6 +167,7 @@ TASKS = [
                 "one_too_many",
                 edit=("order[k:]", "order[k + 1 :]"),
                 says="You keep one token too many.",
+                effect="With k = 1 it is no longer greedy: the second best is drawn, too.",
                 look="Ranks are counted from 0. Which is the last one that stays?",
             ),
             Bug(
@@ -440,6 +441,7 @@ TASKS = [
                 "with_the_prompt",
                 edit=("return new", "return prompt + new"),
                 says="You return the prompt as well. Only the new ids are asked for.",
+                effect="The text begins twice.",
                 look="What does your list begin with?",
             ),
         ],
@@ -531,6 +533,7 @@ TASKS = [
                 "one_line_feed",
                 edit=("\\n<</SYS>>\\n\\n", "\\n<</SYS>>\\n"),
                 says="After `<</SYS>>` there are two line feeds, and you have one.",
+                effect="One id is missing, 13, in every dialog with a system message.",
                 look="Is there an empty line before the question?",
             ),
             Bug(

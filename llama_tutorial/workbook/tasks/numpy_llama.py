@@ -216,6 +216,7 @@ TASKS = [
                 "unsigned",
                 edit=('"<7i"', '"<7I"'),
                 says="You read unsigned numbers, so -50 becomes 4,294,967,246.",
+                effect="The embedding gets four billion rows, which are not in the file.",
                 look="Which of the seven numbers may be negative?",
             ),
             Bug(
@@ -242,6 +243,8 @@ TASKS = [
                 ),
                 says="The numbers are right, but their names are in another order: the second is "
                 "hidden_dim.",
+                effect="A model of a hundred layers with three hidden features, say: the "
+                "file is too short for it.",
                 look="Compare the order with the specification.",
             ),
         ],
@@ -297,6 +300,8 @@ TASKS = [
                 edit=("m.head_dim // 2", "m.head_dim"),
                 says="Your tables have a column for each feature of a head. One for each pair is "
                 "enough.",
+                effect="A head of its own is read from the wrong place; with a tied one it "
+                "does not show.",
                 look="How many angles does a head have at a position?",
             ),
             Bug(

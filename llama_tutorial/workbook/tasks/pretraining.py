@@ -174,6 +174,7 @@ TASKS = [
                 "one_token_short",
                 edit=("start : start + T + 1", "start : start + T"),
                 says="Your rows are one token short.",
+                effect="One token in T is never predicted.",
                 look="How many tokens must a window have, for T inputs and T targets?",
             ),
             Bug(
@@ -195,6 +196,7 @@ TASKS = [
                 "numbers_for_places",
                 edit=("stream[start : start + T + 1]", "stream[start * T : start * T + T + 1]"),
                 says="You take the starts for numbers of windows. They are places in the stream.",
+                effect="Most of the text is never read, and at its end windows run out of it.",
                 look="Where does a window with start 3 begin?",
             ),
         ],
@@ -308,6 +310,7 @@ TASKS = [
                 "divided_by_all",
                 edit=("(batch[1] != -100).sum()", "batch[1].numel()"),
                 says="You divide by the number of all tokens, also of those without a target.",
+                effect="The gradient is too short, the more so the more is masked.",
                 look="Which tokens does the sum have?",
             ),
             Bug(
@@ -437,6 +440,7 @@ TASKS = [
                 "nothing_decays",
                 edit=("if w.ndim >= 2:", "if False:"),
                 says="Nothing decays.",
+                effect="Weights can grow for as long as the training lasts.",
                 look="By which factor does a matrix shrink in a step?",
             ),
             Bug(
@@ -509,6 +513,8 @@ TASKS = [
                 "one_step_early",
                 edit=("peak * step / warmup", "peak * (step + 1) / warmup"),
                 says="Your warm-up is one step ahead: it reaches the peak at warmup - 1.",
+                effect="Nothing that could be seen: one step of two thousand. But a run "
+                "that is continued under the right schedule makes a jump.",
                 look="What is the rate at step 0?",
             ),
             Bug(
@@ -529,6 +535,8 @@ TASKS = [
                 "straight_down",
                 edit=("0.55 + 0.45 * math.cos(math.pi * done)", "1 - 0.9 * done"),
                 says="Yours falls along a straight line.",
+                effect="It learns about as well. But a comparison with other runs is then "
+                "one of schedules, too.",
                 look="Is it flat where it begins?",
             ),
             Bug(

@@ -57,6 +57,7 @@ TASKS = [
                 edit=(" / math.sqrt(3)", ""),
                 says="You do not divide by the root of their number: that is how much one value "
                 "spreads, not how much their mean does.",
+                effect="No model is harmed, but a result that could be believed is not.",
                 look="Is the mean of three values surer than one of them?",
             ),
             Bug(
@@ -95,6 +96,7 @@ TASKS = [
                 edit=("b - a for a, b", "a - b for a, b"),
                 says="Your sign is the other way round: it is after minus before, and a loss that "
                 "falls is a negative number.",
+                effect="The change that helped most looks like the worst.",
                 look="What should come out if the change helped?",
             ),
             Bug(
@@ -108,6 +110,7 @@ TASKS = [
                 "relative",
                 edit=("b - a for", "(b - a) / a for"),
                 says="You divide by the loss before. A difference in nats is asked for.",
+                effect="None; but the same change is then worth less in a model that is worse.",
                 look="What is the unit of your result?",
             ),
         ],
