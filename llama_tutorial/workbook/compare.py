@@ -118,12 +118,12 @@ def values_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | 
     """Where two arrays of one shape differ first, and how."""
     a, b = to_numpy(yours), to_numpy(right)
     if b.dtype.kind not in "fc":
-        wrong = a != b
+        wrong = np.asarray(a != b)  # of single numbers, too
     else:
         scale = max(np.max(np.abs(b[np.isfinite(b)]), initial=0), 1)
         with np.errstate(invalid="ignore"):
             near = np.abs(a - b) <= rules.tolerance * scale
-        wrong = ~(near | (a == b) | (np.isnan(a) & np.isnan(b)))
+        wrong = np.asarray(~(near | (a == b) | (np.isnan(a) & np.isnan(b))))
     if not wrong.any():
         return None
     index = tuple(int(i) for i in np.argwhere(wrong)[0])

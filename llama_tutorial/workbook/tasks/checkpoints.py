@@ -317,14 +317,14 @@ TASKS = [
             Bug(
                 "gate_and_up",
                 wrong=_exchanged("w1", "w3"),
-                says="w1 and w3 are exchanged. Both have the same shape.",
+                says="You have exchanged w1 and w3. Both have the same shape.",
                 effect="Every unit is gated by the wrong one, from the first token on.",
                 look="Which of the two goes through SiLU, and what is it called there?",
             ),
             Bug(
                 "in_their_order",
                 wrong=_exchanged("w2", "w3"),
-                says="w2 and w3 are exchanged: w2 is the way down.",
+                says="You have exchanged w2 and w3: w2 is the way down.",
                 effect="A strict loader refuses it, for the shapes do not fit.",
                 look="Compare the shapes: which matrix of three has D rows?",
             ),

@@ -402,7 +402,7 @@ TASKS = [
         cases=_adam_cases,
         use=_trained,
         cut=("step",),
-        seconds=20,  # whoever takes torch's own optimizer imports half of torch
+        seconds=20.0,  # whoever takes torch's own optimizer imports half of torch
         bugs=[
             Bug(
                 "no_correction",
@@ -535,7 +535,7 @@ TASKS = [
                 "straight_down",
                 edit=("0.55 + 0.45 * math.cos(math.pi * done)", "1 - 0.9 * done"),
                 says="Yours falls along a straight line.",
-                effect="It learns about as well. But a comparison with other runs is then "
+                effect="It is another schedule, so a comparison with other runs is then "
                 "one of schedules, too.",
                 look="Is it flat where it begins?",
             ),
