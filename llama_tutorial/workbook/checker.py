@@ -173,7 +173,7 @@ class _Check:
             if outcome.error is not None:
                 return self._raised(outcome.error, label)
             if found := difference(outcome.value, self.right[n].value, self.rules):
-                return f"In the case “{label}”, {found}."
+                return f"In the case “{label}”, {found}{'' if found.endswith('?') else '.'}"
             if found := self._changed(cases[n], fresh[n]):
                 return f"{found} (The case is “{label}”.)"
             if self.task.fresh and (name := self._shares_memory(outcome.value, cases[n])):

@@ -118,7 +118,7 @@ def values_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | 
     """Where two arrays of one shape differ first, and how."""
     a, b = to_numpy(yours), to_numpy(right)
     if b.dtype.kind not in "fc":
-        wrong = np.asarray(a != b)  # of single numbers, too
+        wrong = np.asarray(a != b)
     else:
         scale = max(np.max(np.abs(b[np.isfinite(b)]), initial=0), 1)
         with np.errstate(invalid="ignore"):

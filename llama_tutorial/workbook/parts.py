@@ -6,6 +6,7 @@ tried with the right ones in their place.
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ def parts_of(task: Task, answer: Any) -> dict[str, tuple[Task, Any]]:
     named = [other for other in every_task() if other.function in used and other.name != task.name]
     for other in sorted(named, key=lambda other: other.chapter != task.chapter):
         theirs = _globals_of(answer).get(other.function)
-        home = getattr(theirs, "__module__", "").rpartition(".")[2]
+        home = str(getattr(theirs, "__module__", None)).rpartition(".")[2]
         if callable(theirs) and theirs is not solution(other) and other.function not in found:
             homes = {known.chapter for known in named}
             if home == other.chapter or home not in homes:
@@ -47,7 +48,8 @@ def right_parts(answer: Any, parts: dict[str, tuple[Task, Any]]) -> Iterator[Non
 
 def _functions(answer: Any) -> list[types.FunctionType]:
     things = list(vars(answer).values()) if isinstance(answer, type) else [answer]
-    return [thing for thing in things if isinstance(thing, types.FunctionType)]
+    functions = [thing for thing in things if isinstance(thing, types.FunctionType)]
+    return [inspect.unwrap(function) for function in functions]  # of decorators
 
 
 def _globals_of(answer: Any) -> dict[str, Any]:

@@ -126,13 +126,13 @@ class Task:
     page: str = ""
     teaches: str = ""
     use: Use = call
-    tolerance: float = 1e-5
+    tolerance: float | int = 1e-5
     same_dtype: bool = False
     changes: tuple[str, ...] = ()
     fresh: bool = False
     cut: tuple[str, ...] = ("forward",)
     properties: Sequence[Callable[[Any], str | None]] = ()
-    seconds: float = 5.0
+    seconds: float | int = 5.0
 
     @property
     def chapter(self) -> str:

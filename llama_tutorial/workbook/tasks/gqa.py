@@ -410,7 +410,8 @@ TASKS = [
             Bug(
                 "no_wo",
                 edit=("self.wo(y.transpose(1, 2).flatten(2))", "y.transpose(1, 2).flatten(2)"),
-                says="wo is missing: the heads stand side by side, and nothing mixes them.",
+                says="The matrix wo is missing: the heads stand side by side, and nothing mixes "
+                "them.",
                 effect="What the heads have found stays where nobody reads it.",
                 look="How many matrices do you use?",
             ),

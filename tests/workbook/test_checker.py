@@ -1,0 +1,363 @@
+"""What the checker says: of everything that can be wrong with an answer but a known mistake."""
+
+# ruff: noqa: ARG005
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+torch = pytest.importorskip("torch")
+import numpy as np  # noqa: E402
+
+import llama_tutorial  # noqa: E402
+from llama_tutorial import check  # noqa: E402
+from llama_tutorial.workbook.solutions import gqa, rmsnorm, rope, tokenizer  # noqa: E402
+
+right = rope.rotate
+
+
+def told(answer, task="rope.rotate", **more):
+    result = check(task, answer, **more)
+    assert not result.ok
+    assert not result
+    assert result.state == "wrong", result
+    return result.message
+
+
+def test_an_exception_is_told_with_its_line():
+    def answer(x, cos, sin):
+        width = x.shape[-1]
+        return x @ cos[:width]
+
+    message = told(answer)
+    assert "In the case “one vector at position 0, which stays as it is” it raises " in message
+    assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x8 and 1x4)" in message
+    assert f"line {answer.__code__.co_firstlineno + 2} of " in message
+    assert "`return x @ cos[:width]`" in message
+
+
+def test_an_exception_in_what_it_calls_is_told_with_the_line_that_calls():
+    def answer(x, cos, sin):
+        return torch.stack((x, cos), dim=-1)
+
+    assert "`return torch.stack((x, cos), dim=-1)`" in told(answer)
+
+
+def test_endless_recursion_and_the_end_of_the_program():
+    def again(x, cos, sin):
+        return again(x, cos, sin)
+
+    def leave(x, cos, sin):
+        sys.exit(3)
+
+    assert "RecursionError: it calls itself without end" in told(again)
+    assert "your code ends the program, in line" in told(leave)
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_a_loop_that_never_ends_is_stopped(where):
+    def answer(x, cos, sin):
+        while True:
+            x = x + 0
+
+    found = []
+    work = lambda: found.append(told(answer, seconds=0.2))  # noqa: E731
+    before = threading.active_count()
+    if where == "main":
+        work()
+    else:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(30)
+    assert "it is not done after 0.2 seconds" in found[0]
+    assert "is there a loop that never ends? When it was stopped, it was in line " in found[0]
+    assert threading.active_count() == before  # and does not go on behind one's back
+
+
+def test_a_loop_that_catches_everything_is_stopped_too():
+    def answer(x, cos, sin):
+        while True:
+            try:
+                x = x + 0
+            except:  # noqa: E722
+                continue
+
+    before = time.monotonic()
+    message = told(answer, seconds=0.2)
+    assert "it is not done after 0.2 seconds" in message
+    assert time.monotonic() - before < 30
+
+
+def test_one_that_sleeps_is_not_waited_for_for_ever():
+    event = threading.Event()
+
+    def answer(x, cos, sin):
+        for _ in range(1000):
+            event.wait(0.02)
+
+    assert "it is not done after 0.05 seconds" in told(answer, seconds=0.05)
+
+
+def test_time_is_the_processors():
+    def slow(x, cos, sin):
+        time.sleep(0.15)  # four cases: longer than it may compute
+        return right(x, cos, sin)
+
+    assert check("rope.rotate", slow, seconds=0.5).ok
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda y: None, "the result is None, where a tensor of shape (1, 8) is wanted: is a `re"),
+        (
+            lambda y: y.float().numpy(),
+            "the result is a NumPy array, where a tensor of shape (1, 8)",
+        ),
+        (lambda y: y.tolist(), "the result is a list of 1, where a tensor of shape (1, 8) is want"),
+        (lambda y: (y, y), "the result is a tuple of 2, where a tensor of shape (1, 8) is wanted"),
+        (lambda y: y[..., :4], "the result has the shape (1, 4), and (1, 8) is right"),
+        (lambda y: y.unsqueeze(0), "the result has the shape (1, 1, 8), and (1, 8) is right"),
+        (lambda y: y.double(), "the result has the dtype float64, and float32 is right"),
+        (lambda y: y.long(), "the result has the dtype int64, and float32 is right"),
+        (
+            lambda y: y * float("nan"),
+            "the result[0, 0] is NaN, and 1.541 is right (8 of 8 are NaN)",
+        ),
+        (
+            lambda y: 3 * y,
+            "the result[0, 0] is 4.623, and 1.541 is right. All of it is 3 times the",
+        ),
+        (lambda y: -y, "All of it is -1 times the right one."),
+        (lambda y: y + 1, "the result[0, 0] is 2.541, and 1.541 is right (8 of 8 numbers differ)."),
+        (lambda y: y + 0.01 * (torch.arange(8) == 5), "Only index 5 of axis 1 of 2 is wrong."),
+        (lambda y: y * (torch.arange(8) < 2), "Index 0 and 1 of axis 1 of 2 is right throughout."),
+    ],
+)
+def test_a_wrong_result_is_described(change, sentence):
+    message = told(lambda x, cos, sin: change(right(x, cos, sin)))
+    assert "In the case “one vector at position 0, which stays as it is”, the result" in message
+    assert sentence in message
+    assert message.endswith((".", "?"))
+
+
+def test_exchanged_axes_are_seen():
+    message = told(lambda q, k: (q @ k.mT).softmax(-1).mT.tril(), "gpt.attention_weights")
+    assert "axes" not in message  # it is something else
+    message = told(lambda n, start=0: gqa.causal_mask(n, start).mT.contiguous(), "gqa.causal_mask")
+    assert "[0, 1] is True, and False is right. It is the right one with its last two" in message
+
+
+def test_numbers_strings_lists_and_dicts_are_described():
+    assert "the result is a float (11008), where an integer is wanted" in told(
+        lambda dim, multiple_of=256, multiplier=None: 11008.0, "swiglu.hidden_dim"
+    )
+    assert "the result is 1, and 11008 is right" in told(
+        lambda dim, multiple_of=256, multiplier=None: 1, "swiglu.hidden_dim"
+    )
+    assert "where a number is wanted; .item() makes one" in told(
+        lambda dim, multiple_of=256, multiplier=None: torch.tensor(11008), "swiglu.hidden_dim"
+    )
+    assert "the result[0] is 'x', and 'lo' is right; yours is ['x', 'w']" in told(
+        lambda symbols, piece: ["x", *symbols[2:]], "tokenizer.merge"
+    )
+    assert "the result has 3 elements, where 2 are wanted: ['lo', 'w', '!']" in told(
+        lambda symbols, piece: [*tokenizer.merge(symbols, piece), "!"], "tokenizer.merge"
+    )
+    assert "the result has no 'ab'" in told(lambda spelled, counts: {}, "tokenizer.count_pairs")
+    assert "the result['ab'] is 7, and 1 is right" in told(
+        lambda spelled, counts: dict.fromkeys(tokenizer.count_pairs(spelled, counts), 7),
+        "tokenizer.count_pairs",
+    )
+    assert "has 'no', which does not belong there" in told(
+        lambda spelled, counts: {**tokenizer.count_pairs(spelled, counts), "no": 0},
+        "tokenizer.count_pairs",
+    )
+
+
+def test_an_argument_that_is_changed_is_named():
+    def scaled(x, cos, sin):
+        y = right(x, cos, sin)
+        x.mul_(2)
+        return y
+
+    def joined(symbols, piece):
+        merged = tokenizer.merge(symbols, piece)
+        symbols.append("!")
+        return merged
+
+    assert told(scaled).startswith("Your code changes its argument x in place")
+    assert told(joined, "tokenizer.merge").startswith("Your code changes its argument symbols in")
+
+
+def test_a_view_of_an_argument_is_named():
+    def shared(weight):
+        return weight.sub_(weight.mean(0, keepdim=True)).view(weight.shape)
+
+    assert "argument weight" in told(shared, "rmsnorm.centre_writer")
+
+    def lazy(x, cos, sin):  # nothing to do where all angles are 0
+        return x if (cos == 1).all() else right(x, cos, sin)
+
+    assert "The result shares its memory with the argument x" in told(lazy)
+
+
+def test_parameters_that_do_not_fit_are_told():
+    message = told(lambda x, cos: x)
+    assert message.startswith(
+        "Its parameters should be rotate(x, cos, sin), and yours are rotate(x"
+    )
+    message = told(type("RMSNorm", (), {"__init__": lambda self: None}), "rmsnorm.RMSNorm")
+    assert message.startswith("Its parameters should be RMSNorm(dim, eps=1e-05), and yours are ")
+
+
+def test_a_result_in_place_of_the_function_is_told():
+    message = told(torch.ones(2, 3))
+    assert message.startswith("You gave a tensor of shape (2, 3). Give the function itself")
+    assert "check('rope.rotate', rotate)" in message
+
+
+def test_other_names_for_parameters_are_right():
+    assert check("rope.rotate", lambda vectors, c, s: right(vectors, c, s)).ok
+
+
+def test_arrays_of_numpy_are_right_where_tensors_fail():
+    def answer(z):
+        return z.astype(np.float64) / (1 + np.exp(-np.clip(z, -500, None)))
+
+    assert check("swiglu.silu", answer).ok
+
+
+def test_two_mistakes_at_once_are_both_named():
+    def answer(x, cos, sin):  # half of it turned back, and in float32
+        a, b = x[..., 0::2], x[..., 1::2]
+        return torch.stack((a * cos + b * sin, b * cos - a * sin), dim=-1).flatten(-2)
+
+    result = check("rope.rotate", answer)
+    assert result.bug == "turned_back+not_cast_back"
+    assert result.message.startswith("There are two mistakes in it at once.\n")
+
+
+def test_a_stub_that_it_calls_is_to_be_done_first():
+    names = {}
+    source = textwrap.dedent(
+        """
+        from llama_tutorial.workbook.solutions.gqa import *
+        import math
+        def repeat_kv(x, group_size):
+            raise NotImplementedError
+        def attention(q, k, v, start=0):
+            n = q.shape[1] // k.shape[1]
+            scores = q @ repeat_kv(k, n).mT / math.sqrt(q.shape[-1])
+            sees = causal_mask(q.shape[2], start)
+            return scores.masked_fill(~sees, -math.inf).softmax(-1) @ repeat_kv(v, n)
+        """
+    )
+    exec(source, names)
+    result = check("gqa.attention", names["attention"])
+    assert result.state == "waits"
+    assert result.message == "It is right by itself, but it needs gqa.repeat_kv: do that first."
+    assert names["repeat_kv"].__name__ == "repeat_kv"
+    assert names["repeat_kv"] is not gqa.repeat_kv  # put back
+
+    wrong = source.replace("/ math.sqrt(q.shape[-1])", "")
+    exec(wrong, names)
+    result = check("gqa.attention", names["attention"])
+    assert (result.state, result.bug) == ("wrong", "no_scale")
+
+
+def test_hints_come_one_by_one():
+    from llama_tutorial.workbook.registry import find
+
+    hints = find("rope.rotate").hints
+    for n in range(4):
+        message = told(lambda x, cos, sin: x + 1, hint=n)
+        assert [hint in message for hint in hints] == [i < n for i in range(3)]
+    assert "Hint" not in check("rope.rotate", right, hint=3).message
+    alone = check("rope.rotate", hint=1)
+    assert alone.message == (f"Give your own: check('rope.rotate', rotate).\nHint 1: {hints[0]}")
+    with pytest.raises(ValueError, match=r"hint=4: must be 1, 2 or 3, or 0 for none"):
+        check("rope.rotate", right, hint=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("rotate", "no task 'rotate' in the workbook; do you mean rope.rotate?"),
+        (
+            "rope.rotat",
+            "no task 'rope.rotat' in the workbook; the chapter has rope.rope_table, rope",
+        ),
+        ("rope", "'rope' is a chapter; its tasks are rope.rope_table, rope.rotate"),
+        ("rop.rotate_att", "no task 'rop.rotate_att' in the workbook; close to it are rope.rotate"),
+        ("§§§", "no task '§§§' in the workbook; there are gpt.layer_norm, "),
+    ],
+)
+def test_an_unknown_task_lists_those_that_are_close(name, sentence):
+    with pytest.raises(ValueError) as raised:  # noqa: PT011
+        check(name, right)
+    assert str(raised.value).startswith(sentence)
+
+
+def test_what_a_result_looks_like():
+    good, bad = check("rope.rotate", right), check("rope.rotate", lambda x, cos, sin: None)
+    assert repr(good).startswith("✓ rope.rotate: Right. ")
+    assert repr(bad).startswith("✗ rope.rotate: In the case ")
+    assert "<code>return</code>" in bad._repr_html_()
+    assert "<b>✓ rope.rotate</b>" in good._repr_html_()
+    hostile = check("rope.rotate", lambda x, cos, sin: "<script>alert(1)</script>")
+    assert "<script>" not in hostile._repr_html_()
+
+
+def test_the_museums_page_is_named():
+    result = check("gqa.repeat_kv", lambda x, group_size: x.repeat(1, group_size, 1, 1))
+    assert result.bug == "repeat_in_rounds"
+    assert "Query heads read the keys 0, 1, 2, 3, 0, 1, 2, 3" in result.message  # what it does
+    assert result.message.endswith("See it happen: gqa.html#fig-museum-gqa, in the book.")
+
+
+def test_random_numbers_of_the_caller_stay():
+    torch.manual_seed(0)
+    first = torch.rand(1)
+    torch.manual_seed(0)
+    check("gqa.attention", gqa.attention)
+    check("rmsnorm.rms_norm", rmsnorm.rms_norm)
+    assert torch.equal(torch.rand(1), first)
+
+
+def test_check_is_one_of_the_packages_names():
+    assert "check" in llama_tutorial.__all__
+    assert "check" in dir(llama_tutorial)
+
+
+def test_tasks_without_torch_need_none():
+    code = textwrap.dedent(
+        """
+        import sys
+        sys.modules["torch"] = None  # an import of it fails
+        from llama_tutorial import check
+        from llama_tutorial.workbook.solutions import tokenizer
+        def encode(text, ids, scores, bos=False, eos=False):
+            return [1, *tokenizer.encode(text, ids, scores, bos, eos)] if bos else []
+        def learn(counts, n_merges):
+            return []
+        assert check("tokenizer.encode", tokenizer.encode).ok
+        print(check("tokenizer.encode", encode).message)
+        print(check("tokenizer.learn", learn).message)
+        try:
+            check("lern", learn)
+        except ValueError as error:
+            print(error)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
+    assert "In the case “lower”, the result has 0 elements" in done.stdout
+    assert "tokenizer.learn" in done.stdout
