@@ -26,7 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     done = sum(result.ok for result in results)
     print(f"{done} of {len(tasks)} done{f', about {minutes} minutes to go' if minutes else ''}")
     for state, what in ((WRONG, "is wrong"), (WAITS, "waits")):
-        if first := next((result for result in results if result.state == state), None):
-            print(printable(f"\n{first.task} {what}. {first.message}"))
+        found = [result for result in results if result.state == state]
+        if found:
+            print(printable(f"\n{found[0].task} {what}. {found[0].message}"))
             break
     return 0 if done == len(tasks) else NOT_ALL_DONE

@@ -126,17 +126,20 @@ class _Check:
         outcomes = self._run(cases)
         if (first := self._fault(cases, outcomes)) is None:
             return self._properties()
-        if place := self._own_stub(outcomes[-1].error):
-            message = f"Not begun: there is `raise NotImplementedError` {_at(place)}."
-            return Result(self.task.name, NOT_BEGUN, message)
         if self._is_right_with_other_arrays(outcomes):
             return self._properties()
-        if parts := parts_of(self.task, self.answer):
+        if self._own_stub(outcomes[-1].error) is None and (
+            parts := parts_of(self.task, self.answer)
+        ):
             with right_parts(self.answer, parts):
                 outcomes = self._run(cases := self.task.cases())
             if (first := self._fault(cases, outcomes)) is None:
                 return self._waits(parts)
-        if (bugs := self._known(outcomes)) and not isinstance(outcomes[-1].error, TimeUp):
+        error = outcomes[-1].error
+        if place := self._own_stub(error):
+            message = f"Not begun: there is `raise NotImplementedError` {_at(place)}."
+            return Result(self.task.name, NOT_BEGUN, message)
+        if (bugs := self._known(outcomes)) and not isinstance(error, TimeUp):
             return self._explained(bugs)
         return self._wrong(first)
 

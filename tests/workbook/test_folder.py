@@ -49,6 +49,11 @@ def edited(folder: Path, chapter: str, right: str, wrong: str) -> None:
     path.write_text(text.replace(right, wrong), encoding="utf-8")
 
 
+def forget() -> None:
+    for name in [name for name in sys.modules if name.startswith("my_llama")]:
+        del sys.modules[name]
+
+
 def in_a_process(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(llama_tutorial.__file__).parents[1])}
     command = [sys.executable, "-m", "llama_tutorial", *map(str, arguments)]
@@ -174,8 +179,7 @@ def test_notebooks_are_notebooks_whose_cells_run(filled, empty, monkeypatch):
             ]
             wanted = "done" if folder == filled else "not begun"
             assert states == [None, *[wanted] * len(tasks_of(chapter))]
-        for name in [name for name in sys.modules if name.startswith("my_llama")]:
-            monkeypatch.delitem(sys.modules, name)
+        forget()
 
 
 def test_the_last_notebook_writes_and_answers(filled, monkeypatch, capsys):
@@ -187,8 +191,7 @@ def test_the_last_notebook_writes_and_answers(filled, monkeypatch, capsys):
     assert first.startswith("Once upon a time, ")
     assert second.startswith("Tom had a kite")
     assert "Mia" in answer
-    for name in [name for name in sys.modules if name.startswith("my_llama")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget()
 
 
 def _code_of(path: Path) -> list[str]:
