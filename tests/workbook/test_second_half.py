@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import statistics
 import struct
 from collections.abc import Callable
@@ -31,7 +32,7 @@ from llama_tutorial.numpy_llama import layers, llama2c
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.training import cosine_schedule, token_loss
 from llama_tutorial.workbook.checker import check
-from llama_tutorial.workbook.registry import module_of, tasks_of
+from llama_tutorial.workbook.registry import find, module_of, tasks_of
 
 CHAPTERS = (
     "checkpoints",
@@ -546,3 +547,24 @@ def test_a_folder_of_hugging_face_s_goes_on_in_the_learner_s_model(small, tmp_pa
         return logits
 
     assert module_of("generation").greedy(feed, prompt, 12) == expected
+
+
+def test_exercises_name_tasks_that_there_are() -> None:
+    for path in notebooks.chapters():
+        prose = "\n".join(c.source for c in notebooks.read(path).cells if c.cell_type == "markdown")
+        named = re.findall(r'check\("([\w.]+)", \w+\)', prose)
+        assert any(name.startswith(f"{path.stem}.") for name in named), path.stem
+        for name in named:
+            find(name)
+        first = next(name for name in named if name.startswith(f"{path.stem}."))
+        others = re.search(rf'check\("{first}", .*\n# and ((?:.*\n)+?)```', prose)
+        assert others is not None
+        rest = re.findall(r"\w+", others[1])
+        assert {first, *(f"{path.stem}.{name}" for name in rest)} == {
+            task.name for task in tasks_of(path.stem)
+        }
+
+
+def test_an_exercise_s_answer_is_right() -> None:
+    answer = _on_the_page("rope")["interleaved_rows"]
+    assert check("checkpoints.neighbours_again", answer).ok
