@@ -324,6 +324,10 @@ def _bits_by_log2(costs, text):
     return sum(cost * math.log2(math.e) for cost in costs) / len(bytes(text, "utf-8"))
 
 
+def _cheapest_by_numpy(costs, lengths):
+    return int(np.argmin(np.array(costs) / lengths))
+
+
 def _interval_by_moments(n_right, n):
     answers = np.repeat([1.0, 0.0], [n_right, n - n_right])
     half = 1.96 * answers.std() / np.sqrt(n)
@@ -437,6 +441,7 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     "evaluation.perplexity": [_perplexity_in_python],
     "evaluation.bits_per_byte": [_bits_by_log2],
     "evaluation.option_costs": [_option_costs_in_a_batch],
+    "evaluation.cheapest": [_cheapest_by_numpy],
     "evaluation.interval": [_interval_by_moments],
     "finetuning.labelled": [_labelled_of_the_package, _labelled_backwards],
     "finetuning.first_fit": [_first_fit_with_sums],

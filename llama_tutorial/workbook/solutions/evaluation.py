@@ -66,6 +66,23 @@ def option_costs(model, stem, options):
     return costs
 
 
+def cheapest(costs, lengths):
+    """The option that an exam takes for the model's answer: the cheapest for its length.
+
+    A longer option costs more, all else being equal, so each cost is divided by a length. With
+    lengths of 1 that is lm-evaluation-harness's ``acc``, with numbers of characters ``acc_norm``.
+
+    Args:
+        costs: What each option costs as a whole, a list of float.
+        lengths: How long each is, a list of int.
+
+    Returns:
+        The number of the option, counted from 0; of equally cheap ones the first.
+    """
+    each = [cost / length for cost, length in zip(costs, lengths, strict=True)]
+    return each.index(min(each))
+
+
 def interval(n_right, n):
     """Between which two shares the true score lies in 95 of 100 such exams.
 

@@ -86,6 +86,14 @@ def _padding_counts(
     return costs.sum(1).tolist()
 
 
+def _cheapest_cases() -> list[Case]:
+    return [
+        Case("three options of one length", [3.0, 1.0, 2.0], [1, 1, 1]),
+        Case("a long one, cheap for its length", [6.0, 4.0, 5.0], [6, 2, 1]),
+        Case("two that are equally cheap", [4.0, 2.0, 4.0], [2, 1, 1]),
+    ]
+
+
 def _interval_cases() -> list[Case]:
     return [
         Case("81 of 100", 81, 100),
@@ -277,6 +285,56 @@ TASKS = [
         teaches="A multiple-choice benchmark is a sum of logarithms for each option.",
     ),
     Task(
+        "evaluation.cheapest",
+        cases=_cheapest_cases,
+        bugs=[
+            Bug(
+                "as_a_whole",
+                edit=("[cost / length for", "[cost for"),
+                says="You do not divide: yours is the cheapest as a whole.",
+                effect="Short options win, whatever they say. On HellaSwag, OPT-175B has 59 "
+                "percent that way, and 78 the other.",
+                look="What do lengths do in your code?",
+            ),
+            Bug(
+                "the_dearest",
+                edit=("min(each)", "max(each)"),
+                says="You take the largest cost: the least likely option.",
+                effect="A good model scores below chance.",
+                look="Is a cost of 1 nat more likely than one of 3, or less?",
+            ),
+            Bug(
+                "multiplied",
+                edit=("cost / length", "cost * length"),
+                says="You multiply by the length: long options are punished twice.",
+                effect="Short options win, whatever they say.",
+                look="Which unit has a cost for each character?",
+            ),
+            Bug(
+                "last_of_equals",
+                edit=("each.index(min(each))", "len(each) - 1 - each[::-1].index(min(each))"),
+                says="Of two equally cheap options you take the last.",
+                effect="Two people with the same model get two scores, if ties are common.",
+                look="Which comes first?",
+            ),
+            Bug(
+                "the_cost",
+                edit=("each.index(min(each))", "min(each)"),
+                says="You return the cost, not the number of the option.",
+                effect="Compared with the right letter, it is never right.",
+                look="How do you get from the smallest number to its place?",
+            ),
+        ],
+        hints=[
+            "A cost for each unit of length first, then the smallest of them.",
+            "Of a list, `index` gives the first place of a value.",
+            "`zip` goes through costs and lengths side by side.",
+        ],
+        minutes=3,
+        page="#multiple-choice-the-twenty-lines-behind-mmlu-and-hellaswag",
+        teaches="The same sums give two scores: say what you have divided by.",
+    ),
+    Task(
         "evaluation.interval",
         cases=_interval_cases,
         tolerance=1e-9,
@@ -292,7 +350,7 @@ TASKS = [
                 "no_root",
                 edit=("math.sqrt(p * (1 - p) / n)", "p * (1 - p) / n"),
                 says="That is the variance of the share. Its root is the standard deviation.",
-                effect="An exam of a hundred questions looks as sure as one of a million.",
+                effect="An exam of a hundred questions looks as sure as one of 65,000.",
                 look="Which unit has a variance?",
             ),
             Bug(

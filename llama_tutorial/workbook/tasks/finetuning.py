@@ -259,7 +259,7 @@ TASKS = [
         ],
         minutes=10,
         page="#deeper-first-fit-and-what-a-step-costs",
-        teaches="A greedy rule of one line turns half a batch of padding into a tenth.",
+        teaches="A greedy rule of a few lines takes away more than half of the padding.",
     ),
     Task(
         "finetuning.packed_row",
@@ -345,7 +345,7 @@ TASKS = [
                 "root_of_the_rank",
                 edit=("alpha / rank", "alpha / math.sqrt(rank)"),
                 says="You divide alpha by the root of the rank, as a later paper does (rsLoRA).",
-                effect="The change is larger than alpha promises: at rank 16 four times.",
+                effect="The change is larger than it should be, at rank 16 four times as large.",
                 look="What does the specification divide by?",
             ),
             Bug(
