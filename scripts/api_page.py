@@ -19,6 +19,7 @@ SECTIONS = {
     "Generation": ("generation", "sampling generation numpy_llama quantization"),
     "Weights": ("weights", "hub shipped checkpoints"),
     "Training": ("training", "training pretraining evaluation finetuning lora"),
+    "The workbook": ("workbook", "workbook"),
     "Tools": ("tools", "cli browser _util"),
     "The story world": ("tales", "tales"),
     "Figures": ("figures", "figures"),
@@ -37,13 +38,16 @@ ENTRY = """
 
 
 def modules() -> dict[str, Path]:
-    """The package's modules by their names after ``llama_tutorial.``, folders as their own."""
+    """The package's modules by their names after ``llama_tutorial.``, folders as their own.
+
+    The learners' own modules (``workbook/solutions``) are none of its.
+    """
     package = ROOT / "llama_tutorial"
     names = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-        if name and parts[-1] != "__main__":
+        if name and parts[-1] != "__main__" and parts[:2] != ("workbook", "solutions"):
             names[name] = path
     return names
 

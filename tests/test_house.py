@@ -40,7 +40,8 @@ FLOORS = [
     {"training", "hub", "evaluation"},
     {"pretraining", "finetuning"},
     # what people use
-    {"cli", "figures"},
+    {"workbook", "figures"},
+    {"cli"},
 ]
 
 
