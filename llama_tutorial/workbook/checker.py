@@ -137,7 +137,10 @@ class _Check:
                 return self._waits(parts)
         error = outcomes[-1].error
         if place := self._own_stub(error):
-            message = f"Not begun: there is `raise NotImplementedError` {_at(place)}."
+            message = (
+                f"Not begun: line {place.number} of {place.function} is still "
+                "`raise NotImplementedError`."
+            )
             return Result(self.task.name, NOT_BEGUN, message)
         if (bugs := self._known(outcomes)) and not isinstance(error, TimeUp):
             return self._explained(bugs)

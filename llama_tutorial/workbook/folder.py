@@ -105,7 +105,7 @@ def _chapter_cells(chapter: str) -> Iterator[tuple[str, str]]:
     yield (
         "markdown",
         f"# {TITLES[chapter]}\n\n"
-        f"{len(tasks)} tasks, about {minutes} minutes, for whoever has read the chapter "
+        f"{len(tasks)} tasks, about {minutes} minutes once you have read the chapter "
         f"(`{chapter}.html` in the book). Write your code in "
         f"[`{PACKAGE}/{chapter}.py`]({PACKAGE}/{chapter}.py): each docstring there is the "
         "specification. Come back here to be told whether it is right.",

@@ -98,7 +98,7 @@ print(json.dumps([difference, together.tell(model, tokenizer, n_new=60)]))
         [sys.executable, "-c", code], cwd=filled, env=environment, check=True, capture_output=True
     )
     difference, tale = json.loads(done.stdout)
-    assert difference < 1e-5 * 10  # of logits of about ten
+    assert difference < 1e-5
     model, tokenizer = load("tales")
     ids = tokenizer.encode("Once upon a time", bos=True)
     new = generate(model, [ids], 60, temperature=0, stop_ids=[tokenizer.eos_id])[0]

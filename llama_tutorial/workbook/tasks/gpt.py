@@ -154,7 +154,7 @@ TASKS = [
                 wrong=lambda x, weight, bias, eps=1e-5: (
                     (torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps) + bias) * weight
                 ),
-                says="You shift first and scale then, so that the weight scales the bias, too.",
+                says="You shift first and scale afterwards, so the weight scales the bias, too.",
                 effect="The biases of a checkpoint mean something else.",
                 look="Scale, then shift.",
             ),
@@ -201,15 +201,14 @@ TASKS = [
                 edit=(".triu(1)", ".triu(0)"),
                 says="Your mask hides a query's own position, too. The first query then sees "
                 "nothing at all: NaN.",
-                effect="All is NaN at once.",
+                effect="Everything is NaN at once.",
                 look="Does a query see its own key?",
             ),
             Bug(
                 "no_mask",
                 edit=("scores.masked_fill(later, -math.inf)", "scores"),
                 says="There is no mask: every query sees all keys, later ones as well.",
-                effect="The loss of the training falls to nearly nothing, and the model cannot "
-                "write.",
+                effect="The training loss falls to almost nothing, and the model cannot write.",
                 look="What may the first query see?",
             ),
             Bug(
@@ -286,7 +285,7 @@ TASKS = [
             Bug(
                 "summed",
                 edit=(".mean()", ".sum()"),
-                says="You give the sum over all tokens, not the mean.",
+                says="You return the sum over all tokens, not the mean.",
                 effect="The gradient grows with the batch, and so does every step.",
                 look="What should a blind guess among 5 cost?",
             ),
@@ -312,7 +311,7 @@ TASKS = [
                 "summed_by_text",
                 edit=(".mean()", ".squeeze(-1).sum(-1).mean()"),
                 says="You sum over the tokens of a text and take the mean over the texts.",
-                effect="Long texts count for more, and the loss is no number of nats per token.",
+                effect="Long texts count for more, and the loss is not in nats per token.",
                 look="What should a blind guess among 5 cost?",
             ),
         ],
@@ -369,7 +368,7 @@ TASKS = [
                 edit=("if temperature == 0:", "if temperature is None:"),
                 says="At temperature 0 you divide by 0.",
                 effect="temperature=0 is what everyone asks for who wants the same text twice.",
-                look="Which distribution does a softmax come to as the temperature falls?",
+                look="Which distribution does a softmax approach as the temperature falls?",
             ),
         ],
         hints=[
@@ -391,7 +390,7 @@ TASKS = [
                 edit=("torch.tensor([ids + new])", "torch.tensor([(ids + new)[-1:]])"),
                 says="You give the model the last token only. Without a cache it then knows "
                 "nothing of the text before.",
-                effect="It writes like a table of pairs.",
+                effect="It writes like a table of word pairs.",
                 look="What does the model need to know what comes next?",
             ),
             Bug(
@@ -425,12 +424,12 @@ TASKS = [
                 ),
                 says="The stop id is in your result. It ends the text and is no part of it.",
                 effect="Texts end in a mark that nobody should see.",
-                look="When do you look whether it is the stop id?",
+                look="When do you check whether it is the stop id?",
             ),
             Bug(
                 "stop_ignored",
                 edit=("if token == stop:", "if False:"),
-                says="You write on after the stop id.",
+                says="You go on writing after the stop id.",
                 effect="After its answer, a chat model asks itself the next question.",
                 look="What is stop for?",
             ),

@@ -152,7 +152,7 @@ TASKS = [
                 "one_too_far",
                 edit=("keys <= queries[:, None]", "keys <= queries[:, None] + 1"),
                 says="Your mask is one too far: each query sees the key after its own position.",
-                effect="In training, the answer is on the table.",
+                effect="In training, the model reads the answer instead of learning it.",
                 look="May position 0 see position 1?",
             ),
             Bug(
@@ -173,7 +173,8 @@ TASKS = [
                 "hidden",
                 edit=("keys <= queries[:, None]", "keys > queries[:, None]"),
                 says="Your True says which keys are hidden; it should say which are seen.",
-                effect="With masks, it is half of the mistakes: torch has both meanings.",
+                effect="torch has both meanings: True hides in masked_fill, and shows in its "
+                "fused attention.",
                 look="What is True where a query may look?",
             ),
             Bug(
@@ -208,15 +209,15 @@ TASKS = [
                 "no_mask",
                 edit=("scores.masked_fill(~sees, -math.inf)", "scores"),
                 says="There is no mask: early queries see later keys.",
-                effect="In training, the answer is on the table. One token at a time it does not "
-                "show.",
+                effect="In training, the model reads the answer instead of learning it. One token "
+                "at a time, nothing shows.",
                 look="What may the first query see?",
             ),
             Bug(
                 "mask_upside_down",
                 edit=("~sees", "sees"),
                 says="You mask what should be seen. Some queries then see nothing: NaN.",
-                effect="All is NaN at once.",
+                effect="Everything is NaN at once.",
                 look="masked_fill fills where the mask is True.",
             ),
             Bug(
@@ -316,7 +317,7 @@ TASKS = [
             Bug(
                 "values_are_keys",
                 edit=("self.v[:, :, start:end] = v", "self.v[:, :, start:end] = k"),
-                says="You write the keys to the values, too.",
+                says="You write the keys into the values as well.",
                 effect="What a word hands over is what it is found by.",
                 look="Two tensors come in.",
             ),
@@ -371,7 +372,7 @@ TASKS = [
                     "if cache is not",
                     "v = rotate_at(v, cos, sin, start)\n        if cache is not",
                 ),
-                says="You rotate the values as well. Only queries and keys are rotated.",
+                says="You rotate the values as well; only queries and keys are rotated.",
                 effect="What a word hands over depends on where it stands.",
                 look="Which two make a score?",
             ),
@@ -405,7 +406,7 @@ TASKS = [
                 says="At the end you reshape before the axes are back in their order: the features "
                 "of different positions get mixed.",
                 effect="Later words leak into earlier ones.",
-                look="Which axes has y, and which should stand side by side?",
+                look="Which axes does y have, and which should stand side by side?",
             ),
             Bug(
                 "no_wo",
@@ -421,7 +422,7 @@ TASKS = [
                     "self.heads(self.wk(x)), self.heads(self.wv(x))",
                     "*(self.heads(w(x)) for w in (self.wv, self.wk))",
                 ),
-                says="You have wk and wv exchanged. They have one shape.",
+                says="You have swapped wk and wv. They have the same shape, so nothing complains.",
                 effect="A word is found by what it hands over.",
                 look="Which matrix makes the keys?",
             ),

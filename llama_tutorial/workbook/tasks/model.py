@@ -143,8 +143,8 @@ TASKS = [
                 "one_norm",
                 edit=("self.ffn_norm(h)", "self.attention_norm(h)"),
                 says="You use attention_norm twice. There are two norms.",
-                effect="Each was trained for its own place: the text gets a little worse, and you "
-                "look for a long time.",
+                effect="Each was trained for its own place: the text gets a little worse, and the "
+                "mistake is hard to find.",
                 look="What is ffn_norm for?",
             ),
             Bug(
@@ -167,7 +167,7 @@ TASKS = [
                     "h = x + self",
                     "x = self.attention_norm(x)\n        h = x + self",
                 ),
-                says="You add to the normed stream: the norm has been written over x.",
+                says="You add to the normed stream: the norm has overwritten x.",
                 effect="The stream loses its size in every layer.",
                 look="What is x when you add to it?",
             ),
@@ -199,7 +199,7 @@ TASKS = [
             "Keep the stream and what goes into a part apart: never x = norm(x).",
         ],
         minutes=6,
-        page="",
+        page="#llama-2-made-of-your-own-parts",
         teaches="Parts read the stream through a norm and add to it; none replaces it.",
     ),
     Task(
@@ -226,8 +226,8 @@ TASKS = [
                 "one_cache",
                 edit=("caches[n]", "caches[0]"),
                 says="All layers share one cache. Each has its own keys.",
-                effect="A layer writes over what the layer before has kept: without a cache all is "
-                "right, and with one nothing is.",
+                effect="Each layer overwrites what the one before has kept. Without a cache all "
+                "is right, and with one nothing is.",
                 look="Which cache belongs to layer n?",
             ),
             Bug(
@@ -267,7 +267,7 @@ TASKS = [
             "tok_embeddings, layers, norm, output.",
         ],
         minutes=8,
-        page="",
+        page="#llama-2-made-of-your-own-parts",
         teaches="A Llama is a loop over blocks between two tables.",
     ),
     Task(
@@ -278,7 +278,7 @@ TASKS = [
                 "heads_not_grouped",
                 edit=("2 * D * D + 2 * D * config.n_kv_heads * h", "4 * D * D"),
                 says="You count wk and wv as wide as wq. With fewer key heads they are narrower.",
-                effect="7B comes out right, and 70B eleven billion too large.",
+                effect="7B comes out right, and 70B more than nine billion too large.",
                 look="What is the shape of wk?",
             ),
             Bug(
@@ -342,7 +342,7 @@ TASKS = [
                 says="A file in which a tensor is missing is taken: that parameter keeps its "
                 "random numbers.",
                 effect="The model runs and writes nonsense, and nothing says why.",
-                look="Which names does the model have that the file has not?",
+                look="Which names does the model have that the file lacks?",
             ),
             Bug(
                 "unknown_passed",
@@ -353,7 +353,7 @@ TASKS = [
                 says="A file with a tensor that the model does not have is taken. It may well be "
                 "another model's.",
                 effect="A model of 32 layers loads into one of 16, and half of it is lost.",
-                look="Which names does the file have that the model has not?",
+                look="Which names does the file have that the model lacks?",
             ),
             Bug(
                 "shapes_passed",

@@ -103,7 +103,7 @@ TASKS = [
                 edit=("wide.pow(2).mean(-1, keepdim=True)", "wide.pow(2).sum(-1, keepdim=True)"),
                 says="You divide by the length of the vector: the root of the sum of its squares. "
                 "It should be their mean.",
-                effect="All vectors come out shorter by the root of D.",
+                effect="All vectors come out shorter, by a factor of the root of D.",
                 look="What is the mean square of your result?",
             ),
             Bug(
@@ -124,8 +124,8 @@ TASKS = [
                 "no_wide",
                 edit=("x.to(torch.promote_types(x.dtype, torch.float32))", "x"),
                 says="You square in the dtype of x: in float16, the square of 300 is infinite.",
-                effect="A model in 16 bits is a little off, or all 0, where a feature is large; "
-                "and Llama's have some of a thousand.",
+                effect="In bfloat16 a model is a little off; in float16 a vector with one large "
+                "feature comes out as zeros.",
                 look="Which dtype has room for the squares?",
             ),
             Bug(
@@ -164,17 +164,16 @@ TASKS = [
                     "rms_norm(x, self.eps) * self.weight",
                     "(rms_norm(x.float(), self.eps) * self.weight.float()).to(x.dtype)",
                 ),
-                says="You multiply by the weight in float32 and cast then. Llama casts first.",
-                effect="The last bit of a bfloat16 differs, and with it the logits in the third "
-                "decimal.",
+                says="You multiply by the weight in float32 and cast afterwards. Llama casts "
+                "first.",
+                effect="The last bit of a bfloat16 differs, in every norm of the model.",
                 look="In which dtype does the weight multiply?",
             ),
             Bug(
                 "eps_forgotten",
                 edit=("rms_norm(x, self.eps)", "rms_norm(x)"),
-                says="You do not hand on self.eps: a model that was trained with another one gets "
-                "1e-5.",
-                effect="It moves logits in the second decimal.",
+                says="You do not pass self.eps on, so the eps is always 1e-5.",
+                effect="Every model whose eps is another one is a little off, and nothing says so.",
                 look="Where does the layer keep its eps?",
             ),
             Bug(
@@ -190,7 +189,8 @@ TASKS = [
                     "rms_norm(x, self.eps) * self.weight",
                     "rms_norm(x * self.weight, self.eps)",
                 ),
-                says="The weight multiplies the input: the norm then takes its size away again.",
+                says="Your weight multiplies the input, and the norm then takes the size away "
+                "again.",
                 effect="The strength of each feature depends on all the others'.",
                 look="Which comes first?",
             ),
@@ -216,8 +216,8 @@ TASKS = [
                 "rows_centred",
                 edit=("weight.mean(0, keepdim=True)", "weight.mean(1, keepdim=True)"),
                 says="You have centred the rows. A row makes one feature of the output; the mean "
-                "runs over the features, which is down a column.",
-                effect="What is written still has a mean, and another content.",
+                "runs over the features, so down a column.",
+                effect="What is written still has a mean, and says something else.",
                 look="Which axis is D, over which the norm takes its mean?",
             ),
             Bug(

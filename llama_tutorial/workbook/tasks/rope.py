@@ -63,8 +63,8 @@ TASKS = [
                         theta ** (-torch.arange(0, head_dim, 2).double() / head_dim),
                     ).deg2rad()
                 ),
-                says="Your angles are in degrees, or the table takes them for degrees: they are "
-                "radians, and pair 0 turns by a full radian at each position.",
+                says="Your angles are in degrees. They should be in radians: pair 0 turns by a "
+                "full radian at each position.",
                 effect="All hands turn 57 times too slowly: neighbours look alike.",
                 look="What is the cosine at position 1, pair 0?",
             ),
@@ -114,7 +114,8 @@ TASKS = [
                     "angles.sin().float(), angles.cos().float()",
                 ),
                 says="You return the sines first; the cosines come first.",
-                effect="Each rotation is another one, and position 0 is turned by 90 degrees.",
+                effect="Every rotation is a different one, and position 0 is rotated by 90 "
+                "degrees.",
                 look="What is the cosine of 0?",
             ),
             Bug(
@@ -122,7 +123,7 @@ TASKS = [
                 edit=("torch.arange(0, head_dim, 2,", "torch.arange(0, head_dim,"),
                 says="You have a column for each feature. One for each pair is enough: h / 2.",
                 effect="The tables do not fit the pairs.",
-                look="How many pairs has a head?",
+                look="How many pairs does a head have?",
             ),
         ],
         hints=[
@@ -132,7 +133,7 @@ TASKS = [
             "stay exact.",
         ],
         minutes=8,
-        page="",
+        page="#one-hand-is-not-enough-for-a-clock",
         teaches="Fast pairs tell neighbours apart, slow pairs tell far from near.",
         tolerance=1e-3,
     ),
@@ -174,17 +175,17 @@ TASKS = [
                     "(a * cos - b * sin, a * sin + b * cos)",
                     "(a * cos + b * sin, b * cos - a * sin)",
                 ),
-                says="You turn the other way: by -φ.",
-                effect="Only differences count, and theirs change sign: nothing changes, unless "
-                "queries and keys turn differently.",
+                says="You rotate the other way: by -φ.",
+                effect="A trained model takes nine back for nine ahead. One that is trained with "
+                "it learns just as well, so a loss does not show it.",
                 look="Which of the two products has the minus?",
             ),
             Bug(
                 "mirrored",
                 edit=("a * sin + b * cos", "a * sin - b * cos"),
-                says="One sign is wrong: what you do is a reflection, not a rotation. It leaves "
-                "lengths as they are, and so does a rotation, which is why it looks right.",
-                effect="Scores depend on the sum of two positions, not on their distance.",
+                says="One sign is wrong, in the second line of the pair: that is no rotation any "
+                "more, and vectors change their length.",
+                effect="Scores depend on places, not on distances alone.",
                 look="At position 0, what becomes of b?",
             ),
             Bug(
@@ -194,7 +195,7 @@ TASKS = [
                     "(a := a * cos - b * sin, a * sin + b * cos)",
                 ),
                 says="You compute the new b from the new a. Both need the old ones.",
-                effect="Vectors change their length, the more the further they are.",
+                effect="Vectors change their length, at each position differently.",
                 look="What does a hold when b is computed?",
             ),
             Bug(
@@ -220,7 +221,7 @@ TASKS = [
             "The results have to alternate again: stack them on a new last axis, then flatten.",
         ],
         minutes=10,
-        page="",
+        page="#rope-in-eleven-lines",
         teaches="A position is an angle: the score of two rotated vectors sees only a distance.",
         same_dtype=True,
         fresh=True,
@@ -272,7 +273,7 @@ TASKS = [
             "A slice of each table, and a call of your rotate.",
         ],
         minutes=4,
-        page="",
+        page="#rope-in-eleven-lines",
         teaches="A cached key was rotated once, at its own position, and stays so.",
     ),
     Task(
@@ -320,7 +321,7 @@ TASKS = [
             "unflatten(0, (..., ..., 2)) splits the first axis; transpose; flatten(0, 2).",
         ],
         minutes=8,
-        page="",
+        page="#neighbours-or-halves-the-two-layouts",
         teaches="The two layouts are one function and a permutation of rows, made once, at load.",
     ),
 ]

@@ -101,7 +101,7 @@ TASKS = [
             Bug(
                 "swapped_gate",
                 edit=("x @ w1.T, x @ w3.T", "x @ w3.T, x @ w1.T"),
-                says="You have w1 and w3 exchanged: SiLU belongs to what w1 makes.",
+                says="You have swapped w1 and w3: SiLU belongs to what w1 makes.",
                 look="Which matrix is the gate?",
             ),
             Bug(
@@ -191,15 +191,15 @@ TASKS = [
                 edit=("multiplier is not None", "False"),
                 says="Your multiplier is not used.",
                 effect="The 70B model gets matrices that are too narrow.",
-                look="What does 70B have that 7B has not?",
+                look="What does 70B have that 7B does not?",
             ),
             Bug(
                 "multiplier_last",
                 wrong=lambda dim, multiple_of=256, multiplier=None: int(
                     (multiplier or 1) * (-(-int(8 * dim / 3) // multiple_of) * multiple_of)
                 ),
-                says="You round up to a multiple first and multiply then. What comes out is no "
-                "multiple any more.",
+                says="You round up to a multiple first and multiply afterwards, so the result is "
+                "no longer a multiple.",
                 effect="The matrices of 70B do not fit.",
                 look="Which step is the last?",
             ),

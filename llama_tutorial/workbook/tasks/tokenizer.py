@@ -91,7 +91,7 @@ TASKS = [
             Bug(
                 "overwritten",
                 edit=("pairs.get(left + right, 0) + counts[word]", "counts[word]"),
-                says="A pair that comes again writes over what was counted: the sum is missing.",
+                says="A pair that comes again overwrites what was counted: the sum is missing.",
                 effect="The last word decides.",
                 look="What becomes of a pair in two words?",
             ),
@@ -151,7 +151,7 @@ TASKS = [
             Bug(
                 "first_only",
                 edit=("i += 2", "return [*merged, *symbols[i + 2 :]]"),
-                says="You make one join and stop. All of them are wanted, from left to right.",
+                says="You make one join and stop. Make all of them, from left to right.",
                 effect="A word that has the piece twice is spelled in two ways.",
                 look="What comes after the first join?",
             ),
@@ -159,7 +159,7 @@ TASKS = [
                 "from_the_right",
                 wrong=lambda symbols, piece: _from_the_right(symbols, piece),
                 says="You go from right to left: of a a a you make a aa.",
-                effect="Other pieces come out than those of the program that trained.",
+                effect="Words are spelled differently than when the vocabulary was learned.",
                 look="Which of two overlapping pairs is the first?",
             ),
             Bug(
@@ -214,7 +214,7 @@ TASKS = [
                 "ties_by_alphabet",
                 edit=("len(piece), piece)", "piece)"),
                 says="In a tie you let the alphabet decide; the length comes before that.",
-                effect="Other pieces come out than SentencePiece's.",
+                effect="The pieces differ from SentencePiece's.",
                 look="Which of two equally frequent pieces comes first?",
             ),
             Bug(
@@ -272,14 +272,14 @@ TASKS = [
                 "worst_first",
                 edit=("score > best[0]", "score < best[0]"),
                 says="You join the pair with the lowest score. High scores were learned early.",
-                effect="Text gets other pieces than in training.",
+                effect="Text is cut into other pieces than in training.",
                 look="Is -1 higher than -5?",
             ),
             Bug(
                 "rightmost",
                 edit=("score > best[0]", "score >= best[0]"),
                 says="Of equal scores you join the rightmost pair: of aaa you make a aa.",
-                effect="Repeated letters are spelled otherwise than in training.",
+                effect="Repeated letters are spelled differently than in training.",
                 look="Which of two equals is taken?",
             ),
             Bug(
@@ -289,7 +289,8 @@ TASKS = [
                     "return [*symbols[:i], symbols[i] + symbols[i + 1], *symbols[i + 2 :]]",
                 ),
                 says="You join once and stop. Look again, until there is nothing to join.",
-                effect="A text becomes five times as long.",
+                effect="Nearly every letter stays a token of its own, and texts become much "
+                "longer.",
                 look="When is it finished?",
             ),
         ],
@@ -309,9 +310,9 @@ TASKS = [
             Bug(
                 "no_prefix",
                 edit=('"▁" + text.replace', '"" + text.replace'),
-                says="Nothing is put in front of the text, so its first word is another one than "
-                "inside a text.",
-                effect="The first word is spelled as the model has hardly seen it.",
+                says="Nothing is put in front of the text, so its first word is not spelled as it "
+                "is inside a text.",
+                effect="The first word is one that the model has hardly ever seen.",
                 look="What comes before the first word?",
             ),
             Bug(
@@ -331,7 +332,7 @@ TASKS = [
             Bug(
                 "bytes_shifted",
                 edit=("FIRST_BYTE + byte", "byte"),
-                says="Your bytes begin at id 0. The first three ids are no bytes.",
+                says="Your bytes begin at id 0. The first three ids are not bytes.",
                 effect="A line break becomes another byte.",
                 look="Which id has byte 0?",
             ),
@@ -344,7 +345,7 @@ TASKS = [
                 says="You take the character's number in Unicode; it is the bytes of its UTF-8 "
                 "form that have ids.",
                 effect="Below 128 it is the same; é becomes one wrong id instead of two.",
-                look="How many bytes has é?",
+                look="How many bytes does é have?",
             ),
             Bug(
                 "unknown_dropped",
@@ -363,7 +364,7 @@ TASKS = [
             Bug(
                 "double_bos",
                 edit=("[BOS] if bos", "[BOS, BOS] if bos"),
-                says="BOS stands there twice.",
+                says="BOS is there twice.",
                 look="Once is enough.",
             ),
             Bug(
