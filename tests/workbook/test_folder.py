@@ -179,6 +179,7 @@ def test_notebooks_are_notebooks_whose_cells_run(filled, empty, monkeypatch):
             states = [
                 eval(source, names).state if source.startswith("check(") else exec(source, names)
                 for source in _code_of(path)
+                if "check" in source
             ]
             wanted = "done" if folder == filled else "not begun"
             assert states == [None, *[wanted] * len(tasks_of(chapter))]
@@ -194,6 +195,21 @@ def test_the_last_notebook_writes_and_answers(filled, monkeypatch, capsys):
     assert first.startswith("Once upon a time, ")
     assert second.startswith("Tom had a kite")
     assert "Mia" in answer
+    forget()
+
+
+def test_the_engine_s_notebook_writes(filled, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(filled))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    cells = _code_of(filled / "numpy_llama.ipynb")
+    for source in (cells[0], cells[-1]):
+        exec(source, names)
+    model, tokenizer = load("tales")
+    prompt = tokenizer.encode("Once upon a time", bos=True)
+    stops = [tokenizer.eos_id]
+    [new] = generate(model, [prompt], 80, temperature=0, stop_ids=stops)
+    assert capsys.readouterr().out == tokenizer.decode(prompt + new) + "\n"
     forget()
 
 
