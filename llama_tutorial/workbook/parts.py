@@ -22,9 +22,10 @@ def parts_of(task: Task, answer: Any) -> dict[str, tuple[Task, Any]]:
     A module's function belongs to the chapter of that module's name; one that was written in a
     notebook to the task's own chapter, or to the first that has one of that name.
     """
-    used = {name for code in _codes(answer) for name in code.co_names}
+    tasks = list(every_task())
+    used = _names_used(answer, {other.function for other in tasks})
     found: dict[str, tuple[Task, Any]] = {}
-    named = [other for other in every_task() if other.function in used and other.name != task.name]
+    named = [other for other in tasks if other.function in used and other.name != task.name]
     for other in sorted(named, key=lambda other: other.chapter != task.chapter):
         theirs = _globals_of(answer).get(other.function)
         home = str(getattr(theirs, "__module__", None)).rpartition(".")[2]
@@ -58,10 +59,16 @@ def _globals_of(answer: Any) -> dict[str, Any]:
     return functions[0].__globals__ if functions else {}
 
 
-def _codes(answer: Any) -> Iterator[types.CodeType]:
-    """The code of an answer, and of the functions inside it."""
+def _names_used(answer: Any, tasks: set[str]) -> set[str]:
+    """The names in an answer's code, and in that of the helpers beside it, which are no tasks."""
+    names, used = _globals_of(answer), set[str]()
     waiting = [function.__code__ for function in _functions(answer)]
     while waiting:
         code = waiting.pop()
-        yield code
         waiting += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+        for name in set(code.co_names) - used - tasks:
+            helper = names.get(name)
+            if isinstance(helper, types.FunctionType) and helper.__globals__ is names:
+                waiting.append(helper.__code__)
+        used |= set(code.co_names)
+    return used

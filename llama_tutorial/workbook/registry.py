@@ -6,12 +6,13 @@ import ast
 import difflib
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from llama_tutorial._util.extras import install_hint
 from llama_tutorial.workbook.task import Bug, Task
 
 TITLES = {
@@ -46,11 +47,18 @@ def tasks_of(chapter: str) -> tuple[Task, ...]:
     """A chapter's tasks, in the order of the work.
 
     Raises:
+        ModuleNotFoundError: They need torch, which is not there.
         ValueError: The chapter has none.
     """
     if chapter not in chapters():
         raise ValueError(f"no chapter {chapter!r} in the workbook; {_close(chapter, chapters())}")
-    return tuple(import_module(f"{__package__}.tasks.{chapter}").TASKS)
+    try:
+        return tuple(import_module(f"{__package__}.tasks.{chapter}").TASKS)
+    except ModuleNotFoundError as error:
+        if (hint := install_hint(error.name)) is None:
+            raise
+        message = f"the tasks of {chapter} need {error.name}: {hint}"
+        raise ModuleNotFoundError(message, name=error.name) from error
 
 
 def find(name: str) -> Task:
@@ -86,8 +94,12 @@ def every_task() -> Iterator[Task]:
             continue
 
 
-def _close(name: str, names: Any) -> str:
-    alike = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+def _close(name: str, names: Sequence[str]) -> str:
+    """Those that are called alike, by their whole names or by what stands behind the dot."""
+    alike = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if not alike:
+        ends = {known.rpartition(".")[2]: known for known in reversed(names)}
+        alike = [ends[end] for end in difflib.get_close_matches(name, ends, n=3)]
     return f"close to it are {', '.join(alike)}" if alike else f"there are {', '.join(names)}"
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from llama_tutorial import check  # noqa: E402
 from llama_tutorial import gqa as package_gqa  # noqa: E402
+from llama_tutorial import rmsnorm as package_rmsnorm  # noqa: E402
 from llama_tutorial import rope as package_rope  # noqa: E402
 from llama_tutorial import swiglu as package_swiglu  # noqa: E402
 from llama_tutorial.sampling import next_probabilities  # noqa: E402
@@ -199,6 +200,9 @@ class TorchsOwn(nn.Module):
         return self.weight * F.rms_norm(x.float(), x.shape[-1:], eps=self.eps).type_as(x)
 
 
+passes("rmsnorm.RMSNorm")(package_rmsnorm.RMSNorm)
+
+
 @passes("rmsnorm.centre_writer")
 def by_a_projection(weight):
     D = weight.shape[0]
@@ -269,6 +273,13 @@ def with_linear(x, w1, w2, w3):
     return F.linear(F.linear(x, w3) * F.silu(F.linear(x, w1)), w2)
 
 
+@passes("swiglu.swiglu")
+def the_packages_layer(x, w1, w2, w3):
+    layer = package_swiglu.SwiGLU(*w1.T.shape)
+    layer.load_state_dict({"w1.weight": w1, "w2.weight": w2, "w3.weight": w3})
+    return layer(x)
+
+
 @passes("swiglu.hidden_dim")
 def in_integers(dim, multiple_of=256, multiplier=None):
     hidden = 8 * dim // 3
@@ -298,6 +309,12 @@ passes("gqa.repeat_kv")(package_gqa.repeat_kv)
 @passes("gqa.causal_mask")
 def a_triangle(n_queries, start=0):
     return torch.ones(n_queries, start + n_queries, dtype=torch.bool).tril(diagonal=start)
+
+
+@passes("gqa.causal_mask")
+def the_packages_mask(n_queries, start=0):
+    keys = torch.arange(start + n_queries)[None]
+    return package_gqa.causal_mask(keys[:, start:], keys)[0, 0]
 
 
 @passes("gqa.attention")

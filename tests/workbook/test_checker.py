@@ -229,7 +229,8 @@ def test_other_names_for_parameters_are_right():
 
 def test_arrays_of_numpy_are_right_where_tensors_fail():
     def answer(z):
-        return z.astype(np.float64) / (1 + np.exp(-np.clip(z, -500, None)))
+        z = z.astype(np.float64)
+        return z / (1 + np.exp(-np.clip(z, -500, None)))
 
     assert check("swiglu.silu", answer).ok
 
@@ -270,6 +271,25 @@ def test_a_stub_that_it_calls_is_to_be_done_first():
     exec(wrong, names)
     result = check("gqa.attention", names["attention"])
     assert (result.state, result.bug) == ("wrong", "no_scale")
+
+
+def test_a_stub_that_a_helper_calls_is_to_be_done_first():
+    names = {}
+    source = """
+import math
+from llama_tutorial.workbook.solutions.gqa import causal_mask
+def repeat_kv(x, group_size):
+    return x.repeat(1, group_size, 1, 1)
+def spread(x, q):
+    return repeat_kv(x, q.shape[1] // x.shape[1])
+def attention(q, k, v, start=0):
+    scores = q @ spread(k, q).mT / math.sqrt(q.shape[-1])
+    hidden = ~causal_mask(q.shape[2], start)
+    return scores.masked_fill(hidden, -math.inf).softmax(-1) @ spread(v, q)
+"""
+    exec(source, names)
+    result = check("gqa.attention", names["attention"])
+    assert result.message == "It is right by itself, but it needs gqa.repeat_kv: do that first."
 
 
 def test_hints_come_one_by_one():
@@ -357,10 +377,16 @@ def test_tasks_without_torch_need_none():
             check("lern", learn)
         except ValueError as error:
             print(error)
+        try:
+            check("rope.rotate", learn)
+        except ModuleNotFoundError as error:
+            print(error)
         """
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
     )
     assert "In the case “lower”, the result has 0 elements" in done.stdout
-    assert "tokenizer.learn" in done.stdout
+    assert "no task 'lern' in the workbook; close to it are tokenizer.learn" in done.stdout
+    hint = "the tasks of rope need torch: pip install 'llama-tutorial[torch]'"
+    assert hint in done.stdout
