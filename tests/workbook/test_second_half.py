@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ast
 import math
+import os
 import re
 import statistics
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -573,3 +576,18 @@ def test_exercises_name_tasks_that_there_are() -> None:
 def test_an_exercise_s_answer_is_right() -> None:
     answer = _on_the_page("rope")["interleaved_rows"]
     assert check("checkpoints.neighbours_again", answer).ok
+
+
+@pytest.mark.parametrize("task", ["numpy_llama.attention_cached", "swaps.interval"])
+def test_tasks_without_tensors_need_no_torch(task: str) -> None:
+    chapter, function = task.split(".")
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from llama_tutorial import check\n"
+        f"from llama_tutorial.workbook.solutions.{chapter} import {function}\n"
+        f"assert check('{task}', {function}).ok\n"
+        f"assert check('{task}', lambda *_: None).bug is None\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(notebooks.ROOT)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
