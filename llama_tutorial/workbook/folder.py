@@ -20,6 +20,7 @@ from llama_tutorial.workbook.task import Task
 
 PACKAGE = "my_llama"
 _AFTER = "model"  # the chapter after which all parts are there
+_ENGINE = "numpy_llama"  # whose parts write by themselves
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -125,7 +126,27 @@ def _chapter_cells(chapter: str) -> Iterator[tuple[str, str]]:
             "for a hint, add `hint=1`, then 2, then 3.",
         )
         yield "code", f'check("{task.name}", {chapter}.{task.function})'
+    if chapter == _ENGINE:
+        yield from _engine_cells()
     yield "markdown", _what_next(chapter)
+
+
+def _engine_cells() -> Iterator[tuple[str, str]]:
+    yield (
+        "markdown",
+        "## It writes\n\nThe weights of `tales` as a file of llama2.c's, read and run by your "
+        "functions, without torch in them:",
+    )
+    yield (
+        "code",
+        "from llama_tutorial import load, save_model\n\n"
+        'model, tokenizer = load("tales")\n'
+        'save_model(model, "tales.bin", "llama2c")\n\n'
+        f'mine = {_ENGINE}.read_llama("tales.bin")\n'
+        'ids = tokenizer.encode("Once upon a time", bos=True)\n'
+        f"ids += {_ENGINE}.write(mine, ids, 80, stop_ids=[tokenizer.eos_id])\n"
+        "print(tokenizer.decode(ids))",
+    )
 
 
 def _what_next(chapter: str) -> str:

@@ -322,7 +322,10 @@ def test_hints_come_one_by_one():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("rotate", "no task 'rotate' in the workbook; do you mean rope.rotate?"),
+        (
+            "rotate",
+            "no task 'rotate' in the workbook; do you mean rope.rotate or numpy_llama.rotate?",
+        ),
         (
             "rope.rotat",
             "no task 'rope.rotat' in the workbook; the chapter has rope.rope_table, rope",

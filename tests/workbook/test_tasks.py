@@ -126,7 +126,8 @@ def _anchors(chapter: str) -> set[str]:
                 for label in re.findall(r"^\(([\w:-]+)\)=$", cell.source, re.MULTILINE)
             }
             for title in re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE):
-                found.add("#" + re.sub(r"[^a-z0-9]+", "-", _ascii(title).lower()).strip("-"))
+                name = re.sub(r"[^a-z0-9]+", "-", _ascii(title).lower())
+                found.add("#" + name.lstrip("-0123456789").rstrip("-"))  # as docutils does
     return found
 
 

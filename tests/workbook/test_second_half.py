@@ -1,0 +1,593 @@
+"""The tasks of the book's second half: answers that were written in another way are right, too.
+
+Most are other people's code (torch's, safetensors', this package's own rooms), or the way in which
+somebody would write who has not seen the solution. What all tasks have in common is held by
+``test_tasks.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+import re
+import statistics
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import notebooks
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from llama_tutorial import chat, finetuning, generate, load, sampling, save_model
+from llama_tutorial.checkpoints import meta_shards
+from llama_tutorial.checkpoints.names import heads, stored_as
+from llama_tutorial.lora.linear import LoRALinear
+from llama_tutorial.numpy_llama import layers, llama2c
+from llama_tutorial.rope import to_interleaved
+from llama_tutorial.training import cosine_schedule, token_loss
+from llama_tutorial.workbook.checker import check
+from llama_tutorial.workbook.registry import find, module_of, tasks_of
+
+CHAPTERS = (
+    "checkpoints",
+    "generation",
+    "numpy_llama",
+    "pretraining",
+    "swaps",
+    "evaluation",
+    "finetuning",
+)
+
+
+# Checkpoints
+
+
+def _by_the_library(path):
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _names_by_replacement(stored, n_heads, n_kv_heads):
+    state = {}
+    for name, tensor in stored.items():
+        for theirs, ours in (
+            ("model.", ""),
+            ("embed_tokens", "tok_embeddings"),
+            ("lm_head", "output"),
+            ("input_layernorm", "attention_norm"),
+            ("post_attention_layernorm", "ffn_norm"),
+            ("mlp.gate_proj", "feed_forward.w1"),
+            ("mlp.down_proj", "feed_forward.w2"),
+            ("mlp.up_proj", "feed_forward.w3"),
+            *((f"self_attn.{x}_proj", f"attention.w{x}") for x in "qkvo"),
+        ):
+            name = name.replace(theirs, ours)
+        if name.endswith(("wq.weight", "wk.weight")):
+            n = n_heads if "wq" in name else n_kv_heads
+            tensor = to_interleaved(tensor, n)
+        state[name] = tensor
+    state.setdefault("output.weight", state["tok_embeddings.weight"])
+    return state
+
+
+def _names_by_the_table(stored, n_heads, n_kv_heads):
+    config = SimpleNamespace(n_heads=n_heads, n_kv_heads=n_kv_heads)
+    n_layers = sum(name.endswith("q_proj.weight") for name in stored)
+    parts = ("attention.wq", "attention.wk", "attention.wv", "attention.wo", "attention_norm")
+    parts += ("feed_forward.w1", "feed_forward.w2", "feed_forward.w3", "ffn_norm")
+    names = [f"layers.{i}.{part}.weight" for i in range(n_layers) for part in parts]
+    state = {}
+    for name in [*names, "tok_embeddings.weight", "norm.weight", "output.weight"]:
+        there = stored_as(name, "llama")
+        tensor = stored.get(there.name, stored["model.embed_tokens.weight"])
+        state[name] = to_interleaved(tensor, heads(name, config)) if there.half_split else tensor
+    return state
+
+
+def _rows_one_by_one(weight, n_heads):
+    h = len(weight) // n_heads
+    order = [
+        n * h + j + half for n in range(n_heads) for j in range(h // 2) for half in (0, h // 2)
+    ]
+    return weight[order]
+
+
+# Generation
+
+
+def _top_p_as_meta(logits, p):
+    """``sample_top_p`` of Meta's generation.py, up to the draw."""
+    probs_sort, probs_idx = torch.sort(logits.softmax(-1), dim=-1, descending=True)
+    mask = torch.cumsum(probs_sort, dim=-1) - probs_sort > p
+    dropped = torch.zeros_like(mask).scatter(-1, probs_idx, mask)
+    return torch.where(dropped, -math.inf, logits)
+
+
+def _top_k_by_threshold(logits, k):
+    least = logits.topk(min(k, len(logits))).values[-1]
+    return logits.masked_fill(logits < least, float("-inf"))
+
+
+def _shares_of_the_package(logits, temperature, p):
+    if temperature == 0:
+        return F.one_hot(logits.argmax(), len(logits)).float()
+    return sampling.next_probabilities(logits, temperature, None, p)
+
+
+def _draw_in_python(probabilities, u):
+    numbers = probabilities.tolist()
+    target, reached = u * sum(numbers), 0.0
+    for token, probability in enumerate(numbers):
+        reached += probability
+        if reached > target:
+            return token
+    raise AssertionError
+
+
+def _draw_of_the_package(probabilities, u):
+    return int(sampling.draw(probabilities, torch.tensor(u, dtype=torch.float64)))
+
+
+def _greedy_without_the_last_feed(feed, prompt, n, stop_ids=()):
+    ids, new = prompt, []
+    for _ in range(n):
+        token = feed(ids).argmax().item()
+        if token in stop_ids:
+            break
+        new += [token]
+        ids = [token]
+    return new
+
+
+# The NumPy engine
+
+
+def _header_by_numpy(data):
+    dim, hidden, n_layers, n_heads, n_kv_heads, vocab, context = data[:28].view("<i4").tolist()
+    return SimpleNamespace(
+        dim=dim,
+        hidden_dim=hidden,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        n_kv_heads=n_kv_heads,
+        vocab_size=abs(vocab),
+        max_seq_len=context,
+        tied=vocab > 0,
+        head_dim=dim // n_heads,
+    )
+
+
+def _header_of_the_package(data):
+    config = llama2c.parse_header(data[:28].tobytes()).config
+    names = "dim hidden_dim n_layers n_heads n_kv_heads vocab_size max_seq_len head_dim".split()
+    return {name: getattr(config, name) for name in names} | {"tied": config.tie_embeddings}
+
+
+def _shapes_of_the_package(m):
+    sizes = (m.dim, m.hidden_dim, m.n_layers, m.n_heads, m.n_kv_heads)
+    vocab = m.vocab_size if m.tied else -m.vocab_size
+    header = llama2c.parse_header(struct.pack("<7i", *sizes, vocab, m.max_seq_len))
+    shapes: dict[str, tuple[int, ...]] = {}
+    tables = dict(zip(llama2c.ROPE_TABLES, ("rope_cos", "rope_sin"), strict=True))
+    for name, shape in header.entries():
+        parts = name.removesuffix(".weight").split(".")
+        if parts[0] != "layers":
+            shapes[tables.get(name, parts[-1])] = shape
+        elif parts[1] == "0":  # one tensor for each layer there, one for all of them here
+            shapes[parts[-1]] = (m.n_layers, *shape)
+    return shapes
+
+
+def _softmax_by_logarithms(x):
+    largest = x.max(axis=-1, keepdims=True)
+    logs = largest + np.log(np.exp(x - largest).sum(axis=-1, keepdims=True))
+    return np.exp(x - logs)
+
+
+def _rms_norm_of_the_package(x, weight, eps=1e-5):
+    return layers.rms_norm(x, weight, eps)
+
+
+def _rms_norm_by_einsum(x, weight, eps=1e-5):
+    mean = np.einsum("td,td->t", x, x) / x.shape[1]
+    return weight * x * (1 / np.sqrt(mean + eps))[:, None]
+
+
+def _rotate_in_reals(x, turns):
+    cos, sin = turns.real, turns.imag
+    y = np.empty_like(x)
+    y[..., ::2] = x[..., ::2] * cos - x[..., 1::2] * sin
+    y[..., 1::2] = x[..., ::2] * sin + x[..., 1::2] * cos
+    return y
+
+
+def _attention_of_the_package(x, m, i, turns, keys, values, start):
+    nothing = np.zeros(0, np.float32)
+    mine = [getattr(m, name)[i] for name in ("wq", "wk", "wv", "wo")]
+    layer = layers.Layer(nothing, *mine, nothing, nothing, nothing, nothing)
+    return layers.attention(x, layer, turns, keys, values, start)
+
+
+def _attention_head_by_head(x, m, i, turns, keys, values, start):
+    h, group = m.head_dim, m.n_heads // m.n_kv_heads
+    out = np.zeros((len(x), m.n_heads * h), np.float32)
+    for t, row in enumerate(x):
+        for n in range(m.n_kv_heads):
+            part = slice(n * h, (n + 1) * h)
+            key = (m.wk[i][part] @ row)[None, None]
+            keys[n, start + t] = _rotate_in_reals(key, turns[t : t + 1])[0, 0]
+            values[n, start + t] = m.wv[i][part] @ row
+        for n in range(m.n_heads):
+            part, seen = slice(n * h, (n + 1) * h), slice(0, start + t + 1)
+            query = (m.wq[i][part] @ row)[None, None]
+            query = _rotate_in_reals(query, turns[t : t + 1])[0, 0]
+            scores = keys[n // group, seen] @ query / math.sqrt(h)
+            out[t, part] = _softmax_by_logarithms(scores[None])[0] @ values[n // group, seen]
+    return out @ m.wo[i].T
+
+
+# Pre-training
+
+
+def _rows_by_index(stream, starts, T):
+    places = torch.tensor(starts)[:, None] + torch.arange(T)
+    return stream[places], stream[places + 1]
+
+
+def _loss_by_gather(model, x, y, documents=None):
+    kept = y != -100
+    logs = model(x, documents=documents).log_softmax(-1)[kept]
+    return -logs.gather(-1, y[kept][:, None]).mean()
+
+
+def _loss_of_the_package(model, x, y, documents=None):
+    total, n = token_loss(model, x, y, documents)
+    return total / n
+
+
+def _gradient_in_one(model, batch, parts):
+    x, y, documents = batch
+    assert parts
+    model.zero_grad()
+    logits = model(x, documents=documents)
+    F.cross_entropy(logits.transpose(1, 2), y, ignore_index=-100).backward()
+    return nn.utils.parameters_to_vector(p.grad for p in model.parameters())
+
+
+def _clip_of_torch(gradients, longest):
+    parameters = [nn.Parameter(torch.zeros_like(gradient)) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient.clone()
+    nn.utils.clip_grad_norm_(parameters, longest)
+    return [parameter.grad for parameter in parameters]
+
+
+class _AdamWOfTorch:
+    def __init__(self, parameters):
+        parameters = list(parameters)
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": 0.1},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        self.adam = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-5)
+
+    def step(self, lr):
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        self.adam.step()
+
+
+def _rate_of_the_package(step, peak, warmup, total):
+    return cosine_schedule(step, peak_lr=peak, warmup_steps=warmup, total_steps=total)
+
+
+# Swaps
+
+
+def _interval_by_numpy(differences):
+    values = np.array(differences)
+    return float(values.mean()), float(4.303 * values.std(ddof=1) / len(values) ** 0.5)
+
+
+def _worth_by_numpy(before, after):
+    return _interval_by_numpy(np.subtract(after, before))
+
+
+# Evaluation
+
+
+def _perplexity_in_python(model, texts):
+    logs = []
+    for ids in texts:
+        shares = model(torch.tensor([ids]))[0].double().softmax(-1)  # the last one is not used
+        logs += [math.log(shares[i, token]) for i, token in enumerate(ids[1:])]
+    return math.e ** (-sum(logs) / len(logs))
+
+
+def _option_costs_in_a_batch(model, stem, options):
+    longest = max(map(len, options))
+    ids = torch.tensor([stem + option + [0] * (longest - len(option)) for option in options])
+    logs = model(ids)[:, len(stem) - 1 : -1].double().log_softmax(-1)  # (N, T, V)
+    each = -logs.gather(-1, ids[:, len(stem) :, None])[..., 0]
+    return [each[n, : len(option)].sum().item() for n, option in enumerate(options)]
+
+
+def _bits_by_log2(costs, text):
+    return sum(cost * math.log2(math.e) for cost in costs) / len(bytes(text, "utf-8"))
+
+
+def _cheapest_by_numpy(costs, lengths):
+    return int(np.argmin(np.array(costs) / lengths))
+
+
+def _interval_by_moments(n_right, n):
+    answers = np.repeat([1.0, 0.0], [n_right, n - n_right])
+    half = 1.96 * answers.std() / np.sqrt(n)
+    return answers.mean() - half, answers.mean() + half
+
+
+# Fine-tuning
+
+
+def _labelled_of_the_package(dialog, tokenizer):
+    ids, labels = finetuning.encode_example(dialog, tokenizer)
+    return ids, labels
+
+
+def _labelled_backwards(dialog, tokenizer):
+    ids, labels = [], []
+    for question, answer in chat.dialog_turns(dialog):
+        whole = tokenizer.encode(question + answer, bos=True, eos=True)
+        learned = len(answer) + 1  # a token for each letter, and EOS
+        ids.extend(whole)
+        labels.extend(-100 if n < len(whole) - learned else t for n, t in enumerate(whole))
+    return ids, labels
+
+
+def _first_fit_with_sums(lengths, context):
+    rows: list[list[int]] = []
+    for number, length in enumerate(lengths):
+        for row in rows:
+            if sum(lengths[n] for n in row) + length <= context:
+                row.append(number)
+                break
+        else:
+            rows.append([number])
+    return rows
+
+
+def _row_by_lists(examples, context):
+    ids, targets, documents = [], [], []
+    for number, (tokens, labels) in enumerate(examples):
+        ids += tokens
+        targets += [*labels[1:], -100]
+        documents += [number] * len(tokens)
+    rest = context - len(ids)
+    columns = (ids + [0] * rest, targets + [-100] * rest, documents + [-1] * rest)
+    return tuple(torch.tensor(column) for column in columns)
+
+
+def _row_of_the_package(examples, context):
+    from llama_tutorial.finetuning.packing import _laid_out
+
+    made = [finetuning.Example(*example) for example in examples]
+    return tuple(torch.from_numpy(part[0].astype(np.int64)) for part in _laid_out([made], context))
+
+
+class _LoRAOfThePackage(nn.Module):
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        self.both = LoRALinear(linear.requires_grad_(False), rank, alpha)
+        self.a, self.b = self.both.lora_a, self.both.lora_b
+
+    def forward(self, x):
+        return self.both(x)
+
+    def merged(self):
+        return self.both.merged_weight()
+
+
+class _LoRAByMatrix(nn.Module):
+    def __init__(self, linear, rank, alpha):
+        super().__init__()
+        F_, D = linear.weight.shape
+        self.linear, self.alpha = linear, alpha
+        for parameter in self.linear.parameters():
+            parameter.requires_grad = False
+        self.a = nn.Parameter(torch.empty(rank, D))
+        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
+        self.b = nn.Parameter(torch.zeros(F_, rank))
+
+    def merged(self):
+        return self.linear.weight + self.alpha / len(self.a) * self.b @ self.a
+
+    def forward(self, x):
+        return F.linear(x, self.merged(), self.linear.bias)
+
+
+OTHERS: dict[str, list[Callable[..., Any]]] = {
+    "checkpoints.read_safetensors": [_by_the_library],
+    "checkpoints.neighbours_again": [to_interleaved, _rows_one_by_one],
+    "checkpoints.from_huggingface": [_names_by_replacement, _names_by_the_table],
+    "checkpoints.merged": [meta_shards.merged],
+    "generation.top_k": [sampling.top_k_filter, _top_k_by_threshold],
+    "generation.top_p": [sampling.top_p_filter, _top_p_as_meta],
+    "generation.next_shares": [_shares_of_the_package],
+    "generation.draw": [_draw_in_python, _draw_of_the_package],
+    "generation.greedy": [_greedy_without_the_last_feed],
+    "generation.encode_dialog": [chat.encode_dialog],
+    "numpy_llama.read_header": [_header_by_numpy, _header_of_the_package],
+    "numpy_llama.shapes_of": [_shapes_of_the_package],
+    "numpy_llama.softmax": [layers.softmax, _softmax_by_logarithms],
+    "numpy_llama.rms_norm": [_rms_norm_of_the_package, _rms_norm_by_einsum],
+    "numpy_llama.rotate": [layers.rotate, _rotate_in_reals],
+    "numpy_llama.attention_cached": [_attention_of_the_package, _attention_head_by_head],
+    "pretraining.rows_at": [_rows_by_index],
+    "pretraining.loss_of": [_loss_by_gather, _loss_of_the_package],
+    "pretraining.accumulated": [_gradient_in_one],
+    "pretraining.clip": [_clip_of_torch],
+    "pretraining.AdamW": [_AdamWOfTorch],
+    "pretraining.rate": [_rate_of_the_package],
+    "swaps.interval": [_interval_by_numpy],
+    "swaps.worth": [_worth_by_numpy],
+    "evaluation.perplexity": [_perplexity_in_python],
+    "evaluation.bits_per_byte": [_bits_by_log2],
+    "evaluation.option_costs": [_option_costs_in_a_batch],
+    "evaluation.cheapest": [_cheapest_by_numpy],
+    "evaluation.interval": [_interval_by_moments],
+    "finetuning.labelled": [_labelled_of_the_package, _labelled_backwards],
+    "finetuning.first_fit": [_first_fit_with_sums],
+    "finetuning.packed_row": [_row_by_lists, _row_of_the_package],
+    "finetuning.LoRA": [_LoRAOfThePackage, _LoRAByMatrix],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"), [(name, answer) for name, those in OTHERS.items() for answer in those]
+)
+def test_another_way_is_right_too(name: str, answer: Callable[..., Any], unchecked: None) -> None:
+    result = check(name, answer)
+    assert result.ok, result.message
+
+
+def test_every_task_has_another_answer() -> None:
+    assert {task.name for chapter in CHAPTERS for task in tasks_of(chapter)} == OTHERS.keys()
+
+
+# What the chapters themselves show is right, under the same name
+
+FROM_THE_PAGE = [
+    "checkpoints.neighbours_again",
+    "checkpoints.merged",
+    "generation.top_k",
+    "generation.top_p",
+    "generation.draw",
+    "generation.encode_dialog",
+    "numpy_llama.read_header",
+    "numpy_llama.shapes_of",
+    "numpy_llama.softmax",
+    "numpy_llama.rms_norm",
+    "numpy_llama.rotate",
+    "numpy_llama.attention_cached",
+    "pretraining.rows_at",
+    "pretraining.loss_of",
+    "pretraining.accumulated",
+    "pretraining.AdamW",
+    "pretraining.rate",
+    "swaps.interval",
+    "finetuning.labelled",
+    "finetuning.first_fit",
+    "finetuning.LoRA",
+]
+NAMES = {"torch": torch, "nn": nn, "F": F, "np": np, "math": math, "struct": struct}
+NAMES |= {"SimpleNamespace": SimpleNamespace, "statistics": statistics}
+NAMES |= {"dialog_turns": chat.dialog_turns}
+
+
+def _on_the_page(chapter: str) -> dict[str, Any]:
+    """The functions, classes and plain constants of a chapter; of those of one name the first."""
+    names = dict(NAMES)
+    for cell in notebooks.read(notebooks.BOOK / f"{chapter}.ipynb").cells:
+        for node in ast.parse(cell.source).body if cell.cell_type == "code" else []:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                with suppress(ValueError):
+                    names.setdefault(node.targets[0].id, ast.literal_eval(node.value))
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name not in names:
+                with suppress(NameError):  # one that builds on what is not for a task
+                    exec(compile(ast.Module([node], []), chapter, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("name", FROM_THE_PAGE)
+def test_what_the_page_shows_is_right(name: str, unchecked: None) -> None:
+    chapter, function = name.split(".")
+    result = check(name, _on_the_page(chapter)[function])
+    assert result.ok, result.message
+
+
+# The finished modules do what they are for
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Any, list[int], list[int]]:
+    """A trained model, a prompt, and what the package writes after it."""
+    model, tokenizer = load("tales-small")
+    prompt = tokenizer.encode("Once upon a time", bos=True)
+    return model, prompt, generate(model, [prompt], 12, temperature=0)[0]
+
+
+def test_a_file_is_read_and_goes_on_in_numpy(small, tmp_path) -> None:
+    model, prompt, expected = small
+    save_model(model, tmp_path / "small.bin", "llama2c")
+    engine = module_of("numpy_llama")
+    mine = engine.read_llama(tmp_path / "small.bin")
+    assert list(engine.write(mine, prompt, 12)) == expected
+    assert list(engine.write(mine, prompt, 12, stop_ids=expected[3:4])) == expected[:3]
+
+
+def test_a_folder_of_hugging_face_s_goes_on_in_the_learner_s_model(small, tmp_path) -> None:
+    model, prompt, expected = small
+    save_model(model, tmp_path, "huggingface")
+    there = module_of("checkpoints")
+    stored = there.read_safetensors(tmp_path / "model.safetensors")
+    config = model.config
+    mine = module_of("model").Llama(config)
+    tensors = there.from_huggingface(stored, config.n_heads, config.n_kv_heads)
+    module_of("model").load_weights(mine, tensors)
+    caches, fed = mine.new_caches(), 0
+
+    @torch.no_grad()
+    def feed(ids):
+        nonlocal fed
+        logits = mine(torch.tensor([ids]), caches, fed)[0, -1]
+        fed += len(ids)
+        return logits
+
+    assert module_of("generation").greedy(feed, prompt, 12) == expected
+
+
+def test_exercises_name_tasks_that_there_are() -> None:
+    for path in notebooks.chapters():
+        prose = "\n".join(c.source for c in notebooks.read(path).cells if c.cell_type == "markdown")
+        named = re.findall(r'check\("([\w.]+)", \w+\)', prose)
+        assert any(name.startswith(f"{path.stem}.") for name in named), path.stem
+        for name in named:
+            find(name)
+        first = next(name for name in named if name.startswith(f"{path.stem}."))
+        others = re.search(rf'check\("{first}", .*\n# and ((?:.*\n)+?)```', prose)
+        assert others is not None
+        rest = re.findall(r"\w+", others[1])
+        assert {first, *(f"{path.stem}.{name}" for name in rest)} == {
+            task.name for task in tasks_of(path.stem)
+        }
+
+
+def test_an_exercise_s_answer_is_right() -> None:
+    answer = _on_the_page("rope")["interleaved_rows"]
+    assert check("checkpoints.neighbours_again", answer).ok
+
+
+@pytest.mark.parametrize("task", ["numpy_llama.attention_cached", "swaps.interval"])
+def test_tasks_without_tensors_need_no_torch(task: str) -> None:
+    chapter, function = task.split(".")
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from llama_tutorial import check\n"
+        f"from llama_tutorial.workbook.solutions.{chapter} import {function}\n"
+        f"assert check('{task}', {function}).ok\n"
+        f"assert check('{task}', lambda *_: None).bug is None\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(notebooks.ROOT)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
