@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import NamedTuple
 
 import notebooks
@@ -118,7 +118,8 @@ class PlainMarkdown:
                 number = self._footnote(token.meta["label"])
                 yield Edit(first, first + len(mark), f"<sup>{number}</sup>")
             elif found := directive(token):
-                yield Edit(first, last, _indented(self._directive(found), block))
+                apart = "" if text[:first].endswith("\n\n") else "\n"
+                yield Edit(first, last, apart + _indented(self._directive(found), block))
                 at = last
             elif token.type in FENCES:
                 if token.type == "colon_fence":
@@ -144,8 +145,7 @@ class PlainMarkdown:
 
     def _footnote(self, label: str) -> str:
         if label not in self.footnotes:
-            taken = {label for label in self.footnotes if label.isdigit()}
-            free = (str(n) for n in range(1, 100) if str(n) not in taken)
+            free = (str(n) for n in count(1) if str(n) not in self.footnotes.values())
             self.footnotes[label] = label if label.isdigit() else next(free)
         return self.footnotes[label]
 

@@ -19,8 +19,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import notebooks
 import nbformat
+import notebooks
 from book_labels import Book, Numbers, figures
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
