@@ -7,14 +7,16 @@ their solutions stand below the exercises. In ``notebooks/`` is what readers ope
 cells without the solutions, and text that Jupyter, Colab, VS Code and GitHub all show. Edit nothing
 there; edit ``book/`` and run this, which takes seconds. A test holds the two together.
 
-The outputs are the book's, except where a page's script draws: an untrusted notebook would show
-nothing there, so the output says what the cell shows once it is run. jupytext has no part in it,
+The outputs are the book's, except where a script draws: an untrusted notebook would show nothing
+there, so the output says in words what the cell shows once it is run. For the same reason the plain
+text of a picture is its alt text: JupyterLab draws an SVG only for those whom it trusts. jupytext has no part in it,
 since it changes a notebook's file format and not its text; sphinx-tojupyter has a full build of the
 book and its own translator of every node, and keeps neither outputs nor folded cells.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,12 +85,15 @@ def code(text: PlainMarkdown, cell: NotebookNode, labels: list[str]) -> Iterator
         new.metadata["tags"] = ["raises-exception"]
     places = [text.book.label(label) for label in labels]
     urls = [text.book.url(place.page, place.anchor) for place in places]
+    shown = cell.metadata.get("mystnb", {})
     for output in new.outputs:
-        html = output.get("data", {}).get("text/html", "")
-        if "<script" in html:
-            output["data"]["text/html"] = still(html)
+        data = output.get("data", {})
+        if "<script" in data.get("text/html", ""):
+            data["text/html"] = still(data["text/html"])
+        if "image/svg+xml" in data:
+            data["text/plain"] = textwrap.fill(f"Picture: {shown['image']['alt']}", 78)
     yield new
-    caption = cell.metadata.get("mystnb", {}).get("figure", {})
+    caption = shown.get("figure", {})
     for label, place, url in zip(labels, places, urls, strict=True):
         said = f"**{place.text}** "
         if label == caption.get("name"):
