@@ -9,9 +9,10 @@ there; edit ``book/`` and run this, which takes seconds. A test holds the two to
 
 The outputs are the book's, except where a script draws: an untrusted notebook would show nothing
 there, so the output says in words what the cell shows once it is run. For the same reason the plain
-text of a picture is its alt text: JupyterLab draws an SVG only for those whom it trusts. jupytext has no part in it,
-since it changes a notebook's file format and not its text; sphinx-tojupyter has a full build of the
-book and its own translator of every node, and keeps neither outputs nor folded cells.
+text of a picture is its alt text: JupyterLab draws an SVG only for those whom it trusts.
+
+Why no other tool: jupytext changes a notebook's format, not what its text means; sphinx-tojupyter
+needs a full build of the book, minutes long, and keeps neither outputs nor collapsed cells.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ def code(text: PlainMarkdown, cell: NotebookNode, labels: list[str]) -> Iterator
         if "<script" in data.get("text/html", ""):
             data["text/html"] = still(data["text/html"])
         if "image/svg+xml" in data:
-            data["text/plain"] = textwrap.fill(f"Picture: {shown['image']['alt']}", 78)
+            data["text/plain"] = textwrap.fill(
+                f"Picture: {shown['image']['alt']}", 78, break_on_hyphens=False
+            )
     yield new
     caption = shown.get("figure", {})
     for label, place, url in zip(labels, places, urls, strict=True):
