@@ -29,10 +29,12 @@ def redirect(app: Any, page: str, _template: str, context: dict[str, Any], _doct
 
 def copy(app: Any, exception: Exception | None) -> None:
     """Puts the run edition into a finished HTML build."""
-    source = Path(app.srcdir, FOLDER)
-    if exception is None and app.builder.format == "html" and source.is_dir():
-        pick = shutil.ignore_patterns(".*")
-        shutil.copytree(source, Path(app.outdir, FOLDER), ignore=pick, dirs_exist_ok=True)
+    if exception is not None or app.builder.format != "html":
+        return
+    target = Path(app.outdir, FOLDER)
+    target.mkdir(exist_ok=True)
+    for path in Path(app.srcdir, FOLDER).glob("*.ipynb"):
+        shutil.copy(path, target)
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -29,7 +29,7 @@ from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 from plain_markdown import PlainMarkdown
 
-TO_ANSWER = "<p><i>Run this cell to answer.</i></p>"
+TO_ANSWER = "<p><i>Run this cell to answer{unit}.</i></p>"
 TITLES = {
     "lt-predict": "Predict: run this cell, and answer before you read on",
     "lt-table": "Table",
@@ -121,9 +121,10 @@ def still(html: str) -> str:
     if question := soup.select_one(".lt-ask legend"):
         for kicker in question.select(".lt-kicker"):
             kicker.string = "Predict:"
-        choices = soup.select(".lt-choices > *")
-        asked = "".join(f"<li>{choice.decode_contents()}</li>" for choice in choices)
-        return f"<p>{question.decode_contents()}</p><ul>{asked}</ul>{TO_ANSWER}"
+        items = [f"<li>{one.decode_contents()}</li>" for one in soup.select(".lt-choices > *")]
+        choices = f"<ul>{''.join(items)}</ul>" if items else ""
+        unit = "".join(f": … {one.get_text()}" for one in soup.select(".lt-unit:not(:empty)"))
+        return f"<p>{question.decode_contents()}</p>{choices}{TO_ANSWER.format(unit=unit)}"
     [stage], [caption] = soup.select(".lt-stage"), soup.select("figcaption")
     for note in stage.select(".lt-still:has(> i:only-child)"):
         note.decompose()  # how to make it move; the text below the cell says that

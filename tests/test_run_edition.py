@@ -240,6 +240,9 @@ def test_questions_and_live_figures_say_what_they_ask_and_show(source: Path) -> 
                 assert f'<b class="lt-kicker">Predict:</b> {asked[:20]}' in html
                 assert html.count("<li>") == full.count('<button type="button" data-choice=')
                 assert "lt-answer" not in html
+                [unit] = re.findall('class="lt-unit">(.*?)</span>', full) or [""]
+                assert html.count("<ul>") == ("data-choice=" in full)
+                assert f"to answer{unit and ': … '}{unit}." in html
             elif 'class="lt-figure"' in full:
                 assert len(re.sub(r"<[^>]*>", "", html)) > 100
 
