@@ -26,7 +26,7 @@ from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 from nbformat import NotebookNode
 from pybtex.database import Entry, parse_file
-from sphinxcontrib.bibtex.style.referencing import PersonStyle
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
 
 FENCES = {"fence", "colon_fence"}
 DIRECTIVE = re.compile(r"\{([^}]+)\}\s*(.*)")
@@ -230,22 +230,14 @@ class Book:
         """
         if key not in self.works:
             raise KeyError(f"references.bib has no {key!r}")
-        entry, style = self.works[key], PersonStyle()
-        names = style.author_or_editor_or_title(full=False).format_data(
-            {"entry": entry, "style": style_of(style)}
-        )
+        entry, style = self.works[key], AuthorYearReferenceStyle()  # the book's
+        template = style.person.author_or_editor_or_title(full=False)
+        names = template.format_data({"entry": entry, "style": style})
         return str(names).replace("et al.", "*et al.*"), entry.fields["year"]
 
     def work_url(self, key: str) -> str:
         """The address of a work's entry in the bibliography."""
         return self.url("book/bibliography", make_id(f"cite-{key}"))
-
-
-@dataclass(frozen=True)
-class style_of:  # noqa: N801 -- what a template of sphinxcontrib-bibtex asks for, by its name there
-    """The style that the names of authors are written in."""
-
-    person: PersonStyle
 
 
 def pages() -> Iterator[tuple[str, int | None]]:
