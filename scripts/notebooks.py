@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
+RUN_EDITION = ROOT / "notebooks"  # what scripts/run_edition.py makes of the book, for running
 FIRST_PAGE = "intro"
 
 # Every run of a notebook, by the runner or by nbval, sees these: one thread, so that sums add up in
@@ -81,6 +82,12 @@ def repository() -> tuple[str, str]:
     return config["url"].rstrip("/"), config["branch"]
 
 
+def published() -> str:
+    """The address of the book's pages, with a slash at its end, from ``_config.yml``."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    return config["html"]["baseurl"].rstrip("/") + "/"
+
+
 def setup_cell() -> str:
     """The text of the first code cell of every notebook.
 
@@ -122,12 +129,17 @@ def write(notebook: NotebookNode, path: Path) -> None:
         cell["id"] = f"c{number:03d}"
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code" and COLLAPSED_TAGS & set(cell.metadata.get("tags", [])):
-            cell.metadata["cellView"] = "form"  # in Colab
-            cell.metadata.setdefault("jupyter", NotebookNode())["source_hidden"] = True
+            collapse(cell)
     notebook.metadata = NotebookNode(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
+
+
+def collapse(cell: NotebookNode) -> None:
+    """Hides the source of a cell until its reader asks for it, in Jupyter and in Colab."""
+    cell.metadata["cellView"] = "form"  # in Colab
+    cell.metadata.setdefault("jupyter", NotebookNode())["source_hidden"] = True
 
 
 def without_collapsing(notebook: NotebookNode) -> None:

@@ -1,6 +1,6 @@
 """Carries the repository's address and the release's tag from ``_config.yml`` to their places.
 
-    python scripts/set_url.py
+    python scripts/set_url.py && python scripts/run_edition.py
 
 Those are the set-up cell of every notebook and, for the address, the package's metadata and the
 citation file. Outputs of notebooks stay: the cell prints nothing, whatever the address.
@@ -29,7 +29,7 @@ def main() -> None:
             path.write_text(before.replace(address, url), encoding="utf-8")
         if path.read_text(encoding="utf-8") != before:
             print(f"{path.name}: renewed")
-    print(f"The notebooks install {tag} from {url}")
+    print(f"The notebooks of the book install {tag} from {url}; now run scripts/run_edition.py")
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def with_the_hub(shell: Shell) -> None:
 def with_notebooks(shell: Shell) -> None:
     """JupyterLab starts, and a notebook runs in a folder where only the notebook lies."""
     then = LINES[-2][1]
-    assert then.startswith("jupyter lab book/")
+    assert then.startswith("jupyter lab notebooks/")
     assert (ROOT / then.removeprefix("jupyter lab ")).is_file()
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", shell.run("jupyter lab --version"))
     cells = [SNIPPET, "from llama_tutorial import figures\nfigures.use()"]

@@ -140,7 +140,7 @@ def _text(path: Path) -> str:
 def test_the_repositorys_address_is_edited_in_one_place() -> None:
     url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
     places = {path.relative_to(ROOT).as_posix() for path in _committed() if url in _text(path)}
-    written = {place for place in places if re.fullmatch(r"book/\w+\.ipynb", place)}
+    written = {place for place in places if re.fullmatch(r"(book|notebooks)/\w+\.ipynb", place)}
     assert places - written == {"_config.yml", *set_url.FILES}, "run: python scripts/set_url.py"
 
 

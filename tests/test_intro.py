@@ -119,7 +119,7 @@ def test_its_world_is_as_small_as_the_page_says():
 def the_map():
     """The stations in order: the file that a name leads to, and the models named beside it."""
     part = re.search(r":::::\{div\} lt-journey\n(.*?)\n:::::", PROSE, re.DOTALL)[1]
-    for station in re.findall(r"^\d\. (.*?)(?=^\d\.|^$|\Z)", part, re.DOTALL | re.MULTILINE):
+    for station in re.findall(r"^\d+\. (.*?)(?=^\d+\.|^$|\Z)", part, re.DOTALL | re.MULTILINE):
         chapter = re.match(r"\*\*\[[^]]+\]\((\w+)\.ipynb\)\*\*: ", station)
         sizes = re.findall(r"(?<!\*)\*([\w -]+): ([\d.]+) (million|billion)\b[^*]*\*", station)
         yield chapter[1], sizes
