@@ -153,7 +153,7 @@ def drafts(passes: Sequence[tuple[Sequence[str], int, str]]) -> Figure:
     for row, (guesses, right, own) in enumerate(passes):
         at = 0
         for i, guess in enumerate(guesses):
-            box(at, row, guess, BLUE if i < right else ORANGE, 0.26 if i <= right else 0)
+            box(at, row, guess, BLUE if i < right else ORANGE, 0.26 if i <= right else 0.0)
             if i >= right:
                 ends = [at + 1, at + _width(guess) - 1]
                 axes.plot(ends, [row, row], color=ORANGE, linewidth=1.2, linestyle="-")
