@@ -29,12 +29,13 @@ def chain() -> Table:
         losses = [*entry["validation_loss"], entry["mean"]]
         name = entry["name"] if not rows else f"+ {entry['name']}"
         config = ModelConfig.from_dict(entry["model"])
-        rows.append([name, config.hidden_dim, config.n_params, *(f"{loss:.3f}" for loss in losses)])
+        million = f"{config.n_params / 1e6:.3f}"
+        rows.append([name, config.hidden_dim, million, *(f"{loss:.3f}" for loss in losses)])
     return table(
         rows,
-        ["model", "F", "parameters", "seed 0", "seed 1", "seed 2", "mean"],
+        ["model", "F", "million", "seed 0", "seed 1", "seed 2", "mean"],
         "Recorded: validation loss in nats a token. F is the width of the feed-forward layer, "
-        "which makes up for what a swap adds or saves.",
+        "which makes up for what a swap adds to the millions of parameters, or saves.",
     )
 
 
