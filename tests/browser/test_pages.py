@@ -153,7 +153,7 @@ def test_code_that_scrolls_on_a_phone_shows_it(visit: Visit) -> None:
           .filter(code => code.scrollWidth > code.clientWidth + 1)
           .filter(code => getComputedStyle(code).overflowX !== "visible")
           .map(code => getComputedStyle(code))
-          .map(look => [look.backgroundAttachment, look.backgroundImage.split("gradient").length])"""
+          .map(s => [s.backgroundAttachment, s.backgroundImage.split("gradient").length])"""
     )
     assert all(look == ["local, local, scroll, scroll, scroll", 5] for look in found), found
 
