@@ -141,7 +141,6 @@ def rows_of_models(configs: Mapping[str, ModelConfig], other: int) -> Table:
         each = config.dim if config.tie_embeddings else 2 * config.dim
         cost = config.vocab_size * each
         share = f"{100 * cost / config.n_params:.1f} %"
-        more = (other - config.vocab_size) * each
-        rows.append([name, config.vocab_size, cost / 1e6, share, more / 1e6])
-    header = ["model", "pieces", "million for them", "share", f"more, with {other:,}"]
-    return table(rows, header, "What the vocabulary costs, in millions of parameters.")
+        rows.append([name, config.vocab_size, cost, share, (other - config.vocab_size) * each])
+    header = ["model", "pieces", "parameters for them", "share", f"more, with {other:,}"]
+    return table(rows, header, "What the vocabulary costs.")
