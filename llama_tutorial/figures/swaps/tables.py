@@ -53,7 +53,9 @@ def worth(gains: Mapping[str, Sequence[float]]) -> Table:
         changed = "–"
         if entry["name"] in gains:
             mean, half = interval(gains[entry["name"]])
-            changed = f"{mean:+.3f} ± {half:.3f}".replace("-", "−")
+            changed = f"{mean:+.3f} ± {half:.3f}".replace("-", "−").replace(
+                " ", "\N{NO-BREAK SPACE}"
+            )
         rows.append([entry["name"], changed, flops, cache])
     return table(
         rows,
