@@ -83,6 +83,32 @@ def test_the_drawn_token_is_named_beside_the_pointer(show):
         assert f"draws {shown['drawn']}" in said
 
 
+# The blocks of a cache
+
+
+def test_blocks_are_handed_out_as_in_python(show):
+    computed = generation.pages([37, 12, 30, 5, 44, 18, 7], 3, 128, step=20)
+    figure = show(computed)
+    settings = [
+        {"block": block, "step": step} for block in (8, 16, 32, 64, 128) for step in range(0, 60, 3)
+    ]
+    for setting, shown in zip(settings, said(figure, settings), strict=True):
+        _same(shown, computed.numbers(**setting))
+
+
+def test_what_is_drawn_of_the_blocks_is_what_is_said(show):
+    figure = show(generation.pages([37, 12, 30, 5, 44, 18, 7], 3, 128, step=20))
+    for block in (8, 128):
+        shown = figure.evaluate(SET, {"block": block})
+        for kind, name in (("written", "used"), ("reserved", "reserved")):
+            slots = figure.evaluate(
+                "(figure, kind) => [...figure.querySelectorAll('.lt-' + kind)]"
+                ".reduce((sum, box) => sum + Number(box.getAttribute('width')), 0) / 5.25",
+                kind,
+            )
+            assert slots == pytest.approx(shown[name])
+
+
 # How each token of a tale was chosen
 
 

@@ -93,7 +93,7 @@ def test_chosen_part_is_framed_where_it_lies(show, walk):
         frame = figure.locator(".lt-stage rect[stroke-width='2']")
         left, width = (float(frame.get_attribute(name)) for name in ("x", "width"))
         first, whole = (int(shown[name].replace(",", "")) for name in ("first", "whole"))
-        scale = 460 / whole
+        scale = 424 / whole
         assert left == pytest.approx(10 + first * scale, abs=0.01)
         assert width == pytest.approx(max(3, shown["size"] * scale), abs=0.01)
 

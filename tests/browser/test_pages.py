@@ -15,8 +15,9 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 from browser.visits import Visit, pages
+from measure_page import PHONE, WRITING
 
-PHONE = {"width": 390, "height": 844}
+SMALLEST_WRITING = 10  # pixels
 
 
 def test_book_builds_from_nothing_without_a_warning(build: tuple[Path, str]) -> None:
@@ -127,6 +128,42 @@ def test_formulas_fit_a_phone(visit: Visit) -> None:
         ).map(formula => formula.id || formula.textContent.slice(0, 60))"""
     )
     assert wide == []
+
+
+def test_tables_fit_a_phone(visit: Visit) -> None:
+    """A column that has to be scrolled to is a column that nobody reads."""
+    visit.page.set_viewport_size(PHONE)
+    visit.unfold()
+    wide = visit.page.evaluate(
+        """() => [...document.querySelectorAll("article table")].map(table => {
+            const box = table.closest(".lt-scroll, .pst-scrollable-table-container");
+            const over = table.scrollWidth - (box ?? table.parentElement).clientWidth;
+            return [over, (table.caption ?? table).textContent.trim().slice(0, 60)];
+        }).filter(([over]) => over > 1)"""
+    )
+    assert wide == [], "pixels too wide, and which: fewer columns, shorter heads, rounder numbers"
+
+
+def test_code_that_scrolls_on_a_phone_shows_it(visit: Visit) -> None:
+    """By shadows that stay where they are, under covers that scroll along to the lines' ends."""
+    visit.page.set_viewport_size(PHONE)
+    visit.unfold()
+    found = visit.page.evaluate(
+        """() => [...document.querySelectorAll("article pre, article .lt-diff .lt-code")]
+          .filter(code => code.scrollWidth > code.clientWidth + 1)
+          .filter(code => getComputedStyle(code).overflowX !== "visible")
+          .map(code => getComputedStyle(code))
+          .map(s => [s.backgroundAttachment, s.backgroundImage.split("gradient").length])"""
+    )
+    assert all(look == ["local, local, scroll, scroll, scroll", 5] for look in found), found
+
+
+def test_writing_in_live_figures_is_legible_on_a_phone(visit: Visit) -> None:
+    visit.page.set_viewport_size(PHONE)
+    visit.unfold()
+    visit.page.evaluate("new Promise(requestAnimationFrame)")  # what was folded is drawn anew
+    found = visit.page.evaluate(WRITING, ".lt-stage svg text")
+    assert [(size, words) for size, words in found if size < SMALLEST_WRITING] == []
 
 
 def test_pages_of_the_source_name_no_foreign_host(book: Path) -> None:

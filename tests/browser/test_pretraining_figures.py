@@ -81,7 +81,7 @@ def test_bar_of_the_time_shrinks_with_more_cards_and_its_text_changes(show):
 
     said, wide = [], []
     for cards in (1, 8, 1024):
-        figure.evaluate(SET, {"cards": cards})
+        figure.evaluate(SET, {"model": "llama-2-7b", "tokens": 2000, "cards": cards})
         said.append(figure.locator(".lt-readout").text_content().split(":")[0])
         wide.append(width())
     assert said == ["6.48 years", "296 days", "2.31 days"]
@@ -94,6 +94,7 @@ def test_memory_changes_its_colour_where_it_is_too_much(show):
     def colour():
         return figure.locator(".lt-stage rect").nth(1).get_attribute("fill")
 
+    figure.evaluate(SET, {"model": "llama-2-7b", "cards": 1})
     assert colour() == "var(--lt-c2)"
     figure.evaluate(SET, {"card": "A100, 80 GB"})
     assert colour() == "var(--lt-c1)"

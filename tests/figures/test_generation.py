@@ -16,7 +16,7 @@ from live_figures import check_page
 
 from llama_tutorial import PRESETS, Transformer, figures, generate, load
 from llama_tutorial.figures import generation
-from llama_tutorial.figures.generation import live
+from llama_tutorial.figures.generation import live, serving
 from llama_tutorial.sampling import next_probabilities
 
 pytestmark = pytest.mark.usefixtures("figure_look")
@@ -166,7 +166,92 @@ def test_page_of_the_cuts_has_the_numbers_to_compare_and_says_them():
     check_page(cuts())
 
 
+# A server's rows and blocks
+
+SIZES = [37, 12, 30, 5, 44, 18, 7]
+
+
+def test_a_batch_that_waits_takes_as_long_as_its_longest_texts():
+    turns = serving.schedule(SIZES, 3, refill=False)
+    assert [turn.begin for turn in turns] == [0, 0, 0, 37, 37, 37, 81]
+    assert [turn.row for turn in turns] == [0, 1, 2, 0, 1, 2, 0]
+    assert max(turn.end for turn in turns) == 37 + 44 + 7
+
+
+def test_a_row_that_is_done_takes_the_next_text_at_once():
+    turns = serving.schedule(SIZES, 3, refill=True)
+    assert [turn.size for turn in turns] == SIZES
+    for row in range(3):
+        own = [turn for turn in turns if turn.row == row]
+        assert own[0].begin == 0
+        assert [turn.begin for turn in own[1:]] == [turn.end for turn in own[:-1]]
+    assert [turn.begin for turn in turns] == sorted(turn.begin for turn in turns)
+
+
+@pytest.mark.parametrize("block", [1, 8, 16, 64])
+def test_blocks_are_those_of_the_texts_at_work_and_no_two_share_one(block):
+    turns = serving.schedule(SIZES, 3, refill=True)
+    reserved = []
+    for step in range(max(turn.end for turn in turns)):
+        tables = serving._tables(turns, block, step)
+        lengths = {i: step - t.begin + 1 for i, t in enumerate(turns) if t.begin <= step < t.end}
+        blocks = {text: math.ceil(length / block) for text, length in lengths.items()}
+        assert {text: len(table) for text, table in tables.items()} == blocks
+        taken = [number for table in tables.values() for number in table]
+        assert len(taken) == len(set(taken))
+        reserved.append(block * len(taken))
+        numbers = serving.page_numbers(turns, block, step)
+        assert (numbers["used"], numbers["reserved"]) == (sum(lengths.values()), reserved[-1])
+        assert numbers["empty"] == pytest.approx(100 - 100 * numbers["used"] / reserved[-1])
+        assert numbers["table"] == tables[numbers["text"] - 1]
+    assert numbers["most"] == max(reserved)
+
+
+def test_a_block_once_taken_stays_until_the_end_of_its_text():
+    turns = serving.schedule(SIZES, 3, refill=True)
+    before: dict = {}
+    for step in range(max(turn.end for turn in turns)):
+        tables = serving._tables(turns, 8, step)
+        for text in before.keys() & tables.keys():
+            assert tables[text][: len(before[text])] == before[text]
+        before = tables
+
+
+def test_page_of_the_blocks_has_the_numbers_to_compare_and_says_them():
+    check_page(serving.pages(SIZES, 3, 64, step=20))
+
+
 # What stands still
+
+
+def test_drafts_say_every_guess_and_strike_out_what_was_refused():
+    passes = [(["a", "b", "c"], 3, "d"), (["e", "f", "g"], 1, "h"), (["i", "j", "k"], 0, "l")]
+    axes = generation.drafts(passes).axes[0]
+    assert [text.get_text() for text in axes.texts][:-2] == [
+        word for guesses, _, own in passes for word in [*guesses, own]
+    ]
+    assert [line.get_ydata()[0] for line in axes.lines] == [1, 1, 2, 2, 2]
+    colors = [box.get_facecolor()[:3] for box in axes.patches if box.get_alpha()]
+    assert len(set(colors)) == 3
+    kept = colors.count(colors[0])
+    own = colors.count(colors[3])
+    assert (kept, own, len(colors) - kept - own) == (4, 3, 2)
+
+
+def test_turns_are_drawn_where_they_are_and_the_rest_is_hatched():
+    timelines = {
+        name: serving.schedule(SIZES, 3, refill=refill)
+        for name, refill in (("wait", False), ("refill", True))
+    }
+    for axes, (name, turns) in zip(
+        generation.turns(timelines).axes, timelines.items(), strict=True
+    ):
+        assert axes.get_title() == name
+        idle = sum(bar.get_width() for bar in axes.patches if bar.get_hatch())
+        assert idle + sum(SIZES) == 3 * max(turn.end for turn in turns)
+        drawn = [bar for bar in axes.patches if not bar.get_hatch()]
+        assert [round(bar.get_x()) for bar in drawn] == [turn.begin + 1 for turn in turns]
+        assert [text.get_text() for text in axes.texts] == [str(n) for n in range(1, 8)]
 
 
 def test_curves_are_the_running_sums_of_the_probabilities():

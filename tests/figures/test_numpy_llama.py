@@ -232,6 +232,13 @@ def test_a_part_that_was_not_run_is_a_dash():
     assert rows == [["15M, 2 threads", "–", "–", "–", "1.50", "–"]]
 
 
+def test_table_of_speeds_has_a_row_for_each_ratio():
+    shown, rows = figures.numpy_llama.speeds(), plots.speed_rows(figures.recorded("decoding"))
+    assert len(shown.rows) == len(plots.COLUMNS)
+    assert shown.header[1:] == [row[0] for row in rows]
+    assert [row[1:] for row in shown.rows] == [list(c) for c in list(zip(*rows, strict=True))[1:]]
+
+
 def test_readme_has_the_recorded_speeds():
     text = speed_table.README.read_text(encoding="utf-8")
     shown = text.split(speed_table.BEGIN)[1].split(speed_table.END)[0]

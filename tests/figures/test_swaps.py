@@ -85,5 +85,5 @@ def test_tables_hold_the_records():
     costs = tables.worth(gains).rows
     assert [row[3] for row in costs] == [entry["kv_bytes_per_token"] for entry in chain]
     assert costs[0][1] == "–"
-    assert costs[2][1].startswith("−0.169 ± ")
+    assert costs[2][1].startswith("−0.169\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
     assert tables.shakespeare().rows[-1][-1] == str(recorded("shakespeare")["published"])

@@ -5,9 +5,9 @@ const setup = (figure) => {
   return ({ mistake, tokens }) => {
     const values = differences[mistake];
     const seen = Number(tokens);
-    const svg = figure.svg(460, 290);
+    const svg = figure.svg(350, 290);
     const plot = axes(svg, {
-      x: [-0.8, T - 0.2], y: [0, 1.08 * Math.max(...values)], box: [36, 30, 452, 216],
+      x: [-0.8, T - 0.2], y: [0, 1.08 * Math.max(...values)], box: [36, 30, 344, 216],
       xLabel: "position (tokens)", yLabel: "max |difference| of the logits",
     });
     const shade = { x: plot.x(-0.5), y: 30, width: plot.x(seen - 0.5) - plot.x(-0.5), height: 186 };
@@ -17,7 +17,7 @@ const setup = (figure) => {
       plot.dot([position, value], 1, look);
     });
     const last = seen - 1;
-    draw(svg, "text", { x: 36, y: 276 }, `after ${pieces[last]}: right ${right[last]}, wrong ${said[mistake][last]}`);
+    draw(svg, "text", { x: 8, y: 276 }, `after ${pieces[last]}: right ${right[last]}, wrong ${said[mistake][last]}`);
     const worst = Math.max(...values.slice(0, seen));
     return {
       worst, verdict: worst === 0 ? "it passes" : "it fails",

@@ -16,6 +16,7 @@ from matplotlib.textpath import text_to_path
 from torch import Tensor
 
 from llama_tutorial._util.shapes import Float
+from llama_tutorial.figures.generation.serving import Turn
 from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, PALETTE, VIOLET
 
@@ -130,6 +131,70 @@ def layout(turns: Sequence[Sequence[tuple[str, str]]]) -> Figure:
     shown = [KINDS[kind] for kind in KINDS if kind in used]
     patches = [Patch(facecolor=color, alpha=0.22, label=name) for name, color in shown]
     figure.legend(handles=patches, loc="outside lower center", ncols=2)
+    return figure
+
+
+def drafts(passes: Sequence[tuple[Sequence[str], int, str]]) -> Figure:
+    """What a small model guessed in each pass, how much of it was right, and what was put after it.
+
+    Args:
+        passes: For each pass the guesses, how many of them the large model would have chosen, and
+            its own choice at the next position.
+    """
+    own_at = 16 + max(sum(_width(guess) + 2 for guess in guesses) for guesses, _, _ in passes)
+    end = own_at + max(_width(own) for _, _, own in passes)
+    figure, axes = plt.subplots(figsize=(4, 0.25 * len(passes) + 0.9))
+
+    def box(at: int, row: int, text: str, color: str, alpha: float) -> None:
+        patch = Rectangle((at, row - 0.4), _width(text), 0.8, facecolor=color, alpha=alpha)
+        axes.add_patch(patch)
+        axes.text(at + _PAD / 2, row, text, va="center")
+
+    for row, (guesses, right, own) in enumerate(passes):
+        at = 0
+        for i, guess in enumerate(guesses):
+            box(at, row, guess, BLUE if i < right else ORANGE, 0.26 if i <= right else 0.0)
+            if i >= right:
+                ends = [at + 1, at + _width(guess) - 1]
+                axes.plot(ends, [row, row], color=ORANGE, linewidth=1.2, linestyle="-")
+            at += _width(guess) + 2
+        box(own_at, row, own, GREEN, 0.26)
+    axes.text(0, -1, "small model's guesses", va="center")
+    axes.text(end, -1, "large model's own", va="center", ha="right")
+    axes.set(xlim=(0, end), ylim=(len(passes) - 0.5, -1.5))
+    axes.set_axis_off()
+    kinds = (("kept", BLUE), ("refused", ORANGE), ("put after them", GREEN))
+    patches = [Patch(facecolor=color, alpha=0.26, label=name) for name, color in kinds]
+    figure.legend(handles=patches, loc="outside lower center", ncols=3, columnspacing=1)
+    return figure
+
+
+def turns(timelines: Mapping[str, Sequence[Turn]]) -> Figure:
+    """Which text each row of a batch is writing at each step; where it writes none, it is hatched.
+
+    Args:
+        timelines: By what a server does, its schedule.
+    """
+    last = max(turn.end for timeline in timelines.values() for turn in timeline)
+    figure, panels = plt.subplots(
+        len(timelines), 1, sharex=True, squeeze=False, figsize=(4, 1.75 * len(timelines) + 0.2)
+    )
+    for axes, (name, timeline) in zip(panels[:, 0], timelines.items(), strict=True):
+        n_rows = 1 + max(turn.row for turn in timeline)
+        steps = max(turn.end for turn in timeline)
+        for row in range(n_rows):
+            own = [turn for turn in timeline if turn.row == row]
+            ends = [0, *(turn.end for turn in own)]
+            for end, begin in zip(ends, [*(turn.begin for turn in own), steps], strict=True):
+                axes.barh(row, begin - end, 0.8, end, color="none", edgecolor=INK, hatch="////")
+        for text, (row, begin, size) in enumerate(timeline, 1):
+            axes.barh(row, size - 2, 0.8, begin + 1, color=PALETTE[row % len(PALETTE)], alpha=0.4)
+            axes.text(begin + size / 2, row, str(text), ha="center", va="center")
+        axes.set(title=name, ylabel="row", xlim=(0, last))
+        axes.set_yticks(range(n_rows), range(1, n_rows + 1))
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+    panels[-1, 0].set_xlabel("steps of the batch")
     return figure
 
 

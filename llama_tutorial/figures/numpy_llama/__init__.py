@@ -16,7 +16,7 @@ from llama_tutorial.figures.numpy_llama.plots import (
     speed,
     speed_rows,
 )
-from llama_tutorial.figures.numpy_llama.tables import bounds, faults
+from llama_tutorial.figures.numpy_llama.tables import bounds, faults, speeds
 
 __all__ = [
     "COLUMNS",
@@ -33,4 +33,5 @@ __all__ = [
     "operations",
     "speed",
     "speed_rows",
+    "speeds",
 ]

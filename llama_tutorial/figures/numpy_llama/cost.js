@@ -22,7 +22,7 @@ const setup = (figure) => {
   const drawLines = (svg, model, tokens, ridge) => {
     const lengths = Array.from({ length: Math.log2(model.context) * 4 + 1 }, (_, i) => 2 ** (i / 4));
     const [floor, top] = [-0.2, 3.8];
-    const plot = axes(svg, { x: [0, Math.log2(4096)], y: [floor, top], box: [62, 28, 462, 250], xTicks: [], yTicks: [] });
+    const plot = axes(svg, { x: [0, Math.log2(4096)], y: [floor, top], box: [46, 28, 338, 250], xTicks: [], yTicks: [] });
     for (const n of [1, 4, 16, 64, 256, 1024, 4096]) {
       const x = plot.x(Math.log2(n));
       draw(svg, "line", { x1: x, y1: 28, x2: x, y2: 250, class: "lt-grid" });
@@ -30,18 +30,18 @@ const setup = (figure) => {
     }
     for (const power of [0, 1, 2, 3]) {
       const y = plot.y(power);
-      draw(svg, "line", { x1: 62, y1: y, x2: 462, y2: y, class: "lt-grid" });
-      draw(svg, "text", { x: 56, y: y + 4, "text-anchor": "end" }, textOf(10 ** power));
+      draw(svg, "line", { x1: 46, y1: y, x2: 338, y2: y, class: "lt-grid" });
+      draw(svg, "text", { x: 40, y: y + 4, "text-anchor": "end" }, textOf(10 ** power));
     }
-    draw(svg, "text", { x: 262, y: 286, "text-anchor": "middle" }, "length of the text (tokens)");
+    draw(svg, "text", { x: 192, y: 286, "text-anchor": "middle" }, "length of the text (tokens)");
     draw(svg, "text", { x: 8, y: 16 }, "least time (readings of the weights)");
     const series = [["the whole text anew", 1, { "stroke-dasharray": "6 3" }], ["with a cache", 0, {}]];
     series.forEach(([name, paint, look], i) => {
       const points = lengths.map((n) => [Math.log2(n), Math.log10(times(model, n, ridge)[i])]);
       plot.line(points, paint, look);
       plot.dot([Math.log2(tokens), Math.log10(times(model, tokens, ridge)[i])], paint, { r: 5 });
-      draw(svg, "line", { x1: 76, y1: 44 + 20 * i, x2: 106, y2: 44 + 20 * i, class: "lt-line", stroke: color(paint), ...look });
-      draw(svg, "text", { x: 114, y: 48 + 20 * i }, name);
+      draw(svg, "line", { x1: 56, y1: 44 + 20 * i, x2: 86, y2: 44 + 20 * i, class: "lt-line", stroke: color(paint), ...look });
+      draw(svg, "text", { x: 94, y: 48 + 20 * i }, name);
     });
   };
 
@@ -51,7 +51,7 @@ const setup = (figure) => {
     const tokens = Math.min(asked, model.context);
     const [naive, cached] = operations(model, tokens);
     const [naiveTime, cachedTime] = times(model, tokens, ridge);
-    drawLines(figure.svg(480, 296), model, tokens, ridge);
+    drawLines(figure.svg(350, 296), model, tokens, ridge);
     return {
       naive_ops: naive / 1e9,
       cached_ops: cached / 1e9,

@@ -75,7 +75,7 @@ const setup = (figure) => {
   };
 
   const drawStrip = (svg, header, kinds, length, { first, last }) => {
-    const [left, width, top, height] = [10, 460, 28, 34];
+    const [left, width, top, height] = [10, 424, 28, 34];
     const x = (byte) => left + (byte / length) * width;
     let start = header.version ? 256 : 28;
     kinds.forEach(([kind, shape, count], i) => {
@@ -98,7 +98,7 @@ const setup = (figure) => {
   };
 
   const drawFields = (svg, fields) => {
-    const [left, top, width, height] = [10, 112, 115, 60];
+    const [left, top, width, height] = [10, 112, 107, 60];
     fields.forEach(({ hex, value, label }, i) => {
       const x = left + (i % shown) * width;
       const y = top + Math.floor(i / shown) * height;
@@ -128,7 +128,7 @@ const setup = (figure) => {
     });
     const fields = chosen ? firstFields(header, place.shape, starts[place.index]) : header.fields;
     const last = place.first + place.size - 1;
-    const svg = figure.svg(480, 112 + 60 * Math.ceil(fields.length / shown));
+    const svg = figure.svg(444, 112 + 60 * Math.ceil(fields.length / shown));
     const title = `${place.name}: bytes ${grouped(place.first)} to ${grouped(last)}`;
     draw(svg, "text", { x: 10, y: 15, style: "font-weight: 600" }, title);
     drawStrip(svg, header, kinds, length, { first: place.first, last });

@@ -109,11 +109,11 @@ def plan() -> LiveFigure:
             "state": STATE_BYTES,
         },
         controls=[
-            Select("model", "llama-2-7b", label="model", options=list(MODELS)),
-            Stops("tokens", 2000, [10, 20, 100, 140, 300, 1000, 2000, 15000],
+            Select("model", "gpt2", label="model", options=list(MODELS)),
+            Stops("tokens", 10, [10, 20, 100, 140, 300, 1000, 2000, 15000],
                   label="tokens", unit=" billion"),
             Select("card", "H200, 141 GB", label="GPU", options=list(CARDS)),
-            Stops("cards", 1, [1, 2, 4, 8, 64, 512, 1024, 2048, 16384], label="how many"),
+            Stops("cards", 8, [1, 2, 4, 8, 64, 512, 1024, 2048, 16384], label="how many"),
             Slider("utilisation", 10, 70, 40, 5, label="utilisation", unit=" %"),
         ],
         numbers=plan_numbers,
@@ -126,10 +126,10 @@ def plan() -> LiveFigure:
         "Memory is 16 bytes a parameter shared among all GPUs, without activations. <b>Choose a "
         "model and a number of GPUs, then change the utilisation.</b>",
         checks=[
-            {"cards": 8},
-            {"cards": 2048, "card": "A100, 80 GB"},
-            {"model": "gpt2", "tokens": 10, "cards": 8},
-            {"model": "llama-2-70b", "cards": 16384, "utilisation": 55},
+            {"model": "llama-2-7b", "tokens": 2000},
+            {"model": "llama-2-7b", "tokens": 2000, "cards": 1},
+            {"model": "llama-2-7b", "tokens": 2000, "cards": 2048, "card": "A100, 80 GB"},
+            {"model": "llama-2-70b", "tokens": 2000, "cards": 16384, "utilisation": 55},
         ],
     )  # fmt: skip
 

@@ -89,12 +89,11 @@ def runs() -> Table:
     for name, run in RUNS.items():
         could = run.gpu_hours * 3600 * CARDS["A100, 80 GB"]["flops"]
         used = 6 * PRESETS[name].n_params * TOKENS / could
-        speed = TOKENS / (run.gpu_hours * 3600)
         size = name.removeprefix("llama-2-").upper()
-        rows.append([size, run.gpu_hours, run.watts, round(run.mwh), f"{used:.0%}", round(speed)])
+        rows.append([size, run.gpu_hours, run.watts, round(run.mwh), f"{used:.0%}"])
     return table(
         rows,
-        ["model", "GPU hours", "watts", "MWh", "utilisation", "tokens/s a GPU"],
+        ["model", "GPU hours", "watts", "MWh", "utilisation"],
         "Llama 2's own runs on A100s. GPU hours and watts are the paper's; the other columns are "
         "computed from them.",
     )

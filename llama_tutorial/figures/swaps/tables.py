@@ -29,12 +29,13 @@ def chain() -> Table:
         losses = [*entry["validation_loss"], entry["mean"]]
         name = entry["name"] if not rows else f"+ {entry['name']}"
         config = ModelConfig.from_dict(entry["model"])
-        rows.append([name, config.hidden_dim, config.n_params, *(f"{loss:.3f}" for loss in losses)])
+        million = f"{config.n_params / 1e6:.3f}"
+        rows.append([name, config.hidden_dim, million, *(f"{loss:.3f}" for loss in losses)])
     return table(
         rows,
-        ["model", "F", "parameters", "seed 0", "seed 1", "seed 2", "mean"],
+        ["model", "F", "million", "seed 0", "seed 1", "seed 2", "mean"],
         "Recorded: validation loss in nats a token. F is the width of the feed-forward layer, "
-        "which makes up for what a swap adds or saves.",
+        "which makes up for what a swap adds to the millions of parameters, or saves.",
     )
 
 
@@ -52,7 +53,9 @@ def worth(gains: Mapping[str, Sequence[float]]) -> Table:
         changed = "–"
         if entry["name"] in gains:
             mean, half = interval(gains[entry["name"]])
-            changed = f"{mean:+.3f} ± {half:.3f}".replace("-", "−")
+            changed = f"{mean:+.3f} ± {half:.3f}".replace("-", "−").replace(
+                " ", "\N{NO-BREAK SPACE}"
+            )
         rows.append([entry["name"], changed, flops, cache])
     return table(
         rows,
