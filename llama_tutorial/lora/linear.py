@@ -46,6 +46,7 @@ class LoRALinear(nn.Module):
     Attributes:
         lora_a: ``(rank, D)``.
         lora_b: ``(F, rank)``, 0 at first.
+        off: Leave the adapter out, for :func:`llama_tutorial.lora.adapters_off`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LoRALinear(nn.Module):
         empty = partial(torch.empty, dtype=dtype, device=base.weight.device)
         self.lora_a = nn.Parameter(empty(rank, base.in_features))
         self.lora_b = nn.Parameter(empty(base.out_features, rank))
+        self.off = False
         self._base_weight: Tensor | None = None  # the base's matrix, while ``weight`` is merged
         self.reset_adapter()
 
@@ -79,7 +81,7 @@ class LoRALinear(nn.Module):
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """Apply the layer to each vector of ``x``."""
         y = F.linear(x, self.weight, self.bias)  # (..., F)
-        if self.merged:
+        if self.merged or self.off:
             return y
         x = F.dropout(x, self.dropout, self.training)
         low = F.linear(x, self.lora_a.to(x.dtype))  # (..., r)
