@@ -11,8 +11,8 @@ A **reward model** gives each answer a number and learns these (Llama 2, equatio
 where the margin :math:`m` is larger for answers that differ more (section 3.2.2; table 27).
 
 **DPO** has no reward model. The best policy for a reward, held near the reference by KL, has that
-reward in itself: :math:`\beta \log \pi(y|x) / \pi_\mathrm{ref}(y|x)`, up to a number that depends on
-the prompt alone and cancels in a difference (Rafailov et al., equation 7):
+reward in itself: :math:`\beta \log \pi(y|x) / \pi_\mathrm{ref}(y|x)`, up to a number that depends
+on the prompt alone and cancels in a difference (Rafailov et al., equation 7):
 
 .. math::
     \mathcal L = -\log \sigma\Big(

@@ -18,8 +18,8 @@ from llama_tutorial.training.step import autocast_to, update_weights
 class PairMethod(Method):
     """A loss of pairs for :func:`llama_tutorial.training.loop.train`; the batches are `PairBatch`.
 
-    ``margin`` is by how much the chosen answer's reward is above the other's; ``accuracy`` the share
-    of pairs where it is above at all (a tie is half a pair).
+    ``margin`` is by how much the chosen answer's reward is above the other's; ``accuracy`` the
+    share of pairs where it is above at all (a tie is half a pair).
     """
 
     shown = ("margin", "accuracy")

@@ -18,10 +18,9 @@ from torch import Tensor, nn
 
 from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.given_file import kind_of
-from llama_tutorial._util.json_file import read_object
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial._util.tensor_check import check_names, check_shapes
-from llama_tutorial.checkpoints.folders import check_version, write_json
+from llama_tutorial.checkpoints.folders import check_version, read_object, write_json
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
 from llama_tutorial.checkpoints.weight_files import open_weights
 from llama_tutorial.config import ModelConfig

@@ -268,7 +268,8 @@ def train(
     check_own_model(out)
     if tensorboard:
         check_installed()
-    if method is None and validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
+    targets = [batch.targets for batch in validation] if method is None else []
+    if targets and all(bool((target == IGNORE).all()) for target in targets):
         raise ValueError("validation: no token of it has a target, so there is nothing to measure")
     method = method or Method()
     with run_lock(out):
@@ -362,7 +363,9 @@ def train(
                     folder.log(metrics)
                     board.log(metrics)
                     steps.set_postfix(
-                        loss=f"{metrics['loss']:.3f}", tokens_s=metrics["tokens_per_s"], refresh=False
+                        loss=f"{metrics['loss']:.3f}",
+                        tokens_s=metrics["tokens_per_s"],
+                        refresh=False,
                     )
                     if save:
                         folder.save(step, model, optimizer)
