@@ -46,8 +46,14 @@ class PairBatch(NamedTuple):
 
     def to(self, device: torch.device) -> PairBatch:
         """The batch on ``device``."""
-        tensors = [part.to(device) for part in self[:-1]]
-        return PairBatch(*tensors, self.n)
+        return PairBatch(
+            self.inputs.to(device),
+            self.labels.to(device),
+            self.last.to(device),
+            self.grades.to(device),
+            self.numbers.to(device),
+            self.n,
+        )
 
     def micro_batches(self, n: int = 1) -> list[PairBatch]:
         """The pairs of this process in ``n`` parts; those of all processes are the whole batch.
@@ -63,8 +69,14 @@ class PairBatch(NamedTuple):
         n = len(pairs)
         pairs = (pairs if n else torch.zeros(1, dtype=torch.int64)).to(self.numbers.device)
         rows = torch.cat((pairs, pairs + len(self.numbers)))
-        tensors = [part[rows] for part in self[:3]] + [part[pairs] for part in self[3:5]]
-        return PairBatch(*tensors, n)
+        return PairBatch(
+            self.inputs[rows],
+            self.labels[rows],
+            self.last[rows],
+            self.grades[pairs],
+            self.numbers[pairs],
+            n,
+        )
 
 
 def encode_pair(pair: Pair, tokenizer: Encoder) -> tuple[Example, Example]:

@@ -22,7 +22,7 @@ class PairMethod(Method):
     share of pairs where it is above at all (a tie is half a pair).
     """
 
-    shown = ("margin", "accuracy")
+    shown: tuple[str, ...] = ("margin", "accuracy")
 
     def loss(
         self, model: Transformer, batch: PairBatch

@@ -55,7 +55,7 @@ class RewardModel(Transformer):
             for name, tensor in model.state_dict().items()
             if not name.startswith("output.")
         }
-        weights["output.weight"] = torch.zeros_like(model.norm.weight.detach())[None]
+        weights["output.weight"] = torch.zeros_like(model.tok_embeddings.weight[:1]).detach()
         reward.load_state_dict(weights, assign=True)
         for parameter in reward.parameters():
             parameter.requires_grad_(True)

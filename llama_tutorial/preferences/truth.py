@@ -8,9 +8,8 @@ says what is not so. The grade of a pair is the difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
-
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from llama_tutorial.chat.dialog import encode_dialog
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.finetuning.evaluation import (
@@ -40,20 +39,6 @@ def worth(question: DialogQuestion, answer: Answer) -> int:
     return DECLINED if answer.text == NOT_SAID else FALSE
 
 
-class Samples(NamedTuple):
-    """A question and answers that a model gave to it, drawn at random.
-
-    Attributes:
-        question: The question, with the right answer.
-        answers: Texts.
-        logprobs: The log-probability of each under the model, EOS included, in nats.
-    """
-
-    question: DialogQuestion
-    answers: list[Answer]
-    logprobs: list[float]
-
-
 def questions_on(tales: Iterable[Tale], how: str = GIVEN) -> list[DialogQuestion]:
     """All questions about some tales, except the request to tell one."""
     return [
@@ -78,9 +63,15 @@ def uncertain(
     for first in range(0, len(asked), CHUNK):
         part = asked[first : first + CHUNK]
         prompts = [encode_dialog(one.dialog, tokenizer) for one in part]
-        settings = {"temperature": 0, "stop_ids": {tokenizer.eos_id}, "logprobs": True}
-        _, logs = generate(model, prompts, ANSWER_TOKENS, **settings)
-        certainty = [2.718281828459045 ** sum(log) for log in logs]
+        _, logs = generate(
+            model,
+            prompts,
+            ANSWER_TOKENS,
+            temperature=0,
+            stop_ids={tokenizer.eos_id},
+            logprobs=True,
+        )
+        certainty = [math.exp(sum(log)) for log in logs]
         doubtful += [one for one, p in zip(part, certainty, strict=True) if p < certain]
     return doubtful
 
@@ -93,7 +84,6 @@ def sample_answers(
     *,
     temperature: float = 1.0,
     seed: int = 0,
-    log: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> list[list[Answer]]:
     """``k`` answers to each question, drawn from the model.
 
@@ -104,10 +94,9 @@ def sample_answers(
         k: How many answers to each.
         temperature: Of the draws.
         seed: Of the draws; the same questions in the same order get the same answers.
-        log: Wraps the iterable of chunks, for a progress bar.
     """
     found: list[list[Answer]] = []
-    for first in log(range(0, len(asked), CHUNK)):
+    for first in range(0, len(asked), CHUNK):
         dialogs = [one.dialog for one in asked[first : first + CHUNK] for _ in range(k)]
         drawn = answer_dialogs(
             model, tokenizer, dialogs, temperature=temperature, top_p=1.0, seed=seed + first
