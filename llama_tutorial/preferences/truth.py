@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+
 from llama_tutorial.chat.dialog import encode_dialog
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.finetuning.evaluation import (
