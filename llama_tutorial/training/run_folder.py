@@ -320,8 +320,13 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
                 if (part, name, type(was)) == ("training", "total_steps", int):
                     _check_more_steps(path, was, value)
                     continue
-                if part == "data" and name in {"source", "content"}:  # two hashes would say nothing
-                    other = {"source": "another text or tokenizer", "content": "other dialogs"}
+                # Two hashes would say nothing.
+                if part == "data" and name in {"source", "content", "preferences"}:
+                    other = {
+                        "source": "another text or tokenizer",
+                        "content": "other dialogs",
+                        "preferences": "other pairs",
+                    }
                     raise ValueError(
                         f"{path} holds a run on {other[name]}: go on with the same, or choose "
                         "another folder"
