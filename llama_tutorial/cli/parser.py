@@ -27,8 +27,9 @@ DIALOGS = (
 )
 PAIRS = (
     'A file of pairs is .jsonl, one JSON object a line: {"prompt": "Name a color.", "chosen": '
-    '"Red.", "rejected": "A kite."}; the prompt may be a list of messages instead, and "grade" says '
-    "how much better the chosen answer is: 3 significantly, 2 better, 1 slightly, 0 negligibly."
+    '"Red.", "rejected": "A kite."}; the prompt may be a list of messages instead, and "grade" '
+    "says how much better the chosen answer is: 3 significantly, 2 better, 1 slightly, 0 "
+    "negligibly."
 )
 METRICS = (
     "The folder --out then holds model (load it with --model) and metrics.jsonl, a JSON object a "
@@ -80,6 +81,9 @@ METHODS = {  # for small models, and for large ones: the papers' where they give
     ),
     "ppo": (PreferDefaults(5e-5, 2e-4, 32, **_SMALL_REWARD), PreferDefaults(1e-6, 1e-5, 512)),
 }
+
+
+PPO_STEPS = 100
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -427,7 +431,9 @@ def _add_prefer(commands: Any) -> None:
     group.add_argument("--samples", type=int, default=8, help="rejection: answers to each prompt")
     group.add_argument("--rounds", type=int, default=3, help="rejection: of sampling and learning")
     group.add_argument("--temperature", type=float, default=1.0, help="rejection: of the samples")
-    group.add_argument("--steps", type=int, default=100, dest="total_steps", help="ppo: batches")
+    group.add_argument(
+        "--steps", type=int, dest="total_steps", help=f"ppo: batches (default: {PPO_STEPS})"
+    )
     group.add_argument("--kl", type=float, default=0.01, help="ppo: weight of the KL penalty")
     group.add_argument(
         "--clip-ratio",

@@ -1,4 +1,4 @@
-"""``llama-tutorial prefer``: from a chat model and pairs of answers to one that gives the better ones.
+"""``llama-tutorial prefer``: teach a chat model which answers are better, from pairs of answers.
 
 Three methods. DPO learns from the pairs themselves. Rejection sampling and PPO first train a reward
 model on them, in the folder ``reward``, and then learn from the model's own answers to the pairs'
@@ -25,7 +25,7 @@ from llama_tutorial._util.progress import lines_without_terminal, progress
 from llama_tutorial.checkpoints import load_adapter, load_model, save_adapter, save_model
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.cli.engines import parse_device
-from llama_tutorial.cli.parser import METHODS, SMALL_MODEL, PreferDefaults
+from llama_tutorial.cli.parser import METHODS, PPO_STEPS, SMALL_MODEL, PreferDefaults
 from llama_tutorial.cli.training import (
     MANY,
     SAMPLES,
@@ -63,11 +63,9 @@ from llama_tutorial.preferences.truth import make_pairs
 from llama_tutorial.tales import tales
 from llama_tutorial.training.loop import TrainConfig, train
 from llama_tutorial.training.processes import (
-    is_rank0,
     loading_device,
     of_rank0,
     process_group,
-    world_size,
 )
 
 VALIDATION_PAIRS = 100
@@ -310,7 +308,7 @@ def _ppo(this: _Run) -> bool:
         Prompts([pair.prompt for pair in part], this.tokenizer, this.batch_size, arguments.seed)
         for part in (this.learned, this.held_out)
     )
-    config = _config(this, arguments.total_steps, min_ratio=1.0, warmup_steps=0)
+    config = _config(this, arguments.total_steps or PPO_STEPS, min_ratio=1.0, warmup_steps=0)
     _summary(this, model, training, config)
     write = _writer(this)
     return train(
@@ -446,7 +444,7 @@ def _again(this: _Run, folder: Path) -> Transformer:
     model, _ = hub.load(
         this.arguments.model,
         this.arguments.filename,
-        tokenizer=this.tokenizer,
+        tokenizer=this.arguments.tokenizer,
         device=loading_device(this.device),
     )
     load_adapter(model, folder)
