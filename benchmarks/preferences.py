@@ -72,9 +72,10 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     experiments = list_of(arguments)
-    for name, run in experiments.items():
-        if arguments.only is None or name.startswith(tuple(arguments.only)):
-            once(arguments.out / f"{name}.json", run)
+    for beginning in arguments.only or [""]:  # in this order
+        for name, run in experiments.items():
+            if name.startswith(beginning):
+                once(arguments.out / f"{name}.json", run)
     if arguments.json is not None:
         there = {name: arguments.out / f"{name}.json" for name in experiments}
         results = {name: json.loads(f.read_text()) for name, f in there.items() if f.exists()}
