@@ -69,7 +69,10 @@ def test_a_byte_order_mark_is_passed_over(tmp_path):
         ({**GOOD, "prompt": []}, r"line 2: 'prompt' is \[\]: must be a string, or a list"),
         ({**GOOD, "prompt": ["Hi"]}, "line 2: message 0 of 'prompt' is 'Hi': it must be an object"),
         ({**GOOD, "prompt": " "}, "line 2: message 0 of 'prompt' is empty: it needs text"),
-        ({**GOOD, "prompt": MESSAGES[:3]}, "line 2: the last message of 'prompt' is by 'assistant'"),
+        (
+            {**GOOD, "prompt": MESSAGES[:3]},
+            "line 2: the last message of 'prompt' is by 'assistant'",
+        ),
         ({**GOOD, "prompt": MESSAGES[2:]}, "line 2: message 0 is by 'assistant', but must be by"),
         ({**GOOD, "chosen": "[INST] no"}, r"line 2: message 1 holds '\[INST\]', one of Llama 2's"),
     ],
@@ -80,13 +83,17 @@ def test_a_line_that_is_no_pair_is_named(tmp_path, line, message):
 
 
 def test_a_file_that_is_none(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no such file; give a .jsonl file with one pair a"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no such file; give a \.jsonl file with one pair a"
+    ):
         read_pairs(tmp_path / "none.jsonl")
     with pytest.raises(ValueError, match="holds no pair: every line is empty"):
         read_pairs(file_of(tmp_path, "", " "))
     (tmp_path / "bytes.jsonl").write_bytes(b'{"prompt": "\xff"}')
-    with pytest.raises(ValueError, match="bytes.jsonl is not UTF-8: invalid start byte at byte 12"):
+    with pytest.raises(
+        ValueError, match=r"bytes\.jsonl is not UTF-8: invalid start byte at byte 12"
+    ):
         read_pairs(tmp_path / "bytes.jsonl")
     (tmp_path / "zip.jsonl").write_bytes(b"PK\x03\x04" + b"x" * 40)
-    with pytest.raises(ValueError, match="zip.jsonl is .*; a line must be"):
+    with pytest.raises(ValueError, match=r"zip\.jsonl is .*; a line must be"):
         read_pairs(tmp_path / "zip.jsonl")

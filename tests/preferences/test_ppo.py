@@ -13,7 +13,7 @@ from small_models import LLAMA, random_model, random_tokens, with_lora
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
-from llama_tutorial import load_tokenizer
+from llama_tutorial import Transformer, load_tokenizer
 from llama_tutorial.lora import add_lora
 from llama_tutorial.preferences.ppo import (
     PPO,
@@ -116,9 +116,21 @@ def test_a_value_head_leaves_the_logits_as_they_are(tied):
     assert set(policy.without_value().state_dict()) == names
 
 
-def setting(tokenizer, *, lora=False, **changes):
-    """A policy, its method, and prompts whose answers earn by how many of them are short."""
+def talker(eos: int = 2) -> Transformer:
+    """A random model that ends about one answer in four at each token."""
     model = random_model(WORDS, dtype=torch.float64)
+    with torch.no_grad():  # one feature is always large, and speaks for EOS
+        model.tok_embeddings.weight[:, 0] = 12.0
+        model.norm.weight[0] = 1.0
+        model.output.weight[:, 0] = 0.0
+        model.output.weight[eos] = 0.0
+        model.output.weight[eos, 0] = 1.9
+    return model
+
+
+def setting(tokenizer, *, lora=False, **changes):
+    """A policy, its method, and prompts whose answers earn more the shorter they are."""
+    model = talker()
     torch.manual_seed(0)
     reference = None if lora else copy.deepcopy(model)
     if lora:
@@ -190,7 +202,7 @@ def test_it_earns_more_and_keeps_count_of_the_distance(tokenizer, tmp_path, lora
     )
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines[0]["kl"] == pytest.approx(0, abs=1e-9)
-    assert lines[-1]["kl"] > 0.1
+    assert lines[-1]["kl"] > 0.01
     assert sum(line["reward"] for line in lines[-3:]) > sum(line["reward"] for line in lines[:3])
     assert {"reward", "kl", "ended", "clipped", "value_loss"} <= lines[0].keys()
     assert {"validation_reward", "validation_kl", "validation_loss"} <= lines[-1].keys()
@@ -231,11 +243,10 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(tokenizer, tmp_path):
 
 def test_with_adapters_the_reference_is_the_base(tokenizer):
     policy, method, prompts = setting(tokenizer, lora=True)
-    plain = random_model(WORDS, dtype=torch.float64)
+    plain = talker()
     rollout, _ = method.rollout(policy, prompts.batch(1))
     again = PPO(tokenizer, method.reward, method.config, plain)
-    model = random_model(WORDS, dtype=torch.float64)
-    learned = PolicyWithValue.of(with_lora(model, rank=4))
+    learned = PolicyWithValue.of(with_lora(talker(), rank=4))
     one, _ = method.rollout(learned, prompts.batch(1))
     other, _ = again.rollout(learned, prompts.batch(1))
     assert torch.equal(one.reference, other.reference)

@@ -158,17 +158,17 @@ def test_a_folder_that_holds_no_reward_model(tmp_path):
     with pytest.raises(ValueError, match='does not say "format": "llama-tutorial-reward"'):
         load_reward_model(tmp_path / "reward")
     config.write_text(json.dumps({**whole, "model": {"dim": 3}}))
-    with pytest.raises(ValueError, match="reward.json is damaged: "):
+    with pytest.raises(ValueError, match=r"reward\.json is damaged: "):
         load_reward_model(tmp_path / "reward")
     config.write_text(json.dumps({**whole, "model": {**whole["model"], "vocab_size": 36}}))
-    with pytest.raises(ValueError, match="is not the reward model of reward.json; wrong shape"):
+    with pytest.raises(ValueError, match=r"is not the reward model of reward\.json; wrong shape"):
         load_reward_model(tmp_path / "reward")
 
 
 def test_a_model_that_is_not_finite_is_not_written(tmp_path):
     model = random_reward()
     model.norm.weight.data[0] = math.nan
-    with pytest.raises(ValueError, match="norm.weight of the reward model is not finite"):
+    with pytest.raises(ValueError, match=r"norm\.weight of the reward model is not finite"):
         save_reward_model(model, tmp_path / "reward")
 
 
