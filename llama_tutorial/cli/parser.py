@@ -446,11 +446,22 @@ def _add_prefer(commands: Any) -> None:
     _add_lora(command)
 
     group = command.add_argument_group("training")
-    group.add_argument("--epochs", type=float, help="passes over the pairs, or the best answers")
     group.add_argument(
-        "--batch-size", type=int, help="of a step: pairs; of rejection, rows; of ppo, answers"
+        "--epochs",
+        type=float,
+        help="passes over the pairs, or the best answers" + _by_method("epochs"),
     )
-    group.add_argument("--lr", type=float, dest="peak_lr", help="peak of the learning rate")
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        help="of a step: pairs; of rejection, rows; of ppo, answers" + _by_method("batch_size"),
+    )
+    group.add_argument(
+        "--lr",
+        type=float,
+        dest="peak_lr",
+        help="peak of the learning rate" + _by_method("lr") + _by_method("lora_lr", " with --lora"),
+    )
     group.add_argument(
         "--warmup",
         type=int,
@@ -466,6 +477,19 @@ def _add_prefer(commands: Any) -> None:
 def _by_size(name: str, where: str = "") -> str:
     """The two defaults of an option of finetune."""
     return f" (default{where}: {getattr(SMALL, name)}, large models {getattr(PAPER, name)})"
+
+
+def _by_method(name: str, where: str = "") -> str:
+    """The defaults of an option of prefer."""
+    small, large = (
+        ", ".join(
+            f"{method} {getattr(sizes[i], name)}"
+            for method, sizes in METHODS.items()
+            if (method, name) != ("ppo", "epochs")  # which counts steps
+        )
+        for i in (0, 1)
+    )
+    return f" (default{where}: {small}; large models: {large})"
 
 
 def _add_lora(command: Any) -> None:

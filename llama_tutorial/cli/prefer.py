@@ -154,13 +154,15 @@ def _check(arguments: argparse.Namespace) -> None:
         if not 0 < getattr(arguments, name) < math.inf:
             value = getattr(arguments, name)
             raise ValueError(f"--{name} {value}: must be a finite number above 0")
+    if not 0 < arguments.clip_ratio < 1:
+        raise ValueError(f"--clip-ratio {arguments.clip_ratio}: must be between 0 and 1")
     PPOConfig(kl=arguments.kl, clip=arguments.clip_ratio)
     train_config(arguments, total_steps=MANY - 1, warmup_steps=arguments.warmup_steps or 0)
     check_lora(arguments)
     mine = _OF_METHOD[arguments.method]
-    for method, names in _OF_METHOD.items():
-        others = [name for name in names if name not in mine]
-        check_unused(arguments, f"only with --method {method}", *others)
+    for name in sorted({name for names in _OF_METHOD.values() for name in names} - {*mine}):
+        having = [method for method, names in _OF_METHOD.items() if name in names]
+        check_unused(arguments, f"only with --method {' or '.join(having)}", name)
     if arguments.method == "ppo":
         check_unused(arguments, "not with --method ppo, which counts --steps", "epochs")
         why = "not with --method ppo, whose answers are drawn without it"
