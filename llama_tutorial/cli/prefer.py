@@ -22,6 +22,7 @@ import torch
 from llama_tutorial import hub
 from llama_tutorial._util.files import replace_file
 from llama_tutorial._util.progress import lines_without_terminal, progress
+from llama_tutorial.chat.dialog import Dialog
 from llama_tutorial.checkpoints import load_adapter, load_model, save_adapter, save_model
 from llama_tutorial.checkpoints.folders import AnyTokenizer
 from llama_tutorial.cli.engines import parse_device
@@ -252,15 +253,13 @@ def _rejection(this: _Run) -> bool:
     judge = learned_reward(reward, this.tokenizer)
     training = this.batches(this.learned)
     prompts = [pair.prompt for pair in this.learned]
+    validation = _packed(this, [pair.dialogs()[0] for pair in this.held_out])
     model, kept = this.model, list[Best]()
     for number in range(1, arguments.rounds + 1):
         last = number == arguments.rounds
         folder = this.out if last else this.out / f"round-{number}"
         kept += _best(this, model.to(this.device), prompts, number, judge)
-        examples = [last_answer(encode_example(best.dialog(), this.tokenizer)) for best in kept]
-        packed = PackedExamples(
-            examples, this.batch_size, model.config.max_seq_len, seed=arguments.seed
-        )
+        packed = _packed(this, [best.dialog() for best in kept])
         if arguments.lora and number == 1:
             adapt(model, arguments)
         config = _config(this, packed.steps(arguments.epochs or defaults.epochs))
@@ -276,6 +275,7 @@ def _rejection(this: _Run) -> bool:
             packed.batch,
             config,
             folder,
+            validation=list(validation.every_row())[:VALIDATION_BATCHES],
             data=this.data(training, *names, **more),
             write_model=_writer(this),
             **_watching(this),
@@ -400,6 +400,13 @@ def _best(this: _Run, model: Transformer, prompts: Any, number: int, judge: Any)
     of_best = sum(best.reward for best in found) / len(found)
     say(f"their mean reward is {of_one:.3f}, and that of the best {of_best:.3f}")
     return found
+
+
+def _packed(this: _Run, dialogs: Sequence[Dialog]) -> PackedExamples:
+    """Dialogs as rows; the last answer of each is learned."""
+    examples = [last_answer(encode_example(dialog, this.tokenizer)) for dialog in dialogs]
+    context = this.model.config.max_seq_len
+    return PackedExamples(examples, this.batch_size, context, seed=this.arguments.seed)
 
 
 # -- what the methods share ---------------------------------------------------------------------
