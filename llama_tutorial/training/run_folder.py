@@ -23,6 +23,9 @@ A line of the metrics is a JSON object:
                      token
 ===================  ==========================================================================
 
+A training on preferences (:mod:`llama_tutorial.preferences`) counts its loss by pairs, not tokens,
+and has more: ``margin``, ``accuracy`` and what its method notes.
+
 A checkpoint is written under another name and renamed when it is complete; only then does
 ``latest`` name it. So whenever the process is killed, the newest complete checkpoint is found, and
 the metrics are cut back to its step. Each of these steps is on the disk before the next one begins,

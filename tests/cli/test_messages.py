@@ -223,6 +223,12 @@ finetune --out out --warmup -1
 finetune --out out --lr -1
 finetune --out out --steps 3
 finetune --out out --context 0
+prefer --out out --beta 0
+prefer --out out --method ppo --kl -1
+prefer --out out --method ppo --clip-ratio 2
+prefer --out out --rank 4
+prefer --out out --samples 3
+prefer --out out --data none.jsonl
 finetune --out out --batch-size 0
 finetune --out out --batch-size 20000
 finetune --out out --micro-batches 99
@@ -304,7 +310,8 @@ def test_a_device_that_is_there_is_taken(monkeypatch, name):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 @pytest.mark.parametrize("device", ["mps", "cuda", "warp"])
 @pytest.mark.parametrize(
-    "command", ["generate", "chat", "evaluate", "pretrain --out out", "finetune --out out"]
+    "command",
+    ["generate", "chat", "evaluate", "pretrain --out out", "finetune --out out", "prefer --out out"],
 )
 def test_every_command_says_in_one_line_what_there_is(
     tmp_path, capsys, monkeypatch, command, device
