@@ -307,11 +307,14 @@ def test_a_device_that_is_there_is_taken(monkeypatch, name):
     assert engines.parse_device(name) == device
 
 
+_TRAINING = ("pretrain", "finetune", "prefer")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 @pytest.mark.parametrize("device", ["mps", "cuda", "warp"])
 @pytest.mark.parametrize(
     "command",
-    ["generate", "chat", "evaluate", "pretrain --out out", "finetune --out out", "prefer --out out"],
+    ["generate", "chat", "evaluate", *(f"{name} --out out" for name in _TRAINING)],
 )
 def test_every_command_says_in_one_line_what_there_is(
     tmp_path, capsys, monkeypatch, command, device
