@@ -21,6 +21,7 @@ from llama_tutorial.preferences.losses import dpo_loss, implicit_reward, sequenc
 from llama_tutorial.preferences.pair_method import PairMethod, won
 from llama_tutorial.training.loop import TrainConfig, measuring
 from llama_tutorial.training.processes import sum_over_processes
+from llama_tutorial.training.step import autocast_to
 
 
 class DPO(PairMethod):
@@ -47,9 +48,10 @@ class DPO(PairMethod):
         self._reference: dict[PairBatches, Float[Tensor, "n 2"]] = {}
         self._of = training  # whose numbers the batches have
 
-    def start(self, model: Transformer) -> None:
+    def start(self, model: Transformer, config: TrainConfig) -> None:
         """Measure the reference, which the model is now."""
-        self._reference = {part: reference_logprobs(model, part) for part in self.parts}
+        with autocast_to(model.device, config.autocast_dtype):
+            self._reference = {part: reference_logprobs(model, part) for part in self.parts}
 
     def loss(
         self, model: Transformer, batch: PairBatch

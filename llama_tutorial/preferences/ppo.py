@@ -49,7 +49,7 @@ from llama_tutorial.preferences.losses import token_logprobs
 from llama_tutorial.preferences.rejection import Reward, is_usable
 from llama_tutorial.training.loop import Method, TrainConfig, measuring
 from llama_tutorial.training.processes import all_reduce_sum, rank, world_size
-from llama_tutorial.training.step import update_weights
+from llama_tutorial.training.step import autocast_to, update_weights
 
 
 def whiten(x: Float[Tensor, "*B"], mask: Bool[Tensor, "*B"] | None = None) -> Float[Tensor, "*B"]:
@@ -345,7 +345,8 @@ class PPO(Method):
         lr: float,
     ) -> dict[str, float]:
         """Draw, judge, and update the weights some times."""
-        rollout, noted = self.rollout(model, batch)
+        with autocast_to(model.device, config.autocast_dtype):
+            rollout, noted = self.rollout(model, batch)
         totals = {"loss": 0.0, "grad_norm": 0.0, "clipped": 0.0, "value_loss": 0.0}
         ours, n_updates = self.config, 0
         for epoch in range(ours.epochs):
@@ -371,12 +372,12 @@ class PPO(Method):
         return {name: value / n_updates for name, value in totals.items()} | noted
 
     def validate(
-        self, model: Transformer, validation: Sequence[PromptBatch], _config: TrainConfig
+        self, model: Transformer, validation: Sequence[PromptBatch], config: TrainConfig
     ) -> dict[str, float]:
         """Reward and KL of answers to other prompts; the loss is minus what is maximised."""
         totals: dict[str, float] = {}
         for batch in validation:
-            with measuring(model):
+            with measuring(model), autocast_to(model.device, config.autocast_dtype):
                 _, noted = self.rollout(model, batch)
             for name, value in noted.items():
                 totals[name] = totals.get(name, 0.0) + value * len(batch.prompts)

@@ -22,7 +22,7 @@ from llama_tutorial.finetuning.examples import Example, encode_example
 from llama_tutorial.model import Transformer
 from llama_tutorial.preferences.batches import last_answer
 from llama_tutorial.preferences.reward_model import RewardModel
-from llama_tutorial.training.processes import broadcast, rank, world_size
+from llama_tutorial.training.processes import rank, world_size
 
 CHUNK = 16  # prompts whose answers are drawn together
 
@@ -126,7 +126,7 @@ def gathered(value: dict[int, list[Best]]) -> list[dict[int, list[Best]]]:
         return [value]
     values: list[dict[int, list[Best]]] = [{} for _ in range(world_size())]
     torch.distributed.all_gather_object(values, value)
-    return broadcast(values)
+    return values
 
 
 def learned_reward(model: RewardModel, tokenizer: AnyTokenizer, batch_size: int = 64) -> Reward:

@@ -162,7 +162,7 @@ class Method:
 
     shown: tuple[str, ...] = ()
 
-    def start(self, model: Transformer) -> None:
+    def start(self, model: Transformer, config: TrainConfig) -> None:
         """Look at the model as it was given: sharded already, and before a checkpoint is read."""
 
     def step(
@@ -291,7 +291,7 @@ def train(
             betas=(config.beta1, config.beta2),
             eps=config.eps,
         )
-        method.start(model)
+        method.start(model, config)
         saved = step = folder.resume(model, optimizer)
         if not _is_finite(model, optimizer):
             what = f"the checkpoint of step {step} in {folder.path}" if step else "the model"

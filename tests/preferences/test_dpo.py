@@ -76,7 +76,7 @@ def test_the_first_step_costs_log_2_and_the_rest_less(tmp_path):
 def test_the_loss_is_dpo_loss_by_a_frozen_copy(tmp_path):
     model, training = random_model(LLAMA, dtype=torch.float64), pairs()
     frozen, method = copy.deepcopy(model), DPO(training, beta=0.2)
-    method.start(model)
+    method.start(model, SETTINGS)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.03)
