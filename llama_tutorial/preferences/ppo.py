@@ -336,6 +336,16 @@ class PPO(Method):
         self.tokenizer, self.reward, self.config = tokenizer, reward, config
         self.reference = reference
 
+    @torch.no_grad()
+    def start(self, model: Transformer, config: TrainConfig) -> None:
+        """Run the model once outside of inference mode, in which `generate` runs it.
+
+        A sharded model gathers weights into tensors that it makes at its first call, and could not
+        be trained with those of inference mode.
+        """
+        with measuring(model), autocast_to(model.device, config.autocast_dtype):
+            model(torch.zeros(1, 1, dtype=torch.int64, device=model.device))
+
     def step(
         self,
         model: Transformer,
