@@ -259,10 +259,9 @@ def trained_reward(arguments: argparse.Namespace) -> RewardModel:
     return load_reward_model(out / "model")
 
 
-@torch.no_grad()
 def reward(arguments: argparse.Namespace) -> dict[str, Any]:
     """How often the reward model agrees with the world, and knows how often it does."""
-    model = trained_reward(arguments)
+    model = trained_reward(arguments).requires_grad_(False)
     tokenizer = small()[1]
     held_out = batches(pairs(arguments)[1], tokenizer, 0)
     rewards = [model.rewards(batch.inputs, batch.last).chunk(2) for batch in held_out.every_pair()]
@@ -288,7 +287,7 @@ def prompts_on(model: Transformer, tokenizer: Any, first: int, n: int) -> list[D
     return uncertain(model, tokenizer, questions_on(tales(n, "train", first)))
 
 
-def best_of_n(arguments: argparse.Namespace, most: int = 64, n_tales: int = 90) -> dict[str, Any]:
+def best_of_n(arguments: argparse.Namespace, most: int = 32, n_tales: int = 60) -> dict[str, Any]:
     """The learned reward and the true one of the best of n, by the distance that costs.
 
     The KL divergence of the best of n from the model itself is at most log n - (n - 1) / n
@@ -362,7 +361,7 @@ def rejection(arguments: argparse.Namespace, kind: str, seed: int) -> dict[str, 
     return {"seed": seed, "rounds": rounds}
 
 
-def ppo(arguments: argparse.Namespace, kl: float, steps: int = 60) -> dict[str, Any]:
+def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, Any]:
     """PPO on the learned reward; the true one of the same answers is written down beside it."""
     model, tokenizer = small()
     asked = prompts_on(model, tokenizer, OTHER_TALES + 900_000_000, 200)
