@@ -287,7 +287,7 @@ def prompts_on(model: Transformer, tokenizer: Any, first: int, n: int) -> list[D
     return uncertain(model, tokenizer, questions_on(tales(n, "train", first)))
 
 
-def best_of_n(arguments: argparse.Namespace, most: int = 32, n_tales: int = 60) -> dict[str, Any]:
+def best_of_n(arguments: argparse.Namespace, most: int = 32, n_tales: int = 40) -> dict[str, Any]:
     """The learned reward and the true one of the best of n, by the distance that costs.
 
     The KL divergence of the best of n from the model itself is at most log n - (n - 1) / n

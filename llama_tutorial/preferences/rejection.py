@@ -130,22 +130,27 @@ def gathered(value: dict[int, list[Best]]) -> list[dict[int, list[Best]]]:
 
 
 def learned_reward(model: RewardModel, tokenizer: AnyTokenizer, batch_size: int = 64) -> Reward:
-    """The reward that a reward model gives, for answers as they are in a dialog."""
+    """The reward that a reward model gives, for answers as they are in a dialog.
+
+    Equal answers are read once: of several samples, many are.
+    """
 
     @torch.inference_mode()
     def rewards(answered: Sequence[tuple[Dialog, Answer]]) -> list[float]:
         dialogs = [
             [*prompt, {"role": "assistant", "content": answer.text}] for prompt, answer in answered
         ]
-        rows = [encode_answered(dialog, tokenizer).ids for dialog in dialogs]
+        rows = [tuple(encode_answered(dialog, tokenizer).ids) for dialog in dialogs]
+        different = sorted(set(rows), key=lambda row: (len(row), row))  # little padding
         found: list[float] = []
-        for first in range(0, len(rows), batch_size):
-            part = rows[first : first + batch_size]
+        for first in range(0, len(different), batch_size):
+            part = different[first : first + batch_size]
             longest = max(map(len, part))
-            ids = torch.tensor([row + [0] * (longest - len(row)) for row in part])
+            ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in part])
             last = torch.tensor([len(row) - 1 for row in part])
             found += model.rewards(ids.to(model.device), last.to(model.device)).tolist()
-        return found
+        reward_of = dict(zip(different, found, strict=True))
+        return [reward_of[row] for row in rows]
 
     return rewards
 
