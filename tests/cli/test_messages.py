@@ -88,7 +88,7 @@ NOT_FROM_A_SHELL = {
         " holds no tokenizer: it is a file",  # convert writes that file itself
     ),
     "checkpoints.adapter": ("the model's adapters are", "; remove_lora"),
-    "lora.adapters": ("the model has", " of another layer has one", "; remove_lora"),
+    "lora.adapters": ("the model has", " of another layer has one", "; remove_lora", "the model's"),
     "model": (": tokens.to(model.device)",),
     "numpy_llama.engine": ("; make one with Cache",),
 }
