@@ -18,7 +18,7 @@ SECTIONS = {
     "Tokens": ("tokens", "tokenizer chat"),
     "Generation": ("generation", "sampling generation numpy_llama quantization"),
     "Weights": ("weights", "hub shipped checkpoints"),
-    "Training": ("training", "training pretraining evaluation finetuning lora"),
+    "Training": ("training", "training pretraining evaluation finetuning lora preferences"),
     "The workbook": ("workbook", "workbook"),
     "Tools": ("tools", "cli browser _util"),
     "The story world": ("tales", "tales"),

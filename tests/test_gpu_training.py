@@ -17,7 +17,11 @@ import pytest
 import torch
 
 from llama_tutorial import ModelConfig, Transformer, generate, load_model, save_model
+from llama_tutorial.finetuning import Example
 from llama_tutorial.lora import add_lora, merge_lora
+from llama_tutorial.preferences.batches import PairBatches
+from llama_tutorial.preferences.dpo import DPO
+from llama_tutorial.preferences.reward_model import RewardModel, RewardTraining
 from llama_tutorial.training import IGNORE, Batch, make_optimizer, train_step
 from llama_tutorial.training.loop import TrainConfig, evaluate, train
 
@@ -275,3 +279,40 @@ def test_two_gpus(tmp_path):
     assert got == pytest.approx(expected, abs=1e-9)
     assert ids == generate(whole, [[1, 2, 3], [4]], 9, temperature=0)
     assert losses(make_model().cuda(), tmp_path / "run") == pytest.approx(expected, abs=1e-9)
+
+
+def preferred(device: str, out: Path, method: str) -> list[list[float]]:
+    """What a training on pairs notes of each step."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for i in range(9):
+        ids = torch.randint(3, 211, (12 + i % 3,), generator=generator).tolist()
+        chosen = Example(ids, [IGNORE] * 6 + ids[6:])
+        found.append((chosen, Example([*ids[:-2], 5, 2], [IGNORE] * 6 + ids[6:-2] + [5, 2]), i % 4))
+    pairs, model = PairBatches(found, 4, 48), make_model().to(device)
+    if method == "lora":
+        add_lora(model, rank=2)
+    if method == "reward":
+        model = RewardModel.of(model)
+    train(
+        model,
+        pairs.batch,
+        SETTINGS,
+        out,
+        method=RewardTraining() if method == "reward" else DPO(pairs, beta=0.3),
+        validation=list(pairs.every_pair()),
+        write_model=lambda _whole, path: path.mkdir(),
+    )
+    names = ("loss", "margin", "grad_norm")
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [[line[name] for name in names] for line in lines]
+
+
+@pytest.mark.parametrize("method", ["dpo", "lora", "reward"])
+def test_preferences_are_learned_as_on_the_cpu(tmp_path, method):
+    torch.manual_seed(1)
+    cpu = preferred("cpu", tmp_path / "cpu", method)
+    torch.manual_seed(1)
+    cuda = preferred("cuda", tmp_path / "cuda", method)
+    for one, other in zip(cpu, cuda, strict=True):
+        assert one == pytest.approx(other, abs=1e-9)

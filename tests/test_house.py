@@ -39,6 +39,7 @@ FLOORS = [
     {"checkpoints"},
     {"training", "hub", "evaluation"},
     {"pretraining", "finetuning"},
+    {"preferences"},
     # what people use
     {"workbook", "figures"},
     {"cli"},

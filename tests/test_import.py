@@ -167,6 +167,7 @@ print(main(["generate", "--prompt", "Once"]))
 def test_no_command_ends_in_a_missing_module(missing, tmp_path):
     commands = [["info", "tales"], ["convert", "tales", "out"], ["generate"], ["chat"]]
     commands += [["pretrain", "--out", "run"], ["finetune", "--out", "run"]]
+    commands += [["prefer", "--out", "run"]]
     commands = commands if missing == "torch" else commands[:3]  # those that read such files
     out = run_without(
         (missing,),

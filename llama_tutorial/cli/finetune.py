@@ -17,21 +17,26 @@ import torch
 
 from llama_tutorial import hub
 from llama_tutorial._util.progress import lines_without_terminal, progress
-from llama_tutorial.chat.dialog import Dialog, encode_dialog
-from llama_tutorial.checkpoints import adapter, native, save_adapter
-from llama_tutorial.checkpoints.folders import TOKENIZER_FILES, AnyTokenizer, tokenizer_names
+from llama_tutorial.chat.dialog import Dialog
+from llama_tutorial.checkpoints import adapter, save_adapter
+from llama_tutorial.checkpoints.folders import AnyTokenizer, tokenizer_names
 from llama_tutorial.cli.engines import parse_device
 from llama_tutorial.cli.parser import PAPER, SMALL, SMALL_MODEL, FinetuneDefaults
 from llama_tutorial.cli.training import (
     MANY,
-    check_apart,
+    SAMPLES,
+    adapt,
     check_batch_size,
     check_common,
+    check_learns,
+    check_lora,
+    check_model_target,
     check_same_run,
     check_unused,
     check_whole,
     folder_of_run,
     report_end,
+    samples,
     say,
     setting_of_run,
     train_config,
@@ -40,15 +45,11 @@ from llama_tutorial.cli.training import (
 from llama_tutorial.finetuning.dialog_file import read_dialogs
 from llama_tutorial.finetuning.examples import encode_example, with_context
 from llama_tutorial.finetuning.packing import PackedExamples
-from llama_tutorial.generation import generate
-from llama_tutorial.lora.adapters import TARGETS, LoRAConfig, add_lora
 from llama_tutorial.model import Transformer
-from llama_tutorial.quantization.linear import kind_of_model
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
-from llama_tutorial.training.loop import TrainConfig, check_own_model, train
+from llama_tutorial.training.loop import TrainConfig, train
 from llama_tutorial.training.processes import loading_device, process_group
 
-SAMPLES, SAMPLE_TOKENS = 3, 80
 VALIDATION_BATCHES = 20
 VALIDATION_DIALOGS = 300
 FIRST_TALE = 1_000_000  # far from those that the small model was pre-trained on
@@ -80,11 +81,8 @@ def run(arguments: argparse.Namespace) -> None:
             device=loading_device(device),
             quantize=arguments.quantize,
         )
-        if not arguments.lora and (kind := kind_of_model(model)):
-            raise ValueError(
-                f"{arguments.model} is quantized to {kind}, and packed weights do not learn: train "
-                "adapters beside them, with --lora"
-            )
+        if not arguments.lora:
+            check_learns(model, arguments.model)
         base = weights_name(model)
         defaults = SMALL if model.config.n_params < SMALL_MODEL else PAPER
         batch_size = arguments.batch_size or defaults.batch_size
@@ -120,7 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
             validation=list(validation.every_row())[:VALIDATION_BATCHES],
             tokenizer=tokenizer,
             data=_data(arguments, training, base),
-            on_evaluation=partial(_samples, tokenizer=tokenizer, dialogs=held_out[:SAMPLES]),
+            on_evaluation=partial(samples, tokenizer=tokenizer, dialogs=held_out[:SAMPLES]),
             write_model=write_adapter if arguments.lora else None,
             log=say,
             tensorboard=arguments.tensorboard,
@@ -137,24 +135,13 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--epochs {arguments.epochs}: must be above 0 and below {MANY}")
     warmup = arguments.warmup_steps or 0
     train_config(arguments, total_steps=MANY - 1, warmup_steps=warmup)  # as many as may be
-    LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
-    if not arguments.lora:
-        check_unused(
-            arguments, "only with --lora", "rank", "alpha", "dropout", "targets", "quantize"
-        )
+    check_lora(arguments)
     if arguments.data == "tales":
         check_unused(arguments, "tales bring their own", "validation")
     elif Path(arguments.data).is_file():
         check_unused(arguments, f"--data {arguments.data} is read whole", "dialogs")
     check_same_run(arguments, "seed", "batch_size", "packing", "lora", "quantize")
-    check_target = adapter.check_target if arguments.lora else native.check_target
-    check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
-    check_own_model(arguments.out)
-    check_apart(arguments)
-
-
-def _targets(arguments: argparse.Namespace) -> tuple[str, ...]:
-    return tuple(arguments.targets or TARGETS)
+    check_model_target(arguments)
 
 
 def _prepare(
@@ -170,13 +157,7 @@ def _prepare(
             "it is; leave out one of the two"
         )
     model = with_context(model, arguments.max_seq_len or min(defaults.context, own))
-    add_lora(
-        model,
-        rank=arguments.rank,
-        alpha=arguments.alpha,
-        dropout=arguments.dropout,
-        targets=_targets(arguments),
-    )
+    adapt(model, arguments)
     return model
 
 
@@ -256,18 +237,3 @@ def _print_summary(model: Transformer, training: PackedExamples, config: TrainCo
             f"longer than {training.context} tokens: {training.n_cut:,} dialogs lost their end, "
             f"{training.n_dropped:,} were left out, since the first question alone fills a row"
         )
-
-
-def _samples(
-    step: int, model: Transformer, tokenizer: AnyTokenizer, dialogs: Sequence[Dialog]
-) -> str:
-    """Print the model's answers to the last questions of dialogs that it does not learn from."""
-    lines = []
-    for dialog in dialogs:
-        prompt = encode_dialog(dialog[:-1], tokenizer)
-        room = min(SAMPLE_TOKENS, model.config.max_seq_len - len(prompt))
-        if room > 0:
-            (ids,) = generate(model, [prompt], room, temperature=0, stop_ids={tokenizer.eos_id})
-            question, answer = dialog[-2]["content"].split("\n")[-1], tokenizer.decode(ids)
-            lines.append(say(f"step {step}: {question.strip()} -> {answer.strip()}"))
-    return "\n\n".join(lines)

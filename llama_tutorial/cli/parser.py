@@ -26,6 +26,12 @@ DIALOGS = (
     '"Hello!"}]}, {"instruction": "Name a color.", "output": "Red."}, {"prompt": ..., '
     '"completion": ...}, or ShareGPT\'s {"conversations": [{"from": "human", "value": ...}, ...]}.'
 )
+PAIRS = (
+    'A file of pairs is .jsonl, one JSON object a line: {"prompt": "Name a color.", "chosen": '
+    '"Red.", "rejected": "A kite."}; the prompt may be a list of messages instead, and "grade" '
+    "says how much better the chosen answer is: 3 significantly, 2 better, 1 slightly, 0 "
+    "negligibly."
+)
 METRICS = (
     "The folder --out then holds model (load it with --model) and metrics.jsonl, a JSON object a "
     "step: step; loss, the training loss of its batch, and at evaluations validation_loss, both "
@@ -53,6 +59,32 @@ class FinetuneDefaults:
 SMALL = FinetuneDefaults(lr=2e-3, lora_lr=5e-3, batch_size=4, context=512, epochs=1)
 PAPER = FinetuneDefaults(lr=2e-5, lora_lr=2e-4, batch_size=64, context=4096, epochs=2)
 SMALL_MODEL = 100_000_000  # parameters; larger models get the paper's settings
+
+
+@dataclass(frozen=True)
+class PreferDefaults:
+    """The settings of prefer that depend on the method and on the size of the model."""
+
+    lr: float
+    lora_lr: float
+    batch_size: int  # pairs; of rejection, rows; of ppo, answers
+    epochs: float | int = 1
+    reward_lr: float = 1e-5
+    reward_lora_lr: float = 1e-4
+
+
+_SMALL_REWARD = {"reward_lr": 3e-4, "reward_lora_lr": 1e-3}
+METHODS = {  # for small models, and for large ones: the papers' where they give them
+    "dpo": (PreferDefaults(1e-4, 5e-4, 16, epochs=2), PreferDefaults(5e-7, 5e-6, 64)),
+    "rejection": (
+        PreferDefaults(2e-4, 1e-3, 4, **_SMALL_REWARD),
+        PreferDefaults(2e-5, 2e-4, 64),
+    ),
+    "ppo": (PreferDefaults(5e-5, 2e-4, 32, **_SMALL_REWARD), PreferDefaults(1e-6, 1e-5, 512)),
+}
+
+
+PPO_STEPS = 100
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -90,6 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_evaluate,
         _add_pretrain,
         _add_finetune,
+        _add_prefer,
         _add_workbook,
         _add_check,
     ):
@@ -334,22 +367,7 @@ def _add_finetune(commands: Any) -> None:
         "--context", type=int, dest="max_seq_len", help="tokens of a row" + _by_size("context")
     )
 
-    group = command.add_argument_group("LoRA")
-    group.add_argument("--lora", action="store_true", help="train adapters beside frozen weights")
-    _add_quantize(group)
-    group.add_argument("--rank", type=int, default=8, help="rank of their change")
-    group.add_argument(
-        "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
-    )
-    group.add_argument("--dropout", type=float, default=0.0, help="of the adapters' inputs")
-    group.add_argument(
-        "--targets",
-        nargs="+",
-        choices=LINEAR,
-        metavar="LAYER",
-        help=f"some of {', '.join(LINEAR)} (GPT-2 has no w3, tied models no output); by default "
-        "all but output",
-    )
+    _add_lora(command)
 
     group = command.add_argument_group("training")
     group.add_argument(
@@ -371,6 +389,90 @@ def _add_finetune(commands: Any) -> None:
         help=f"steps of the warm-up (default: {SMALL.warmup_ratio * 100:g} %% of all)",
     )
     _add_training(group, evaluate_every=250, checkpoint_every=250)
+
+
+def _add_prefer(commands: Any) -> None:
+    command = commands.add_parser(
+        "prefer",
+        help="teach a model which answers are better",
+        description="Teach a chat model which answers are better. dpo learns from pairs of answers "
+        "directly. rejection and ppo first train a reward model on the pairs, then learn from the "
+        "model's own answers to their prompts: from the best of several, or from each by its "
+        "reward. Without options, the small chat model of this package answers questions about "
+        "tales, and the story world says which answers are true. A 7B model: prefer --model "
+        "path/to/Llama-2-7b-chat --data pairs.jsonl --lora --device cuda --autocast bfloat16",
+        epilog=f"{PAIRS} Metrics of its own: margin, by how much the chosen answer's reward is "
+        "above the other's; accuracy, the share of pairs where it is above; logprob_chosen and "
+        "logprob_rejected, nats an answer; kl, the distance from the model at the beginning; of "
+        f"ppo, reward, ended and clipped. {METRICS} {MODELS}",
+    )
+    command.add_argument("--out", required=True, help="the folder for everything that is written")
+    _add_model(command, CHAT_MODEL)
+    _add_filename(command)
+    command.add_argument("--tokenizer", help="its tokenizer; by default the one that comes with it")
+    command.add_argument("--method", choices=list(METHODS), default="dpo", help="how to learn")
+
+    group = command.add_argument_group("data")
+    group.add_argument("--data", default="tales", help="tales, or a file of pairs (see below)")
+    group.add_argument("--validation", help="another file; by default the last tenth of --data")
+    group.add_argument("--pairs", type=int, default=400, help="number of pairs about tales")
+
+    group = command.add_argument_group("dpo")
+    group.add_argument(
+        "--beta", type=float, default=0.1, help="how strongly the model is held to its beginning"
+    )
+
+    group = command.add_argument_group("rejection and ppo")
+    group.add_argument(
+        "--margins",
+        choices=["none", "small", "large"],
+        default="small",
+        help="of the grades, for the reward model: none, the paper's small or its large ones",
+    )
+    group.add_argument(
+        "--max-new-tokens", type=int, default=24, help="the most that an answer may have"
+    )
+    group.add_argument("--samples", type=int, default=8, help="rejection: answers to each prompt")
+    group.add_argument("--rounds", type=int, default=3, help="rejection: of sampling and learning")
+    group.add_argument("--temperature", type=float, default=1.0, help="rejection: of the samples")
+    group.add_argument(
+        "--steps", type=int, dest="total_steps", help=f"ppo: batches (default: {PPO_STEPS})"
+    )
+    group.add_argument("--kl", type=float, default=0.01, help="ppo: weight of the KL penalty")
+    group.add_argument(
+        "--clip-ratio",
+        type=float,
+        default=0.2,
+        help="ppo: how far an answer's probability may go in a step and still be rewarded",
+    )
+    group.add_argument("--mini-batches", type=int, default=4, help="ppo: updates of a step")
+
+    _add_lora(command)
+
+    group = command.add_argument_group("training")
+    group.add_argument(
+        "--epochs",
+        type=float,
+        help="passes over the pairs, or the best answers" + _by_method("epochs"),
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        help="of a step: pairs; of rejection, rows; of ppo, answers" + _by_method("batch_size"),
+    )
+    group.add_argument(
+        "--lr",
+        type=float,
+        dest="peak_lr",
+        help="peak of the learning rate" + _by_method("lr") + _by_method("lora_lr", " with --lora"),
+    )
+    group.add_argument(
+        "--warmup",
+        type=int,
+        dest="warmup_steps",
+        help="steps of the warm-up (default: 3 %% of all, at least 5; of ppo none)",
+    )
+    _add_training(group, evaluate_every=20, checkpoint_every=20)
 
 
 def _add_workbook(commands: Any) -> None:
@@ -415,6 +517,38 @@ def _add_check(commands: Any) -> None:
 def _by_size(name: str, where: str = "") -> str:
     """The two defaults of an option of finetune."""
     return f" (default{where}: {getattr(SMALL, name)}, large models {getattr(PAPER, name)})"
+
+
+def _by_method(name: str, where: str = "") -> str:
+    """The defaults of an option of prefer."""
+    small, large = (
+        ", ".join(
+            f"{method} {getattr(sizes[i], name)}"
+            for method, sizes in METHODS.items()
+            if (method, name) != ("ppo", "epochs")  # which counts steps
+        )
+        for i in (0, 1)
+    )
+    return f" (default{where}: {small}; large models: {large})"
+
+
+def _add_lora(command: Any) -> None:
+    group = command.add_argument_group("LoRA")
+    group.add_argument("--lora", action="store_true", help="train adapters beside frozen weights")
+    _add_quantize(group)
+    group.add_argument("--rank", type=int, default=8, help="rank of their change")
+    group.add_argument(
+        "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
+    )
+    group.add_argument("--dropout", type=float, default=0.0, help="of the adapters' inputs")
+    group.add_argument(
+        "--targets",
+        nargs="+",
+        choices=LINEAR,
+        metavar="LAYER",
+        help=f"some of {', '.join(LINEAR)} (GPT-2 has no w3, tied models no output); by default "
+        "all but output",
+    )
 
 
 def _add_training(group: Any, *, evaluate_every: int, checkpoint_every: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
@@ -14,17 +14,28 @@ from typing import Any
 from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.progress import write_line
 from llama_tutorial._util.terminal import printable
+from llama_tutorial.chat.dialog import Dialog, encode_dialog
+from llama_tutorial.checkpoints import adapter, native
+from llama_tutorial.checkpoints.folders import TOKENIZER_FILES, AnyTokenizer
 from llama_tutorial.cli.options import option, options_named
 from llama_tutorial.cli.parser import make_parser
+from llama_tutorial.generation import generate
+from llama_tutorial.lora.adapters import TARGETS, LoRAConfig, add_lora
 from llama_tutorial.model import Transformer
-from llama_tutorial.training.loop import TrainConfig
+from llama_tutorial.quantization.linear import kind_of_model
+from llama_tutorial.training.loop import TrainConfig, check_own_model
 from llama_tutorial.training.processes import is_rank0, world_size
 from llama_tutorial.training.run_folder import check_settings
 from llama_tutorial.training.run_lock import run_lock
 from llama_tutorial.training.tensorboard import check_installed
 
-_OWN_SETTING = {"pretrain": "source", "finetune": "content"}  # by which its runs are known
+_OWN_SETTING = {  # by which its runs are known
+    "pretrain": "source",
+    "finetune": "content",
+    "prefer": "preferences",
+}
 MANY = 10**8  # nothing that is counted here comes in larger numbers
+SAMPLES, SAMPLE_TOKENS = 3, 80
 
 
 def check_whole(arguments: argparse.Namespace, name: str, least: int, most: int = MANY) -> None:
@@ -93,6 +104,46 @@ def _shown(value: Any) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
 
+def check_lora(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError where an adapter's setting is out of range, or there is no adapter."""
+    LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
+    if not arguments.lora:
+        names = ("rank", "alpha", "dropout", "targets", "quantize")
+        check_unused(arguments, "only with --lora", *names)
+
+
+def check_learns(model: Transformer, name: str) -> None:
+    """Raise a ValueError where a model's weights are packed: only adapters learn beside them."""
+    if kind := kind_of_model(model):
+        raise ValueError(
+            f"{name} is quantized to {kind}, and packed weights do not learn: train adapters "
+            "beside them, with --lora"
+        )
+
+
+def check_model_target(arguments: argparse.Namespace) -> None:
+    """Raise a ValueError where the finished model could not be written, or over what is read."""
+    check_target = adapter.check_target if arguments.lora else native.check_target
+    check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
+    check_own_model(arguments.out)
+    check_apart(arguments)
+
+
+def adapt(model: Transformer, arguments: argparse.Namespace) -> None:
+    """Give the model the adapters that the options ask for; in place."""
+    add_lora(
+        model,
+        rank=arguments.rank,
+        alpha=arguments.alpha,
+        dropout=arguments.dropout,
+        targets=_targets(arguments),
+    )
+
+
+def _targets(arguments: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(arguments.targets or TARGETS)
+
+
 def train_config(arguments: argparse.Namespace, **changes: Any) -> TrainConfig:
     """The settings that the options and ``changes`` give, by the fields' names; None is none."""
     given = {**vars(arguments), **changes}
@@ -131,7 +182,7 @@ def folder_of_run(out: Path) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if new and is_rank0() and not (out / "settings.json").exists():
+            if new and is_rank0() and not any(out.rglob("settings.json")):  # its own, or a part's
                 shutil.rmtree(out, ignore_errors=True)
                 with suppress(OSError):  # somebody else's by now
                     for parent in new[1:]:
@@ -143,6 +194,21 @@ def say(text: str) -> str:
     """Print a line at once, above the progress bar; returns it."""
     write_line(printable(text))
     return text
+
+
+def samples(
+    step: int, model: Transformer, tokenizer: AnyTokenizer, dialogs: Sequence[Dialog]
+) -> str:
+    """Print the model's answers to the last questions of dialogs that it does not learn from."""
+    lines = []
+    for dialog in dialogs:
+        prompt = encode_dialog(dialog[:-1], tokenizer)
+        room = min(SAMPLE_TOKENS, model.config.max_seq_len - len(prompt))
+        if room > 0:
+            (ids,) = generate(model, [prompt], room, temperature=0, stop_ids={tokenizer.eos_id})
+            question, answer = dialog[-2]["content"].split("\n")[-1], tokenizer.decode(ids)
+            lines.append(say(f"step {step}: {question.strip()} -> {answer.strip()}"))
+    return "\n\n".join(lines)
 
 
 def report_end(finished: bool, out: Path) -> None:

@@ -122,7 +122,7 @@ class PackedExamples:
 
     def _row(self, position: int) -> int:
         epoch, position = divmod(position, self.n_rows)
-        return int(_order(self.seed, epoch, self.n_rows)[position])
+        return int(shuffled_order(self.seed, epoch, self.n_rows)[position])
 
     def _batch(self, rows: list[int]) -> Batch:
         ids, targets, documents = (
@@ -208,5 +208,6 @@ def _laid_out(rows: list[list[Example]], context: int) -> _Rows:
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, n_rows: int) -> np.ndarray:
+def shuffled_order(seed: int, epoch: int, n_rows: int) -> np.ndarray:
+    """The order in which an epoch takes its rows."""
     return np.random.default_rng((seed, epoch)).permutation(n_rows)

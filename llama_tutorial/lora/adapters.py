@@ -16,7 +16,8 @@ Source: Hu et al. (2021), "LoRA: Low-Rank Adaptation of Large Language Models".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -166,6 +167,28 @@ def remove_lora(model: nn.Module) -> None:
         base = layer.packed_base
         _replace(model, name, plain_linear(layer.weight, layer.bias) if base is None else base)
     model.requires_grad_(not quantized_layers(model))
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """The base, bit for bit, while the block lasts: what a policy is compared with needs no copy.
+
+    Args:
+        model: A model with adapters that are not merged.
+
+    Raises:
+        ValueError: The model has no adapters, or merged ones.
+    """
+    layers = [_lora_layer(model, name) for name in _adapted(model)]
+    if any(layer.merged for layer in layers):
+        raise ValueError("the model's adapters are merged: unmerge_lora(model) first")
+    try:
+        for layer in layers:
+            layer.off = True
+        yield
+    finally:
+        for layer in layers:
+            layer.off = False
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:

@@ -51,6 +51,7 @@ class LoRALinear(nn.Module):
     Attributes:
         lora_a: ``(rank, D)``.
         lora_b: ``(F, rank)``, 0 at first.
+        off: Leave the adapter out, for :func:`llama_tutorial.lora.adapters_off`.
     """
 
     weight: Any
@@ -74,6 +75,7 @@ class LoRALinear(nn.Module):
         self.lora_a = nn.Parameter(empty(rank, base.in_features))
         self.lora_b = nn.Parameter(empty(base.out_features, rank))
         self.merged = False
+        self.off = False
         self._base_weight: Tensor | None = None  # the base's matrix, while ``weight`` is merged
         self.reset_adapter()
 
@@ -91,7 +93,7 @@ class LoRALinear(nn.Module):
         """Apply the layer to each vector of ``x``."""
         packed = self.weight is None
         y = self.packed_base(x) if packed else F.linear(x, self.weight, self.bias)  # (..., F)
-        if self.merged:
+        if self.merged or self.off:
             return y
         x = F.dropout(x, self.dropout, self.training)
         low = F.linear(x, self.lora_a.to(x.dtype))  # (..., r)

@@ -28,6 +28,7 @@ class LogLines:
         total_steps: Where the run ends.
         done: The steps that were done before.
         every_minute: Whether a line is due after a minute in any case.
+        shown: More metrics to show, means as the training loss is.
     """
 
     def __init__(
@@ -37,11 +38,12 @@ class LogLines:
         done: int,
         *,
         every_minute: bool,
+        shown: tuple[str, ...] = (),
     ) -> None:
         self.write, self._total, self._first = write, total_steps, done + 1
         self._longest = _LINE_EVERY if every_minute else float("inf")
         self._began = self._last = time.monotonic()
-        self._losses: list[float] = []
+        self._shown: dict[str, list[float]] = {name: [] for name in ("loss", *shown)}
         self._tokens, self._seconds = 0, 0.0
 
     def start(self, validation_loss: float) -> None:
@@ -51,7 +53,8 @@ class LogLines:
 
     def add(self, metrics: dict[str, Any], seconds: float) -> None:
         """Take a step's metrics, and write a line if one is due."""
-        self._losses.append(metrics["loss"])
+        for name, values in self._shown.items():
+            values.append(metrics[name])
         self._tokens, self._seconds = self._tokens + metrics["tokens"], self._seconds + seconds
         step, now = metrics["step"], time.monotonic()
         if not (
@@ -60,8 +63,10 @@ class LogLines:
             or now - self._last >= self._longest
         ):
             return
-        n = len(self._losses)
-        figures = [f"training loss {sum(self._losses) / n:.3f}" + f" (mean of {n} steps)" * (n > 1)]
+        means = {name: sum(values) / len(values) for name, values in self._shown.items()}
+        n = len(self._shown["loss"])
+        figures = [f"training loss {means.pop('loss'):.3f}" + f" (mean of {n} steps)" * (n > 1)]
+        figures += [f"{name.replace('_', ' ')} {mean:.3f}" for name, mean in means.items()]
         if "validation_loss" in metrics:
             figures.append(f"validation loss {metrics['validation_loss']:.3f}")
         figures.append(f"lr {metrics['lr']:.3g}")
@@ -70,4 +75,5 @@ class LogLines:
             figures.append(f"{clock((now - self._began) / (step - self._first + 1) * left)} left")
         self.write(f"step {step}/{self._total}: {', '.join(figures)}")
         self._last, self._tokens, self._seconds = now, 0, 0.0
-        self._losses.clear()
+        for values in self._shown.values():
+            values.clear()

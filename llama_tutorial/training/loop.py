@@ -150,13 +150,62 @@ def _check_whole(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name}={value}: must be at most {_LARGEST:,}")
 
 
+class Method:
+    """What `train` does with a batch. This one is the ordinary loss of tokens; others inherit.
+
+    The batches of another method are its own: they need ``to(device)`` and ``inputs``, the tokens
+    that are counted; nothing else that the loop would look at.
+
+    Attributes:
+        shown: The names of more metrics that the log lines show.
+    """
+
+    shown: tuple[str, ...] = ()
+
+    def start(self, model: Transformer, config: TrainConfig) -> None:
+        """Look at the model as it was given: sharded already, and before a checkpoint is read."""
+
+    def step(
+        self,
+        model: Transformer,
+        optimizer: torch.optim.Optimizer,
+        batch: Any,
+        config: TrainConfig,
+        lr: float,
+    ) -> dict[str, Any]:
+        """Update the weights; returns ``"loss"``, ``"grad_norm"`` and metrics of its own.
+
+        With ``lr`` 0 it must leave no trace: so the loop tries whether another step could be taken.
+        """
+        norms: list[float] = []
+        loss = train_step(
+            model,
+            optimizer,
+            *batch,
+            lr=lr,
+            clip=config.clip,
+            micro_batches=config.micro_batches,
+            autocast=config.autocast_dtype,
+            norms=norms,
+        )
+        return {"loss": loss, "grad_norm": norms[0]}
+
+    def validate(
+        self, model: Transformer, validation: Sequence[Any], config: TrainConfig
+    ) -> dict[str, float]:
+        """``"validation_loss"``, and more that is measured on the batches of the validation."""
+        loss = evaluate(model, validation, config.autocast_dtype, config.micro_batches)
+        return {"validation_loss": loss}
+
+
 def train(
     model: Transformer,
-    batch_at: Callable[[int], Batch],
+    batch_at: Callable[[int], Any],
     config: TrainConfig,
     out: str | Path,
     *,
-    validation: Sequence[Batch] = (),
+    validation: Sequence[Any] = (),
+    method: Method | None = None,
     tokenizer: AnyTokenizer | None = None,
     data: dict[str, Any] | None = None,
     on_evaluation: Callable[[int, Transformer], str | None] | None = None,
@@ -187,6 +236,7 @@ def train(
             nanoGPT and LitGPT; a message says from where to where.
         out: The folder for everything that is written.
         validation: Batches for the validation loss; each process takes its rows of them.
+        method: What a step does with its batch; by default the loss of tokens.
         tokenizer: Stored beside the finished model.
         data: What the batches are made from, as plain values; a run goes on only with the same.
         on_evaluation: Called after each validation with the step and the model; in every process,
@@ -218,8 +268,10 @@ def train(
     check_own_model(out)
     if tensorboard:
         check_installed()
-    if validation and all(bool((batch.targets == IGNORE).all()) for batch in validation):
+    targets = [batch.targets for batch in validation] if method is None else []
+    if targets and all(bool((target == IGNORE).all()) for target in targets):
         raise ValueError("validation: no token of it has a target, so there is nothing to measure")
+    method = method or Method()
     with run_lock(out):
         settings = {"model": model.config.to_dict(), "training": dataclasses.asdict(config)}
         settings["data"] = data or {}
@@ -239,6 +291,7 @@ def train(
             betas=(config.beta1, config.beta2),
             eps=config.eps,
         )
+        method.start(model, config)
         saved = step = folder.resume(model, optimizer)
         if not _is_finite(model, optimizer):
             what = f"the checkpoint of step {step} in {folder.path}" if step else "the model"
@@ -266,6 +319,7 @@ def train(
             config.total_steps,
             step,
             every_minute=not steps.drawn,
+            shown=method.shown,
         )
         on_board = tensorboard and is_rank0() and step < config.total_steps
         try:
@@ -274,25 +328,28 @@ def train(
                 interruptible() as signals,
             ):
                 if log is not None and validation and step == 0:
-                    lines.start(_validation_loss(model, validation, config))
+                    lines.start(_validated(method, model, validation, config)["validation_loss"])
                 for step in steps:
                     batch = batch_at(step)
                     began = time.perf_counter()
-                    loss, norm = _step(model, optimizer, batch, config, config.lr(step))
+                    found = method.step(
+                        model, optimizer, batch.to(model.device), config, config.lr(step)
+                    )
                     seconds = time.perf_counter() - began
                     n_tokens = batch.inputs.numel()
                     metrics = {
                         "step": step,
-                        "loss": loss,
+                        "loss": found.pop("loss"),
                         "lr": config.lr(step),
-                        "grad_norm": norm,
+                        "grad_norm": found.pop("grad_norm"),
                         "tokens": n_tokens,
                         "tokens_per_s": round(n_tokens / seconds),
+                        **found,
                     }
                     last = step == config.total_steps
                     measured = validation and (last or _is_due(step, config.evaluate_every))
                     if measured:
-                        metrics["validation_loss"] = _validation_loss(model, validation, config)
+                        metrics |= _validated(method, model, validation, config)
                     lines.add(metrics, seconds)
                     if measured and on_evaluation is not None:
                         with measuring(model), autocast_to(model.device, config.autocast_dtype):
@@ -302,11 +359,13 @@ def train(
                     interrupted = any_rank(bool(signals))  # no process may leave alone
                     save = last or interrupted or _is_due(step, config.checkpoint_every)
                     if save:
-                        _check_before_saving(model, optimizer, batch, config)
+                        _check_before_saving(method, model, optimizer, batch, config)
                     folder.log(metrics)
                     board.log(metrics)
                     steps.set_postfix(
-                        loss=f"{loss:.3f}", tokens_s=metrics["tokens_per_s"], refresh=False
+                        loss=f"{metrics['loss']:.3f}",
+                        tokens_s=metrics["tokens_per_s"],
+                        refresh=False,
                     )
                     if save:
                         folder.save(step, model, optimizer)
@@ -360,7 +419,11 @@ def _is_due(step: int, every: int) -> bool:
 
 
 def _check_before_saving(
-    model: Transformer, optimizer: torch.optim.Optimizer, batch: Batch, config: TrainConfig
+    method: Method,
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    config: TrainConfig,
 ) -> None:
     """Raise a DivergenceError unless another step can be taken from here.
 
@@ -372,39 +435,19 @@ def _check_before_saving(
     still = torch.optim.SGD(_trainable(model), lr=0.0)
     try:
         with _random_state_kept(model.device):
-            _step(model, still, batch, config, lr=0.0)
+            method.step(model, still, batch.to(model.device), config, 0.0)
     except DivergenceError as error:
         raise DivergenceError(f"with the weights after it, {error}") from None
 
 
-def _step(
-    model: Transformer,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    config: TrainConfig,
-    lr: float,
-) -> tuple[float, float]:
-    """`train_step` with the settings of a run; the loss, and the norm of the gradient."""
-    norms: list[float] = []
-    loss = train_step(
-        model,
-        optimizer,
-        *batch.to(model.device),
-        lr=lr,
-        clip=config.clip,
-        micro_batches=config.micro_batches,
-        autocast=config.autocast_dtype,
-        norms=norms,
-    )
-    return loss, norms[0]
-
-
-def _validation_loss(model: Transformer, validation: Sequence[Batch], config: TrainConfig) -> float:
-    """`evaluate` with the settings of a run; a DivergenceError where the loss is not finite."""
-    loss = evaluate(model, validation, config.autocast_dtype, config.micro_batches)
-    if not math.isfinite(loss):
+def _validated(
+    method: Method, model: Transformer, validation: Sequence[Any], config: TrainConfig
+) -> dict[str, float]:
+    """What the method measures; a DivergenceError where the loss is not finite."""
+    found = method.validate(model, validation, config)
+    if not math.isfinite(loss := found["validation_loss"]):
         raise DivergenceError(f"the validation loss is {loss:g} after it")
-    return loss
+    return found
 
 
 def _trainable(model: Transformer) -> list[torch.nn.Parameter]:

@@ -106,6 +106,15 @@ def all_reduce_sum(number: float | int) -> float | int:
     return float(summed)
 
 
+def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    """The sum of the tensors that all processes give, on the device of each process's own."""
+    if world_size() == 1:
+        return tensor
+    summed = tensor.to(group_device())
+    dist.all_reduce(summed)
+    return summed.to(tensor.device)
+
+
 def any_rank(flag: bool) -> bool:
     """Whether ``flag`` is true in any process: all of them get the same answer."""
     return all_reduce_sum(int(flag)) > 0

@@ -23,6 +23,9 @@ A line of the metrics is a JSON object:
                      token
 ===================  ==========================================================================
 
+A training on preferences (:mod:`llama_tutorial.preferences`) counts its loss by pairs, not tokens,
+and has more: ``margin``, ``accuracy`` and what its method notes.
+
 A checkpoint is written under another name and renamed when it is complete; only then does
 ``latest`` name it. So whenever the process is killed, the newest complete checkpoint is found, and
 the metrics are cut back to its step. Each of these steps is on the disk before the next one begins,
@@ -320,8 +323,13 @@ def check_settings(path: Path, settings: dict[str, dict[str, Any]]) -> dict[str,
                 if (part, name, type(was)) == ("training", "total_steps", int):
                     _check_more_steps(path, was, value)
                     continue
-                if part == "data" and name in {"source", "content"}:  # two hashes would say nothing
-                    other = {"source": "another text or tokenizer", "content": "other dialogs"}
+                # Two hashes would say nothing.
+                if part == "data" and name in {"source", "content", "preferences"}:
+                    other = {
+                        "source": "another text or tokenizer",
+                        "content": "other dialogs",
+                        "preferences": "other pairs",
+                    }
                     raise ValueError(
                         f"{path} holds a run on {other[name]}: go on with the same, or choose "
                         "another folder"

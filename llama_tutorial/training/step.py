@@ -16,7 +16,7 @@ the whole batch and takes its rows of it; losses and gradients are those of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import MethodType
@@ -215,25 +215,69 @@ def train_step(
         raise ValueError(f"no token has a target: all {targets.numel()} labels are {IGNORE}")
     if not 1 <= micro_batches <= len(inputs):
         raise ValueError(f"micro_batches={micro_batches}: must be between 1 and {len(inputs)} rows")
+    loss, norm = update_weights(
+        model,
+        optimizer,
+        Batch(inputs, targets, documents).micro_batches(micro_batches),
+        lambda part: token_loss(model, *part)[0],
+        n_targets,
+        lr=lr,
+        clip=clip,
+        autocast=autocast,
+    )
+    if norms is not None:
+        norms.append(norm)
+    return loss
+
+
+def update_weights(
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    parts: Sequence[Any],
+    summed_loss: Callable[[Any], Float[Tensor, ""]],
+    n: int,
+    *,
+    lr: float | int,
+    clip: float | int = 1.0,
+    autocast: torch.dtype | None = None,
+) -> tuple[float, float]:
+    """Update the weights once, by any loss that is a mean.
+
+    The sum goes over the parts of all processes, and is divided by ``n`` once.
+
+    Args:
+        model: The model, changed in place. It is put into training mode, and stays in it.
+        optimizer: From :func:`make_optimizer`.
+        parts: What this process computes, one part after the other; every process has as many.
+        summed_loss: The loss of a part, as a sum over what ``n`` counts.
+        n: Tokens, pairs or whatever the mean is over: of all parts in all processes.
+        lr: Learning rate of this step.
+        clip: Maximal norm of the gradient.
+        autocast: As for :func:`train_step`.
+
+    Returns:
+        The loss before the update, and the norm of its gradient before it was clipped.
+
+    Raises:
+        DivergenceError: One of these is not finite; the weights are as they were.
+    """
     loss = 0.0
     model.train()
     optimizer.zero_grad(set_to_none=True)
-    for part in Batch(inputs, targets, documents).micro_batches(micro_batches):
-        with autocast_to(inputs.device, autocast):
-            summed, _ = token_loss(model, *part)
+    for part in parts:
+        with autocast_to(model.device, autocast):
+            summed = summed_loss(part)
         # FSDP takes the mean of the gradients over the processes; the factor makes it the sum.
-        (summed * world_size() / n_targets).backward()
-        loss += float(summed.detach()) / n_targets
+        (summed * world_size() / n).backward()
+        loss += float(summed.detach()) / n
     loss = all_reduce_sum(loss)
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise DivergenceError(f"the loss is {loss:g}, and the norm of its gradient {norm:g}")
-    if norms is not None:
-        norms.append(norm)
     for group in optimizer.param_groups:
         group["lr"] = lr
     optimizer.step()
-    return loss
+    return loss, norm
 
 
 def checkpoint_layers(model: Transformer) -> None:

@@ -25,6 +25,14 @@ _NAMES = {
     "lr": "learning rate",
     "grad_norm": "norm of the gradient",
     "tokens_per_s": "tokens per second",
+    "margin": "preferences/margin",
+    "accuracy": "preferences/accuracy",
+    "validation_margin": "preferences/validation margin",
+    "validation_accuracy": "preferences/validation accuracy",
+    "logprob_chosen": "preferences/log-probability, chosen",
+    "logprob_rejected": "preferences/log-probability, rejected",
+    "kl": "preferences/KL",
+    "reward": "preferences/reward",
 }
 
 

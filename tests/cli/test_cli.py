@@ -283,7 +283,7 @@ HELP = """
 import sys
 from llama_tutorial.cli import main
 for command in ([], ["generate"], ["chat"], ["convert"], ["info"], ["evaluate"],
-                ["pretrain"], ["finetune"]):
+                ["pretrain"], ["finetune"], ["prefer"]):
     try:
         main([*command, "--help"])
     except SystemExit:

@@ -62,6 +62,8 @@ def ask(tmp_path):
         ("generate --device c", ["cpu", "cuda"]),
         ("generate --seed ", []),
         ("finetune --out r", ["runs/"]),
+        ("prefer --method ", ["dpo", "ppo", "rejection"]),
+        ("prefer --data t", ["tales", "tame.txt"]),
         ("info stories1", [name for name in PRESETS if name.startswith("stories1")]),
     ],
 )  # fmt: skip

@@ -147,7 +147,7 @@ def test_a_run_that_was_killed_goes_on(base, tmp_path):
             raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "_samples", die)
+        patch.setattr(finetune, "samples", die)
         with pytest.raises(Killed):
             run("--out", again, *options)
     assert (again / "checkpoints" / "latest").read_text() == "step-00000004"

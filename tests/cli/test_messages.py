@@ -88,7 +88,7 @@ NOT_FROM_A_SHELL = {
         " holds no tokenizer: it is a file",  # convert writes that file itself
     ),
     "checkpoints.adapter": ("the model's adapters are", "; remove_lora"),
-    "lora.adapters": ("the model has", " of another layer has one", "; remove_lora"),
+    "lora.adapters": ("the model has", " of another layer has one", "; remove_lora", "the model's"),
     "model": (": tokens.to(model.device)",),
     "numpy_llama.engine": ("; make one with Cache",),
 }
@@ -223,6 +223,12 @@ finetune --out out --warmup -1
 finetune --out out --lr -1
 finetune --out out --steps 3
 finetune --out out --context 0
+prefer --out out --beta 0
+prefer --out out --method ppo --kl -1
+prefer --out out --method ppo --clip-ratio 2
+prefer --out out --rank 4
+prefer --out out --samples 3
+prefer --out out --data none.jsonl
 finetune --out out --batch-size 0
 finetune --out out --batch-size 20000
 finetune --out out --micro-batches 99
@@ -301,10 +307,14 @@ def test_a_device_that_is_there_is_taken(monkeypatch, name):
     assert engines.parse_device(name) == device
 
 
+_TRAINING = ("pretrain", "finetune", "prefer")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
 @pytest.mark.parametrize("device", ["mps", "cuda", "warp"])
 @pytest.mark.parametrize(
-    "command", ["generate", "chat", "evaluate", "pretrain --out out", "finetune --out out"]
+    "command",
+    ["generate", "chat", "evaluate", *(f"{name} --out out" for name in _TRAINING)],
 )
 def test_every_command_says_in_one_line_what_there_is(
     tmp_path, capsys, monkeypatch, command, device

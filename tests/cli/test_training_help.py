@@ -17,7 +17,7 @@ def actions(command: str) -> list[argparse.Action]:
     return commands.choices[command]._actions
 
 
-@pytest.mark.parametrize("command", ["pretrain", "finetune"])
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "prefer"])
 def test_every_option_has_a_text_and_a_default(command, capsys):
     options = [action for action in actions(command) if action.dest != "help"]
     assert len(options) > 20
