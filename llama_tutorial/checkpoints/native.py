@@ -76,7 +76,7 @@ def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
     with open_weights(path) as file:
         what = f"{path} does not hold the model of {CONFIG}"
         model = empty_model(config, file.shapes, what)
-        pack_layers(model, _packed(file), what)
+        pack_layers(model, packed_parts(file), what)
         check_tensors(model, file.shapes, what)
         yield Checkpoint(path, "native", _types(model, file), model, file.items)
 
@@ -119,7 +119,7 @@ def check_target(folder: str | os.PathLike[str], tokenizer_files: AbstractSet[st
     check_replaceable(Path(folder), "native", new_names, "this package")
 
 
-def _packed(file: Tensors) -> dict[str, Tensor]:
+def packed_parts(file: Tensors) -> dict[str, Tensor]:
     """The arrays of packed layers, mapped and not yet read."""
     return {name: file.get(name) for name in file.shapes if name.rpartition(".")[2] in PARTS}
 

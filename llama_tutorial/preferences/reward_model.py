@@ -21,6 +21,7 @@ from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial._util.tensor_check import check_names, check_shapes
 from llama_tutorial.checkpoints.folders import check_version, read_object, write_json
+from llama_tutorial.checkpoints.native import packed_parts
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
 from llama_tutorial.checkpoints.weight_files import open_weights
 from llama_tutorial.config import ModelConfig
@@ -28,6 +29,7 @@ from llama_tutorial.model import Transformer
 from llama_tutorial.preferences.batches import PairBatch
 from llama_tutorial.preferences.losses import MARGINS, reward_loss
 from llama_tutorial.preferences.pair_method import PairMethod, won
+from llama_tutorial.quantization.linear import pack_layers
 
 CONFIG, TENSORS = "reward.json", "reward.safetensors"
 FORMAT, VERSION = "llama-tutorial-reward", 1
@@ -47,7 +49,10 @@ class RewardModel(Transformer):
 
     @classmethod
     def of(cls, model: Transformer) -> RewardModel:
-        """A reward model with a copy of a chat model's weights, and a new head of zeros."""
+        """A reward model with a copy of a chat model's weights, and a new head of zeros.
+
+        Packed weights stay packed: adapters learn beside them, and the head.
+        """
         with torch.device("meta"):
             reward = cls(model.config)
         weights = {
@@ -56,6 +61,7 @@ class RewardModel(Transformer):
             if not name.startswith("output.")
         }
         weights["output.weight"] = torch.zeros_like(model.tok_embeddings.weight[:1]).detach()
+        pack_layers(reward, weights, "the chat model's packed weights do not fit")
         reward.load_state_dict(weights, assign=True)
         for parameter in reward.parameters():
             parameter.requires_grad_(True)
@@ -185,8 +191,9 @@ def load_reward_model(path: str | Path) -> RewardModel:
     with torch.device("meta"):
         model = RewardModel(config)
     what = f"{folder / TENSORS} is not the reward model of {CONFIG}"
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     with open_weights(folder / TENSORS) as file:
+        pack_layers(model, packed_parts(file), what)  # where no adapter was merged
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         check_names(file.shapes, shapes, what)
         check_shapes(file.shapes, shapes, what)
         model.load_state_dict({name: file.get(name) for name in shapes}, assign=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -124,6 +125,18 @@ def test_lora_trains_adapters_and_writes_them_alone(base, file, tmp_path, method
     merged, original = load(tmp_path / "model")[0].state_dict(), load_model(base).state_dict()
     changed = [name for name in original if not torch.equal(merged[name], original[name])]
     assert sorted(name.split(".")[-2] for name in changed) == ["wq", "wv"]
+
+
+@every_method
+def test_adapters_learn_beside_packed_weights(base, file, tmp_path, method):
+    options = ("--out", tmp_path, "--model", base, "--data", file, QUICK, METHODS[method])
+    assert run(*options, "--lora --rank 2 --quantize int8") == 0
+    losses = [line["loss"] for line in metrics(tmp_path)]
+    assert len(losses) > 1
+    assert all(map(math.isfinite, losses))
+    assert (tmp_path / "model" / "adapter.json").is_file()
+    assert run(*options, "--lora --rank 2 --quantize int4") == 2  # another base than the run's
+    assert run("--out", tmp_path / "2", "--model", base, "--quantize int8") == 2  # no adapters
 
 
 @every_method
