@@ -392,9 +392,9 @@ def _add_check(commands: Any) -> None:
         "check",
         help="how far your workbook is",
         description="Check what you have written in a workbook: check my-llama, check my-llama "
-        "rope, check my-llama rope.rotate. A line says of each task whether it is done, wrong or "
-        "not begun; then comes what is wrong with the first that is. The exit code is 0 only if "
-        "all are done. This runs the code in the folder.",
+        "rope, check my-llama rope.rotate. A line says of each task whether it is done, wrong, not "
+        "begun, or right but waits for one that is not; then comes what is wrong with the first. "
+        "The exit code is 0 only if all are done. This runs the code in the folder.",
     )
     command.add_argument(
         "folder", nargs="?", default=WORKBOOK, metavar="FOLDER", help="the workbook"

@@ -11,7 +11,7 @@ import html
 import inspect
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -319,34 +319,41 @@ class _Check:
     def _known(self, outcomes: Sequence[Outcome]) -> tuple[Bug, ...]:
         """The known mistake that gives these outcomes, or two of them together; or nothing."""
         edits = [bug for bug in self.task.bugs if bug.edit is not None]
-        pairs = combinations(edits, 2)
-        for bugs in [*((bug,) for bug in self.task.bugs), *pairs]:
-            try:
-                wrong = mistaken(self.task, *bugs)
-            except (ValueError, SyntaxError):  # two edits of the same place
-                if len(bugs) == 1:
-                    raise
-                continue
-            if self._same(outcomes, wrong):
-                return bugs
+        singles = [(bug,) for bug in self.task.bugs]
+        wrong: dict[tuple[Bug, ...], list[Outcome]] = {}
+        for rules in (self.rules, replace(self.rules, rounded=True)):
+            for bugs in [*singles, *combinations(edits, 2)]:
+                if bugs not in wrong:
+                    wrong[bugs] = self._outcomes_with(bugs)
+                if self._same(outcomes, wrong[bugs], rules):
+                    return bugs
         return ()
 
-    def _same(self, outcomes: Sequence[Outcome], wrong: Any) -> bool:
-        """Whether the outcomes are those of ``wrong``, and one at least is a wrong one."""
-        cases, telling = self.task.cases(), False
-        if len(outcomes) != len(cases):
+    def _outcomes_with(self, bugs: tuple[Bug, ...]) -> list[Outcome]:
+        """What the solution does with some mistakes in it; nothing, if they exclude each other."""
+        try:
+            wrong = mistaken(self.task, *bugs)
+        except (ValueError, SyntaxError):  # two edits of the same place
+            if len(bugs) == 1:
+                raise
+            return []
+        return [_use(self.task, wrong, case) for case in self.task.cases()]
+
+    def _same(self, outcomes: Sequence[Outcome], wrong: Sequence[Outcome], rules: Rules) -> bool:
+        """Whether the outcomes are those of a mistake, and one at least is a wrong one."""
+        telling = False
+        if len(outcomes) != len(wrong):
             return False
-        for case, yours, right in zip(cases, outcomes, self.right, strict=True):
-            theirs = _use(self.task, wrong, case)
+        for yours, theirs, right in zip(outcomes, wrong, self.right, strict=True):
             if (yours.error is None) != (theirs.error is None):
                 return False
             if theirs.error is not None:
                 if repr(yours.error) != repr(theirs.error):
                     return False
                 telling = True
-            elif difference(yours.value, theirs.value, self.rules):
+            elif difference(yours.value, theirs.value, rules):
                 return False
-            elif difference(yours.value, right.value, self.rules):
+            elif difference(yours.value, right.value, rules):
                 telling = True
         return telling
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+_ROUNDED = 2.0**-6  # four of bfloat16's smallest steps
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -24,11 +26,14 @@ class Rules:
         tolerance: Largest difference of floats, relative to the largest of the right ones or to 1.
         same_dtype: Whether floats must have the right value's dtype, not only be floats.
         any_array: Whether an array of NumPy may stand for a tensor, and the other way round.
+        rounded: Whether floats of 16 bits may differ by some roundings: another formula with the
+            same mistake rounds at other places.
     """
 
     tolerance: float = 1e-5
     same_dtype: bool = False
     any_array: bool = False
+    rounded: bool = False
 
 
 def difference(yours: Any, right: Any, rules: Rules, what: str = "the result") -> str | None:
@@ -103,7 +108,10 @@ def _dict_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | N
 def _array_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | None:
     wanted = f"{_noun(right)} of shape {tuple(right.shape)}"
     if not (is_tensor(yours) or isinstance(yours, np.ndarray | np.generic)):
-        return f"{what} is {kind(yours)}, where {wanted} is wanted{_none_hint(yours)}"
+        hint = _none_hint(yours)
+        if isinstance(yours, float):
+            hint = ": a float has no gradient"
+        return f"{what} is {kind(yours)}, where {wanted} is wanted{hint}"
     if is_tensor(yours) != is_tensor(right) and not rules.any_array:
         return f"{what} is {_noun(yours)}, where {wanted} is wanted"
     if tuple(yours.shape) != tuple(right.shape):
@@ -122,7 +130,7 @@ def values_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | 
     else:
         scale = max(np.max(np.abs(b[np.isfinite(b)]), initial=0), 1)
         with np.errstate(invalid="ignore"):
-            near = np.abs(a - b) <= rules.tolerance * scale
+            near = np.abs(a - b) <= _tolerance(right, rules) * scale
         wrong = np.asarray(~(near | (a == b) | (np.isnan(a) & np.isnan(b))))
     if not wrong.any():
         return None
@@ -134,6 +142,11 @@ def values_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | 
     both = (a[index], b[index]) if dtype_name(right) != "bool" else (bool(a[index]), bool(b[index]))
     first = f"{place} is {shown(both[0])}, and {shown(both[1])} is right"
     return first + _pattern(a, b, wrong, rules)
+
+
+def _tolerance(right: Any, rules: Rules) -> float:
+    is_short = dtype_name(right) in ("float16", "bfloat16")
+    return max(rules.tolerance, _ROUNDED) if rules.rounded and is_short else rules.tolerance
 
 
 def _pattern(a: np.ndarray, b: np.ndarray, wrong: np.ndarray, rules: Rules) -> str:

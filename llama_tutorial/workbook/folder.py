@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from llama_tutorial._util.files import replace_file
 from llama_tutorial.workbook.registry import TITLES, chapters, solution, tasks_of
 from llama_tutorial.workbook.task import Task
 
@@ -41,13 +42,13 @@ def write_workbook(folder: Path, *, solutions: bool = False) -> tuple[list[Path]
     written, kept = [], []
     for name, text in _texts(solutions):
         path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
-            written.append(path)
-        except FileExistsError:
+        if path.exists():
             kept.append(path)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replace_file(path) as file:
+            file.write(text.encode())
+        written.append(path)
     return written, kept
 
 

@@ -125,10 +125,10 @@ def mistaken(task: Task, *bugs: Bug) -> Any:
     for bug in bugs:
         if bug.edit is None:
             raise ValueError(f"{task.name}, {bug.name}: it has no edit")
-        right, wrong = bug.edit
-        if (found := source.count(right)) != 1:
-            raise ValueError(f"{task.name}, {bug.name}: {right!r} occurs {found} times")
-        source = source.replace(right, wrong)
+        for right, wrong in (bug.edit, *bug.more):
+            if (found := source.count(right)) != 1:
+                raise ValueError(f"{task.name}, {bug.name}: {right!r} occurs {found} times")
+            source = source.replace(right, wrong)
     # The names of the chapter's module, and the mistaken one over the right one.
     names = dict(vars(module_of(task.chapter)))
     exec(compile(source, f"<{task.name}>", "exec"), names)

@@ -44,6 +44,11 @@ def check_folder(folder: Path, tasks: Sequence[Task]) -> Iterator[tuple[Task, Re
     Raises:
         FileNotFoundError: There is no such folder, or it is none of these.
     """
+    if not folder.exists() and folder.name.partition(".")[0] in chapters():
+        raise FileNotFoundError(
+            f"{folder}: no such folder; name the workbook before what is to be checked: "
+            f"llama-tutorial check my-llama {folder}"
+        )
     if not (folder / PACKAGE).is_dir():
         raise FileNotFoundError(
             f"{folder} holds no {PACKAGE}: it is no workbook; "

@@ -60,7 +60,9 @@ class Bug:
         says: What theirs does, in a sentence or two that speak to them: "Your pairs are
             half-split: position 0 is right, position 1 is not." Never the right code.
         edit: The right piece of the solution's text, which occurs in it once, and the wrong one.
-        wrong: In place of ``edit``: a function (or class) with the mistake.
+        more: Further edits that belong to the same mistake.
+        wrong: In place of ``edit``: a function (or class) with the mistake. With an edit, a mistake
+            is also found beside another one.
         effect: What it does to a model, in a sentence; by default what the museum says.
         look: What to look at, as a question or a pointer; not the answer.
         museum: Whether the chapter's page has it in its museum, which the message then links to; by
@@ -72,6 +74,7 @@ class Bug:
     name: str
     says: str
     edit: tuple[str, str] | None = None
+    more: tuple[tuple[str, str], ...] = ()
     wrong: Any = None
     effect: str = ""
     look: str = ""

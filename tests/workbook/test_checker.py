@@ -181,6 +181,19 @@ def test_numbers_strings_lists_and_dicts_are_described():
     )
 
 
+def test_a_loss_without_a_gradient_is_told():
+    def answer(logits, tokens):
+        return targets_shifted(logits, tokens).item()
+
+    def targets_shifted(logits, tokens):
+        guesses = logits[:, :-1].flatten(0, 1)
+        return torch.nn.functional.cross_entropy(guesses, tokens[:, 1:].flatten())
+
+    assert check("gpt.next_token_loss", targets_shifted).ok
+    message = told(answer, "gpt.next_token_loss")
+    assert "is a float, where a tensor of shape () is wanted: a float has no gradient." in message
+
+
 def test_an_argument_that_is_changed_is_named():
     def scaled(x, cos, sin):
         y = right(x, cos, sin)
@@ -390,3 +403,64 @@ def test_tasks_without_torch_need_none():
     assert "no task 'lern' in the workbook; close to it are tokenizer.learn" in done.stdout
     hint = "the tasks of rope need torch: pip install 'llama-tutorial[torch]'"
     assert hint in done.stdout
+
+
+# The same mistakes as people write them, in formulas that are not the solution's.
+
+
+def squares_in_16_bit(x, eps=1e-5):
+    return x / torch.sqrt((x**2).mean(-1, keepdim=True) + eps)
+
+
+def length_and_eps(x, eps=1e-5):
+    return x / (x.norm(dim=-1, keepdim=True) + eps)
+
+
+def as_hugging_face_does(x, cos, sin):
+    cos, sin = torch.cat((cos, cos), -1), torch.cat((sin, sin), -1)
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-b, a), dim=-1) * sin
+
+
+def scaled_by_the_wrong_size(q, k):
+    T = q.shape[-2]
+    later = torch.triu(torch.ones(T, T), 1) == 1
+    return (q @ k.mT / T**0.5).masked_fill(later, -1e9).softmax(-1)
+
+
+def targets_not_shifted(logits, tokens):
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens.flatten())
+
+
+def the_list_that_grows(model, ids, n_new, choose, stop=None):
+    ids = list(ids)
+    for _ in range(n_new):
+        token = choose(model(torch.tensor([ids]))[0, -1])
+        if token == stop:
+            return ids
+        ids += [token]
+    return ids
+
+
+def queries_first(q, k, v, start=0):
+    k, v = (x.repeat(1, q.shape[1] // x.shape[1], 1, 1) for x in (k, v))
+    mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(diagonal=start)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "bug"),
+    [
+        ("rmsnorm.rms_norm", squares_in_16_bit, "no_wide"),
+        ("rmsnorm.rms_norm", length_and_eps, "eps_outside+sum_of_squares"),
+        ("rope.rotate", as_hugging_face_does, "half_split+not_cast_back"),
+        ("gpt.attention_weights", scaled_by_the_wrong_size, "scaled_by_positions"),
+        ("gpt.next_token_loss", targets_not_shifted, "not_shifted"),
+        ("gpt.generate", the_list_that_grows, "prompt_returned"),
+        ("gqa.attention", queries_first, "repeat_in_rounds"),
+        ("swiglu.silu", torch.relu, "relu"),
+        ("tokenizer.spell", lambda text, scores: list(text), None),
+    ],
+)
+def test_a_mistake_is_known_in_another_formula(task, answer, bug):
+    assert check(task, answer).bug == bug

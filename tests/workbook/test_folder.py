@@ -309,6 +309,7 @@ def test_two_folders_do_not_mix(empty, filled, capsys):
     ("arguments", "sentence"),
     [
         (["nowhere"], "nowhere holds no my_llama: it is no workbook; llama-tutorial workbook nowh"),
+        (["rope"], "name the workbook before what is to be checked: llama-tutorial check my-llama"),
         (["FOLDER", "rpe"], "no chapter 'rpe' in the workbook; close to it are rope"),
         (["FOLDER", "rope.rot"], "no task 'rope.rot' in the workbook; the chapter has rope.rope_t"),
     ],

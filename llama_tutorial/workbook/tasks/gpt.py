@@ -233,6 +233,14 @@ TASKS = [
                 look="What is the spread of a sum of h products?",
             ),
             Bug(
+                "scaled_by_positions",
+                edit=("/ math.sqrt(h)", "/ math.sqrt(T)"),
+                says="You divide the scores by the root of T, the number of positions. It is h, "
+                "the width of the head.",
+                effect="The longer a text, the more evenly attention is spread.",
+                look="Over what does the dot product of a query and a key sum?",
+            ),
+            Bug(
                 "mask_after_softmax",
                 wrong=lambda q, k: (
                     (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).tril()  # no row sums to 1

@@ -143,7 +143,8 @@ TASKS = [
         bugs=[
             Bug(
                 "half_split",
-                wrong=lambda x, cos, sin: _rotate_halves(x, cos, sin),
+                edit=("x[..., 0::2], x[..., 1::2]", "x.chunk(2, -1)"),
+                more=(("dim=-1)", "dim=-2)"),),
                 says="Your pairs are half-split: feature j is turned with feature j + h/2. "
                 "Position 0 is right, because nothing is rotated there; position 1 is not.",
                 look="Which two features make pair j?",
@@ -329,11 +330,6 @@ TASKS = [
 
 def _tables(angles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return angles.cos().float(), angles.sin().float()
-
-
-def _rotate_halves(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1).type_as(x)
 
 
 def _rotated_from(

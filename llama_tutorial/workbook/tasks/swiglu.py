@@ -165,6 +165,13 @@ TASKS = [
                 look="What is 10922 rounded up to a multiple of 256?",
             ),
             Bug(
+                "rounded_nearest",
+                edit=("math.ceil(", "round("),
+                says="You round to the nearest multiple; it is always up.",
+                effect="For some widths, the matrices of a checkpoint do not fit.",
+                look="What should become of 266, by 32?",
+            ),
+            Bug(
                 "one_more",
                 edit=("math.ceil(hidden / multiple_of)", "(hidden // multiple_of + 1)"),
                 says="You add a multiple even where it is a multiple already.",
