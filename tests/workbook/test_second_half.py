@@ -565,7 +565,7 @@ def test_exercises_name_tasks_that_there_are() -> None:
         for name in named:
             find(name)
         first = next(name for name in named if name.startswith(f"{path.stem}."))
-        others = re.search(rf'check\("{first}", .*\n# and ((?:.*\n)+?)```', prose)
+        others = re.search(rf'check\("{first}", \w+\)\n.*\n# also ((?:.*\n)+?)```', prose)
         assert others is not None
         rest = re.findall(r"\w+", others[1])
         assert {first, *(f"{path.stem}.{name}" for name in rest)} == {
