@@ -29,6 +29,7 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
+from llama_tutorial._util.gguf_file import is_gguf, read_header
 from llama_tutorial.tokenizer.base import (
     BaseTokenizer,
     check_text,
@@ -38,6 +39,7 @@ from llama_tutorial.tokenizer.base import (
 )
 from llama_tutorial.tokenizer.bin_file import format_tokenizer_bin, parse_tokenizer_bin
 from llama_tutorial.tokenizer.bpe_trainer import train_vocabulary
+from llama_tutorial.tokenizer.gguf_vocabulary import read_vocabulary
 from llama_tutorial.tokenizer.merging import merge_symbols
 from llama_tutorial.tokenizer.model_file import format_model, is_model, parse_model
 from llama_tutorial.tokenizer.vocabulary import SPACE, PieceType, Vocabulary
@@ -75,20 +77,26 @@ class BPETokenizer(BaseTokenizer):
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> BPETokenizer:
-        """Read SentencePiece's ``.model`` or llama2.c's ``tokenizer.bin``, told apart by content.
+        """Read SentencePiece's ``.model``, llama2.c's ``tokenizer.bin`` or a model's GGUF file.
+
+        They are told apart by content.
 
         Raises:
             FileNotFoundError: There is no such file.
             ValueError: It is empty, truncated or something else (what, and at which byte), or a
                 model that needs SentencePiece itself (why).
         """
+        if is_gguf(path):
+            metadata = read_header(path).metadata
+            with errors_name(path):
+                return cls(read_vocabulary(metadata))
         data = read_bytes(path)
         with errors_name(path):
             return cls.from_bytes(data)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> BPETokenizer:
-        """The same for the content of such a file."""
+        """The same for the content of one of the first two."""
         return cls(parse_model(data) if is_model(data) else parse_tokenizer_bin(data))
 
     @classmethod
