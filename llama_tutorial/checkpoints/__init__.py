@@ -183,16 +183,16 @@ def save_model(
         format: ``"native"``, ``"huggingface"``, ``"meta"``, ``"llama2c"`` (version 0, what
             llama2.c's ``run`` reads), ``"llama2c-v1"``, ``"llama2c-int8"`` (version 2, what its
             ``runq`` reads), or ``"gguf"`` (what llama.cpp reads).
-        tokenizer: Stored beside the weights in a folder, and in GGUF's file. In ``"huggingface"``, one that only
-            SentencePiece encodes with (unigram, a normaliser, user-defined pieces, and so on) is
-            its tokenizer.model alone, with a warning: open it with SentencePiece or this package,
-            for transformers' AutoTokenizer makes one with other ids of it.
+        tokenizer: Stored beside the weights in a folder, and in GGUF's file. In ``"huggingface"``,
+            one that only SentencePiece encodes with (unigram, a normaliser, user-defined pieces,
+            and so on) is its tokenizer.model alone, with a warning: open it with SentencePiece or
+            this package, for transformers' AutoTokenizer makes one with other ids of it.
         group_size: Weights that share a scale in ``"llama2c-int8"``; divides ``dim`` and
             ``hidden_dim``.
         shards: Files that ``"meta"`` cuts the matrices into; divides every size.
         chat_template: For a model that was fine-tuned on dialogs, in ``"huggingface"`` and
-            ``"gguf"``: whether the tokenizer's files say how Llama 2 lays them out, so that transformers'
-            ``apply_chat_template`` gives the ids of
+            ``"gguf"``: whether the tokenizer's files say how Llama 2 lays them out, so that
+            transformers' ``apply_chat_template`` gives the ids of
             :func:`~llama_tutorial.chat.dialog.encode_dialog`.
         quantize: In ``"gguf"``: ``"q8_0"`` or ``"q4_0"``, what the matrices are rounded to, 32
             weights with a common scale: 8.5 or 4.5 bits a weight.
@@ -225,7 +225,9 @@ def save_model(
         )
     if quantize is not None and format != "gguf":
         hint = "; its own is 'llama2c-int8'" if format.startswith("llama2c") else ""
-        raise ValueError(f"quantize={quantize!r:.50} belongs to format='gguf', not {format!r}{hint}")
+        raise ValueError(
+            f"quantize={quantize!r:.50} belongs to format='gguf', not {format!r}{hint}"
+        )
     if format == "native":
         native.save(model, path, tokenizer)
     elif format == "huggingface":

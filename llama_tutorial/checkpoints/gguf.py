@@ -21,8 +21,10 @@ Source: ``ggml-quants.c`` of ggml, which the gguf package follows.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -40,7 +42,7 @@ from llama_tutorial._util.progress import progress
 from llama_tutorial._util.tensor_check import check_names, check_shapes, listed
 from llama_tutorial.chat.dialog import CHAT_TEMPLATE
 from llama_tutorial.checkpoints.folders import AnyTokenizer, check_tokenizer
-from llama_tutorial.checkpoints.gguf_config import ARCHITECTURE, read_config, write_config
+from llama_tutorial.checkpoints.gguf_config import read_config, write_config
 from llama_tutorial.checkpoints.names import stored_as
 from llama_tutorial.checkpoints.weights import Checkpoint, check_state, dtype_name, empty_model
 from llama_tutorial.model import Transformer
@@ -102,9 +104,8 @@ def opened(path: Path) -> Iterator[Checkpoint]:
             name = stored_as(ours, "gguf").name
             yield ours, _read(library, stored(name), kinds[name], expected[name]).to(dtype)
 
-    by_size = dict.fromkeys(sorted(kinds.values(), key=lambda kind: kind in _PLAIN))
     yield Checkpoint(
-        path, f"GGUF, version {header.version}", " and ".join(by_size), model, tensors
+        path, f"GGUF, version {header.version}", _in_words(kinds, shapes), model, tensors
     )
 
 
@@ -239,7 +240,7 @@ def _kind(library: ModuleType, name: str, place: Place, file: Header) -> str:
 
 def _bytes(library: ModuleType, shape: tuple[int, ...], kind: str) -> int:
     block, size = library.GGML_QUANT_SIZES[library.GGMLQuantizationType[kind]]
-    return int(np.prod([int(n) for n in shape], dtype=object)) // block * size
+    return math.prod(shape) // block * size
 
 
 def _check_lie_apart(library: ModuleType, files: list[Header]) -> None:
@@ -269,6 +270,15 @@ def _drop_unit_factors(
     del places[_FACTORS], kinds[_FACTORS]
 
 
+def _in_words(kinds: dict[str, str], shapes: dict[str, tuple[int, ...]]) -> str:
+    """The types of the tensors, that of the most numbers first."""
+    numbers: Counter[str] = Counter()
+    for name, kind in kinds.items():
+        numbers[kind] += math.prod(shapes[name])
+    *most, last = (kind for kind, _ in numbers.most_common())
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def _model_dtype(
     shapes: dict[str, tuple[int, ...]], kinds: dict[str, str], stored: Callable[[str], np.ndarray]
 ) -> torch.dtype:
@@ -279,7 +289,9 @@ def _model_dtype(
         if dtype is torch.float32:
             break
         if len(shape) == 1:
-            vector = _read(None, stored(name), kinds[name], shape) if kinds[name] in _PLAIN else None
+            vector = (
+                _read(None, stored(name), kinds[name], shape) if kinds[name] in _PLAIN else None
+            )
             if vector is None or not torch.equal(vector.to(dtype).float(), vector.float()):
                 dtype = torch.float32
     return dtype

@@ -79,7 +79,8 @@ def read_config(
         if knob in said and not any(_is(said[knob], value) for value in allowed):
             _refuse(path, knob, said[knob], f"must be {allowed[0]!r}")
     sizes = {"vocab_size": vocab_size, **said}
-    fields = {name: _size(sizes, key, path) for name, key in _SIZES.items() if key in sizes}
+    fields: dict[str, Any] = {}
+    fields |= {name: _size(sizes, key, path) for name, key in _SIZES.items() if key in sizes}
     fields |= {name: _number(said, key, path) for name, key in _NUMBERS.items() if key in said}
     keys = {**_SIZES, **_NUMBERS}
     missing = [f"llama.{key}" for name, key in keys.items() if name not in {**_MAY_LACK, **fields}]

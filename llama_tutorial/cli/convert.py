@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from llama_tutorial._util.gguf_file import is_gguf
 from llama_tutorial._util.given_file import kind_of
 from llama_tutorial._util.terminal import printable
 from llama_tutorial.checkpoints import load_model, save_model
@@ -30,7 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.force and (there := next(filter(_holds_something, places), None)):
         raise ValueError(f"{there} is there already: --force replaces it, or give another name")
     for place in filter(Path.is_file, places):
-        _check_replaceable(place, output)
+        _check_replaceable(place, output, arguments.format)
     path, pieces = find(
         arguments.input, arguments.filename, arguments.tokenizer, needs_tokenizer=False
     )
@@ -44,7 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
         group_size=arguments.group_size,
         shards=arguments.shards,
         chat_template=arguments.chat_template
-        or (arguments.input == CHAT_MODEL and arguments.format == "huggingface"),
+        or (arguments.input == CHAT_MODEL and arguments.format in ("huggingface", "gguf")),
+        quantize=arguments.quantize,
     )
     files = sorted(output.iterdir()) if output.is_dir() else [output]
     if beside and isinstance(tokenizer, BaseTokenizer):
@@ -58,16 +60,21 @@ def run(arguments: argparse.Namespace) -> None:
     if len(files) == 2 and arguments.format in _PROGRAMS:
         names = [shlex.quote(printable(str(file))) for file in files]
         print(f"For llama2.c: ./{_PROGRAMS[arguments.format]} {names[0]} -z {names[1]}")
+    if arguments.format == "gguf" and tokenizer is not None:
+        print(f"For llama.cpp: llama-cli -m {shlex.quote(printable(str(output)))}")
 
 
-def _check_replaceable(place: Path, output: Path) -> None:
+def _check_replaceable(place: Path, output: Path, format: str) -> None:
     """Raise a ValueError where --force would replace a file that this command does not write."""
-    if not place.stat().st_size:
+    if not place.stat().st_size or (format == "gguf" and is_gguf(place)):
         return
+    kind = "llama2.c checkpoint" if place == output else "tokenizer.bin"
     try:
+        if format == "gguf":
+            kind = "GGUF file"
+            raise ValueError
         llama2c.read(place) if place == output else BPETokenizer.from_file(place)
     except ValueError:
-        kind = "llama2.c checkpoint" if place == output else "tokenizer.bin"
         raise ValueError(
             f"{place} is there already and no {kind}, and --force replaces nothing else: give "
             "another name"

@@ -140,11 +140,13 @@ def _add_convert(commands: Any) -> None:
         help="write a checkpoint in another format",
         description="Formats: native (holds every model), huggingface (a folder that transformers "
         "opens), meta (params.json and consolidated.*.pth), llama2c (float32, for llama2.c's run), "
-        "llama2c-v1, llama2c-int8 (for its runq).",
+        "llama2c-v1, llama2c-int8 (for its runq), gguf (for llama.cpp, tokenizer included).",
         epilog=MODELS,
     )
     command.add_argument("input", help=f"the model: {_WHERE}")
-    command.add_argument("output", help="the folder to write; for llama2.c's formats the file")
+    command.add_argument(
+        "output", help="the folder to write; for gguf and llama2.c's formats the file"
+    )
     command.add_argument("--format", choices=FORMATS, default="native", help="of the output")
     _add_filename(command)
     command.add_argument(
@@ -159,11 +161,16 @@ def _add_convert(commands: Any) -> None:
     command.add_argument(
         "--chat-template",
         action="store_true",
-        help="huggingface only: say how Llama 2 lays out a dialog, for apply_chat_template (the "
-        f"package's {CHAT_MODEL} says so anyway)",
+        help="huggingface and gguf only: say how Llama 2 lays out a dialog, for "
+        f"apply_chat_template and llama.cpp (the package's {CHAT_MODEL} says so anyway)",
     )
     command.add_argument(
         "--force", action="store_true", help="replace a checkpoint that OUTPUT holds already"
+    )
+    command.add_argument(
+        "--quantize",
+        choices=["q8_0", "q4_0"],
+        help="gguf only: round the matrices to 8.5 or 4.5 bits a weight",
     )
     command.add_argument("--shards", type=int, default=1, help="files that meta is split into")
     command.add_argument(
