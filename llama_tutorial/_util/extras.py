@@ -7,6 +7,7 @@ _EXTRAS = {
     "notebooks": ("matplotlib", "ipywidgets", "pygments", "tiktoken", "jupyterlab"),
     "hub": ("huggingface_hub",),
     "tensorboard": ("tensorboard",),
+    "gguf": ("gguf",),
 }
 
 
