@@ -44,6 +44,7 @@ _NUMBERS = {
 # The largest vocabularies make a header of 15 MB and half a million strings; a model of 405 billion
 # parameters has some 1,100 tensors.
 _LONGEST, _STRINGS, _KEYS, _TENSORS = 2**26, 2**20, 2**12, 2**16
+_ALIGNMENTS = [2**power for power in range(3, 21)]
 _NAME, _TEXT = 2**16 - 1, 2**22
 _PART = re.compile(r"(?P<front>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
@@ -145,13 +146,13 @@ class _Cursor:
         (value,) = struct.unpack_from(form, self.data, self.take(struct.calcsize(form), what))
         return value
 
-    def text(self, longest: int, what: str, errors: str = "strict") -> str:
+    def text(self, longest: int, what: str) -> str:
         length = self.number("<Q", what)
         if length > longest:
             raise _DamageError(f"{what} is {length} bytes long; at most {longest} can be")
         start = self.take(length, what)
         try:
-            return self.data[start : start + length].decode("utf-8", errors)
+            return self.data[start : start + length].decode()
         except UnicodeDecodeError:
             raise _DamageError(f"{what} is not UTF-8 text, at byte {start}") from None
 
@@ -172,10 +173,17 @@ class _Cursor:
         self.strings += length
         if self.strings > _STRINGS:
             raise _DamageError(f"{what} makes {self.strings} strings; at most {_STRINGS} can be")
-        if 8 * length > self.end - self.at:
-            self.take(8 * length, what)
-        # Surrogates, in which no text can be written, stand for bytes that are none.
-        return [self.text(_TEXT, what, "surrogateescape") for _ in range(length)]
+        texts, at, unpack = [], self.at, struct.Struct("<Q").unpack_from
+        for _ in range(length):  # a hundred thousand, perhaps: no more calls than must be
+            stop = at + 8 + (unpack(self.data, at)[0] if at + 8 <= self.end else 0)
+            if stop > self.end:
+                self.at = at
+                self.take(stop - at, what)
+            # Surrogates, in which no text can be written, stand for bytes that are none.
+            texts.append(self.data[at + 8 : stop].decode("utf-8", "surrogateescape"))
+            at = stop
+        self.at = at
+        return texts
 
     def numbers(self, kind: int, length: int, what: str) -> np.ndarray:
         if kind not in _NUMBERS:
@@ -204,9 +212,9 @@ def _header(path: Path, cursor: _Cursor) -> Header:
     metadata = _distinct(cursor, n_keys, "key", _entry)
     tensors = _distinct(cursor, n_tensors, "tensor", _place)
     alignment = metadata.get("general.alignment", 32)
-    if type(alignment) is not int or alignment % 8 or not 8 <= alignment <= 2**20:
+    if type(alignment) is not int or alignment not in _ALIGNMENTS:
         raise _DamageError(
-            f"general.alignment is {alignment!r:.40}, must be a multiple of 8 up to {2**20}"
+            f"general.alignment is {alignment!r:.40}, must be a power of two from 8 to 2^20"
         )
     data = -(-cursor.at // alignment) * alignment
     for name, place in tensors.items():

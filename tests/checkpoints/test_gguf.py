@@ -96,7 +96,7 @@ def test_the_gguf_package_reads_what_we_write(written, tokenizer):
     assert fields["tokenizer.ggml.model"] == "llama"
     assert fields["tokenizer.ggml.tokens"] == list(tokenizer.vocabulary.pieces)
     assert fields["tokenizer.ggml.token_type"] == list(map(int, tokenizer.vocabulary.types))
-    assert np.float32(fields["tokenizer.ggml.scores"]).tolist() == tokenizer.vocabulary.scores[:]
+    assert fields["tokenizer.ggml.scores"] == list(tokenizer.vocabulary.scores)
     special = ("bos", "eos", "unknown")
     assert [fields[f"tokenizer.ggml.{name}_token_id"] for name in special] == [1, 2, 0]
     assert fields["tokenizer.ggml.add_bos_token"] is True
@@ -146,10 +146,10 @@ def test_weights_are_rounded_as_the_gguf_package_does(tmp_path, quantize):
         assert torch.equal(tensor, torch.from_numpy(gguf.quants.dequantize(packed, kind)))
         levels = 127 if kind is Types.Q8_0 else 8
         largest = own.reshape(-1, 32).abs().amax(1, keepdim=True)
-        step = largest / levels * (1 + 2e-3)  # the scale is a float16
-        error = (tensor - own).reshape(-1, 32).abs()
-        # The sixteen levels of Q4_0 go from -8 to 7: the largest of the other sign is cut.
-        assert (error <= (step / 2 if levels == 127 else 1.01 * step)).all()
+        error = (tensor - own).reshape(-1, 32).abs() / (largest / levels)
+        # Half of a step, and what the scale lost in float16; but the sixteen levels of Q4_0 go
+        # from -8 to 7, so that the largest of the other sign is cut.
+        assert error.max() <= (0.5 if levels == 127 else 1) + levels / 2**11 + 1e-3
 
 
 def test_rows_that_are_no_multiple_of_32_stay_as_they_are(tmp_path):
@@ -183,7 +183,6 @@ def test_what_save_model_refuses(tmp_path, tokenizer, written):
     words = GPT2Tokenizer.from_folder(_gpt2_folder(tmp_path / "words"))
     for wrong, message in [
         ({"quantize": "q5_k"}, "quantize='q5_k': must be 'q8_0', 'q4_0', or None"),
-        ({"quantize": 4}, "quantize=4: must be"),
         ({"tokenizer": words}, "the tokenizer has 259 pieces, the model 290"),
         ({"tokenizer": Tokenizer.train(TEXTS, 277)}, "the tokenizer has 277 pieces"),
         ({"chat_template": True}, "chat_template=True belongs to a tokenizer in format="),
@@ -318,9 +317,9 @@ def test_what_llama_cpps_converter_writes(tmp_path, name, kind):
 
 def test_its_permutation_undoes_hugging_faces():
     """The rows of a head of 6: 0 2 4 1 3 5 are 0 1 2 3 4 5 again."""
-    rows = torch.tensor([0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]).reshape(12, 1)
+    rows = torch.tensor([0.0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]).reshape(12, 1)
     theirs = rows.reshape(2, 2, 3, 1).swapaxes(1, 2).reshape(12, 1)
-    assert torch.equal(theirs, torch.arange(12).reshape(12, 1))
+    assert torch.equal(theirs, torch.arange(12.0).reshape(12, 1))
     assert torch.equal(to_interleaved(rows, 2), theirs)
 
 
@@ -427,7 +426,7 @@ BY_HAND = {"Q8_0": _q8_0, "Q4_0": _q4_0, "Q4_1": _q4_1, "Q4_K": _q4_k}
 def test_a_model_in_parts(tmp_path, folder):
     write_as_llama_cpp(tmp_path / "x.gguf", folder, split_max_tensors=9)
     parts = sorted(tmp_path.glob("*.gguf"))
-    assert [part.name for part in parts][0] == "x-00001-of-00003.gguf"
+    assert parts[0].name == "x-00001-of-00003.gguf"
     assert len(parts) == 3
     for part in parts:
         same_weights(load_model(part), load_model(folder))
@@ -518,8 +517,11 @@ def _tensor(name, array, kind=None):
         (_key("llama.rope.freq_base", float("nan"), "FLOAT32"), "freq_base is nan, must be a num"),
         (_key("llama.rope.freq_base", 7, "UINT32"), "llama.rope.freq_base is 7, must be a number"),
         (_drop("llama.context_length"), "is damaged; missing: llama.context_length"),
-        (_key("general.alignment", 24, "UINT64"), "begins at 27840, no multiple of the alignment"),
-        (_key("general.alignment", 7, "UINT32"), "general.alignment is 7, must be a multiple of"),
+        (_key("general.alignment", 4096, "UINT32"), "begins at 27840, no multiple of the alignme"),
+        (
+            _key("general.alignment", 24, "UINT32"),
+            "general.alignment is 24, must be a power of two",
+        ),
         (_tensor("rope_freqs.weight", np.float32([1, 2, 8])), "rope_freqs.weight, factors of the"),
         (_tensor("blk.0.extra.weight", np.ones(3, np.float32)), "unexpected: blk.0.extra.weight"),
         (_tensor("blk.0.attn_q.bias", np.ones(24, np.float32)), "missing: blk.0.attn_k.bias, blk"),
@@ -535,14 +537,14 @@ def test_other_models_are_refused(tmp_path, folder, change, message):
 
 def _cli_line(path):
     """The error as ``info`` would print it: one line."""
-    with pytest.raises(ValueError) as error, open_checkpoint(path):
+    with pytest.raises(ValueError, match=" ") as error, open_checkpoint(path):
         pass
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def _said(path):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=" ") as error:
         load_model(path)
     return str(error.value)
 
@@ -573,14 +575,14 @@ def _text(text):
 HOSTILE = {
     "many keys": (_header(n_keys=2**63), "the number of keys is 9223372036854775808; at most 4096"),
     "many tensors": (_header(2**40), "the number of tensors is 1099511627776; at most 65536 can"),
-    "a long name": (_header(n_keys=1) + struct.pack("<Q", 2**60), "name of key 0 is 11529215046068"),
+    "a long name": (_header(n_keys=1) + struct.pack("<Q", 2**60), "name of key 0 is 1152921504606"),
     "a long text": (
         _header(n_keys=1) + _text("a") + struct.pack("<IQ", 8, 2**40) + bytes(100),
         "a is 1099511627776 bytes long; at most 4194304 can be",
     ),
     "a long array": (
         _header(n_keys=1) + _text("a") + struct.pack("<IIQ", 9, 4, 2**61) + bytes(100),
-        "a takes 9223372036854775808 bytes at byte 45, and the file has 145",
+        "a takes 9223372036854775808 bytes at byte 49, and the file has 149",
     ),
     "many strings": (
         _header(n_keys=1) + _text("a") + struct.pack("<IIQ", 9, 8, 2**61) + bytes(100),
@@ -588,7 +590,7 @@ HOSTILE = {
     ),
     "strings that are not there": (
         _header(n_keys=1) + _text("a") + struct.pack("<IIQ", 9, 8, 2**20) + bytes(100),
-        "a takes 8388608 bytes",
+        "a takes 8 bytes at byte 145, and the file has 149",
     ),
     "arrays in an array": (
         _header(n_keys=1) + _text("a") + struct.pack("<IIQ", 9, 9, 2) + bytes(100),
@@ -644,7 +646,8 @@ HOSTILE = {
     ),
     "tensors over one another": (
         _header(2)
-        + b"".join(_text(name) + struct.pack("<IQIQ", 1, 16, 0, 32 * (name == "b")) for name in "ab")
+        + _text("a") + struct.pack("<IQIQ", 1, 16, 0, 0)
+        + _text("b") + struct.pack("<IQIQ", 1, 16, 0, 32)
         + bytes(300),
         "b lies over a",
     ),
@@ -703,7 +706,7 @@ def test_a_folder_with_gguf_files_says_to_give_one(tmp_path, written):
 
 
 def test_the_engine_in_numpy_says_what_to_do(written):
-    with pytest.raises(ValueError, match="is no llama2.c checkpoint but a GGUF file"):
+    with pytest.raises(ValueError, match=r"is no llama2\.c checkpoint but a GGUF file"):
         load(written, engine="numpy")
 
 
@@ -860,7 +863,7 @@ def test_tokenizers_that_are_refused(tmp_path, folder, tokenizer, change, messag
         tmp_path / "x.gguf", folder, pieces=tokenizer.vocabulary, change=change
     )
     for read in (load_tokenizer, BPETokenizer.from_file, load):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ValueError, match=" ") as error:
             read(path)
         assert message in str(error.value)
         assert str(path) in str(error.value)
