@@ -44,7 +44,7 @@ from llama_tutorial.tokenizer.merging import merge_symbols
 from llama_tutorial.tokenizer.model_file import format_model, is_model, parse_model
 from llama_tutorial.tokenizer.vocabulary import SPACE, PieceType, Vocabulary
 
-_CACHED_WORDS = 1 << 16
+_CACHED_WORDS = 1 << 17  # in two halves: where the newer is full, the older is forgotten
 _CACHED_WORD_LENGTH = 48
 
 
@@ -74,6 +74,7 @@ class BPETokenizer(BaseTokenizer):
         self._words = _word_pattern(self._ranks, vocabulary.space)
         self._whole = _whole_pattern(vocabulary)
         self._cache: dict[str, list[int]] = {}
+        self._older: dict[str, list[int]] = {}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> BPETokenizer:
@@ -201,10 +202,11 @@ class BPETokenizer(BaseTokenizer):
         for word in self._words.findall(text):
             known = cache.get(word)
             if known is None:
-                known = self._merge(word)
+                known = self._older.get(word) or self._merge(word)
                 if len(word) <= _CACHED_WORD_LENGTH:
-                    if len(cache) >= _CACHED_WORDS:
-                        cache.clear()
+                    if len(cache) >= _CACHED_WORDS // 2:
+                        self._older, cache = cache, {}
+                        self._cache = cache
                     cache[word] = known
             ids += known
         return ids
