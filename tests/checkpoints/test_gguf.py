@@ -884,9 +884,11 @@ def _gpt2_folder(path):
 # llama.cpp itself, where it is installed
 
 
-def _llama_cpp(path, **settings):
+def _llama_cpp(path):
     library = pytest.importorskip("llama_cpp")
-    return library.Llama(str(path), verbose=False, n_threads=1, logits_all=True, **settings)
+    single = library.GGML_TYPE_F32  # keys and values: by default they are float16
+    settings = {"n_ctx": 128, "type_k": single, "type_v": single, "logits_all": True}
+    return library.Llama(str(path), verbose=False, n_threads=1, **settings)
 
 
 def _greedy(engine, prompt, n):
@@ -910,7 +912,7 @@ def test_llama_cpp_writes_the_same(tmp_path, request, name, quantize):
     path = tmp_path / "x.gguf"
     save_model(model, path, "gguf", tokenizer=pieces, quantize=quantize)
     again, _ = load(path)
-    engine = _llama_cpp(path, n_ctx=128)
+    engine = _llama_cpp(path)
     text = "Once upon a time, there was"
     prompt = pieces.encode(text, bos=True)
     assert engine.tokenize(text.encode()) == prompt
