@@ -344,8 +344,8 @@ def _losses(
             losses = _torch_losses(model, batch)
         if any(map(math.isnan, losses)):  # an infinite one is right where a logit is -inf
             if isinstance(model, NumpyLlama):
-                raise not_finite([math.nan], model._weights.items(), "float32")
-            raise not_finite([math.nan], model.named_parameters(), str(model.dtype))
+                raise not_finite([math.nan], model.numbers.items(), "float32")
+            raise not_finite([math.nan], model.state_dict().items(), str(model.dtype))
         yield from losses
 
 

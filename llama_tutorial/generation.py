@@ -198,7 +198,7 @@ def _decode(
     # CPUs' fused attention takes scores of NaN for masked ones: no logits would tell of them.
     scoring = [p for name, p in model.named_parameters() if ".wq." in name or ".wk." in name]
     if not all(math.isfinite(bound.item()) for p in scoring for bound in torch.aminmax(p.detach())):
-        raise not_finite([math.nan], model.named_parameters(), str(weight.dtype))
+        raise not_finite([math.nan], model.state_dict().items(), str(weight.dtype))
     lengths = torch.tensor([len(ids) for ids, _ in rows], device="cpu")
     longest = int(lengths.max())
     # Padded with its own last id, a row holds no token that it did not hold before.
@@ -225,7 +225,7 @@ def _decode(
         cache.length = lengths  # the padding after it does not count
         best = logits.amax(-1).tolist()  # NaN where one is
         if not all(map(math.isfinite, best)):
-            raise not_finite(best, model.named_parameters(), str(weight.dtype))
+            raise not_finite(best, model.state_dict().items(), str(weight.dtype))
         scores = logits
         if sampling.repetition_penalty != 1:
             history = torch.cat((history, tokens), 1)  # (B, T)

@@ -19,6 +19,7 @@ from llama_tutorial._util.gguf_file import is_gguf, parts_of, read_header
 from llama_tutorial._util.given_file import kind_of
 from llama_tutorial.checkpoints.download import SHORT_NAMES, download_file, is_hub_id, locate
 from llama_tutorial.checkpoints.folders import PARAMS, AnyTokenizer, formats_of, is_padding
+from llama_tutorial.quantization.packed import LARGE, PackedMatrix
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer import load_tokenizer
 from llama_tutorial.tokenizer.gguf_vocabulary import has_vocabulary
@@ -41,9 +42,6 @@ _ELSEWHERE = {
 }
 
 
-LARGE = 8_000_000  # weights: in float32 more than a processor's caches hold
-
-
 @overload
 def load(
     source: str | os.PathLike[str],
@@ -53,6 +51,7 @@ def load(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
     engine: Literal["torch"] = "torch",
+    quantize: Literal["int8", "int4"] | None = None,
 ) -> tuple[Transformer, AnyTokenizer]: ...
 @overload
 def load(
@@ -61,6 +60,7 @@ def load(
     *,
     tokenizer: str | os.PathLike[str] | None = None,
     engine: Literal["numpy"],
+    quantize: Literal["int8", "int4"] | None = None,
 ) -> tuple[NumpyLlama, AnyTokenizer]: ...
 def load(
     source: str | os.PathLike[str],
@@ -70,6 +70,7 @@ def load(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
     engine: str = "torch",
+    quantize: Literal["int8", "int4"] | None = None,
 ) -> tuple[Transformer | NumpyLlama, AnyTokenizer]:
     """Load a model, in evaluation mode, and its tokenizer.
 
@@ -93,6 +94,10 @@ def load(
         engine: ``"torch"`` gives a :class:`~llama_tutorial.model.Transformer`; ``"numpy"`` a
             :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, which needs no torch, takes
             llama2.c's files only, and computes in float32 on the CPU.
+        quantize: ``"int8"`` or ``"int4"`` packs the matrices into integers of 8 or 4 bits, one
+            after the other as they are read: a quarter or an eighth of the memory, and as much
+            faster with numba (the extra ``fast``). A 7B model takes 4 GB in 4 bits. See
+            :mod:`llama_tutorial.quantization`.
 
     Raises:
         FileNotFoundError: There is no such file, folder or repository, or the hub cannot be
@@ -114,12 +119,13 @@ def load(
     if engine == "numpy":
         from llama_tutorial.numpy_llama import NumpyLlama
 
-        model = NumpyLlama.load(source if os.fspath(source) in SHIPPED else path)
+        given = source if os.fspath(source) in SHIPPED else path
+        model = NumpyLlama.load(given, quantize=quantize)
     else:
         from llama_tutorial.checkpoints import load_model
 
         dtype = default_dtype(source, path) if dtype is None else dtype
-        model = load_model(path, dtype=dtype, device=device).eval()  # says so if torch is missing
+        model = load_model(path, dtype=dtype, device=device, quantize=quantize)
         n_weights = sum(p.numel() for p in model.parameters())
         if n_weights >= LARGE and model.device.type == "cpu":
             from llama_tutorial._util.fast_linear import fast_linear
@@ -206,14 +212,18 @@ def leave_out_padding(model: Transformer | NumpyLlama, n_pieces: int) -> None:
     model.config = model.config.replace(vocab_size=n_pieces)
     embedding: Any = model.tok_embeddings
     head: Any = model.output
-    if isinstance(embedding, np.ndarray):
+    if isinstance(embedding, np.ndarray | PackedMatrix):
         model.tok_embeddings, model.output = embedding[:n_pieces], head[:n_pieces]
         return
     from torch import nn
 
+    from llama_tutorial.quantization.linear import QuantizedLinear
+
     embedding.num_embeddings = n_pieces
     embedding.weight = nn.Parameter(embedding.weight.detach()[:n_pieces])
-    if not model.config.tie_embeddings:
+    if isinstance(head, QuantizedLinear):
+        head.keep_rows(n_pieces)
+    elif not model.config.tie_embeddings:
         head.out_features = n_pieces
         head.weight = nn.Parameter(head.weight.detach()[:n_pieces])
 

@@ -31,7 +31,7 @@ FLOORS = [
     {"_util"},
     # the decoder
     {"rmsnorm", "rope", "swiglu", "gpt", "kv_cache", "quantization"},
-    {"gqa", "sampling", "_util.fast_linear"},
+    {"gqa", "sampling", "_util.fast_linear", "quantization.linear"},
     {"model", "tokenizer"},
     {"generation", "numpy_llama", "lora", "bugs"},
     # what is done with a model

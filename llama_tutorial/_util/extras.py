@@ -5,6 +5,7 @@ from __future__ import annotations
 _EXTRAS = {
     "torch": ("torch", "safetensors", "sentencepiece", "jaxtyping", "tqdm"),
     "notebooks": ("matplotlib", "ipywidgets", "pygments", "tiktoken", "jupyterlab"),
+    "fast": ("numba",),
     "hub": ("huggingface_hub",),
     "tensorboard": ("tensorboard",),
     "gguf": ("gguf",),

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 try:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Bool, Float, Int, UInt
 except ImportError:
     if not TYPE_CHECKING:  # a type checker reads jaxtyping alone
 
@@ -22,6 +22,6 @@ except ImportError:
             def __class_getitem__(cls, item: tuple) -> type:
                 return item[0]
 
-        Bool = Float = Int = _Array
+        Bool = Float = Int = UInt = _Array
 
-__all__ = ["Bool", "Float", "Int"]
+__all__ = ["Bool", "Float", "Int", "UInt"]

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llama_tutorial._util.files import left_aside
 from llama_tutorial._util.given_file import kind_of
@@ -78,6 +78,7 @@ def load_model(
     *,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str = "cpu",
+    quantize: Literal["int8", "int4"] | None = None,
 ) -> Transformer:
     """Load a model from a file or a folder, whatever its format.
 
@@ -99,6 +100,9 @@ def load_model(
         dtype: Of the model, such as ``torch.float16`` or ``"float16"``. None keeps the file's; int8
             and GGUF's quantized types become float32.
         device: Where the weights go.
+        quantize: Pack the matrices into integers of 8 or 4 bits, each as soon as it is read: see
+            :mod:`llama_tutorial.quantization.linear`. What has been saved so is packed without
+            being asked.
 
     Raises:
         FileNotFoundError: There is no such file or folder, or a part of it is missing.
@@ -110,15 +114,25 @@ def load_model(
     _check_torch()
     from llama_tutorial._util.torch_names import as_device, as_dtype
     from llama_tutorial.checkpoints.weights import fill
+    from llama_tutorial.quantization.linear import check_kind
 
+    if quantize is not None:
+        check_kind(quantize)
     dtype, device = as_dtype(dtype), as_device(device)
-    with open_checkpoint(path) as checkpoint:
-        return fill(checkpoint, dtype, device)
+    with open_checkpoint(path, quantize=quantize) as checkpoint:
+        return fill(checkpoint, dtype, device, quantize)
 
 
 @contextmanager
-def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
+def open_checkpoint(
+    path: str | os.PathLike[str], *, quantize: str | None = None
+) -> Iterator[Checkpoint]:
     """What `load_model` would load, checked and not yet read: its format, configuration, tensors.
+
+    Args:
+        path: The file or folder.
+        quantize: What the matrices will be packed in: a file that holds them so need not give
+            numbers that are rounded once more.
 
     Raises:
         FileNotFoundError, ValueError: As `load_model` does.
@@ -148,7 +162,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
     from llama_tutorial.numpy_llama.llama2c import ForeignFileError
 
     if is_gguf(path):
-        with gguf.opened(path) as checkpoint:
+        with gguf.opened(path, quantize) as checkpoint:
             yield checkpoint
         return
     try:
@@ -172,7 +186,8 @@ def save_model(
     """Write a model, so that at ``path`` there is always the old checkpoint or the whole new one.
 
     Every format keeps the weights exactly, tied or not, except ``"llama2c-int8"``, and ``"gguf"``
-    with ``quantize``.
+    with ``quantize``. A quantized model goes into ``"native"`` and ``"gguf"`` as it is packed, and
+    into no other.
 
     Args:
         model: Any model for ``"native"``. Hugging Face's format holds Llamas (RMSNorm, SwiGLU,
@@ -195,17 +210,19 @@ def save_model(
             transformers' ``apply_chat_template`` gives the ids of
             :func:`~llama_tutorial.chat.dialog.encode_dialog`.
         quantize: In ``"gguf"``: ``"q8_0"`` or ``"q4_0"``, what the matrices are rounded to, 32
-            weights with a common scale: 8.5 or 4.5 bits a weight.
+            weights with a common scale: 8.5 or 4.5 bits a weight. For a floating model; a packed
+            one is written as it is.
 
     Raises:
         FileNotFoundError: The folder that ``path`` is to lie in does not exist.
         ValueError: There is no such format, it cannot hold this model, a tokenizer or shards,
-            ``path`` is something that must not be replaced, or the model has LoRA adapters, weights
-            of several types, or one that is not finite.
+            ``path`` is something that must not be replaced, or the model is quantized, has LoRA
+            adapters, weights of several types, or one that is not finite.
     """
     _check_torch()
     from llama_tutorial.checkpoints import gguf, huggingface, llama2c, meta, native
     from llama_tutorial.lora.adapters import lora_layers
+    from llama_tutorial.quantization.linear import kind_of_model
 
     if format not in FORMATS:
         raise ValueError(f"format={format!r}: must be one of {', '.join(map(repr, FORMATS))}")
@@ -213,6 +230,11 @@ def save_model(
         raise ValueError(
             "the model has LoRA adapters: save_adapter(model, path) writes them alone, and after "
             "merge_lora(model, keep_base=False) they are part of the weights"
+        )
+    if (kind := kind_of_model(model)) and format not in ("native", "gguf"):
+        raise ValueError(
+            f"format={format!r} does not hold a model that is quantized to {kind}: 'native' and "
+            "'gguf' do; or save the floating model that it was made from"
         )
     for name, value in (("shards", shards), ("group_size", group_size)):
         if type(value) is not int:

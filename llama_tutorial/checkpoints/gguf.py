@@ -13,8 +13,9 @@ into blocks of 32 or 256 numbers that share a scale or two. Q8_0, for instance::
     Q4_K, 144 for 256: two float16, eight scales and eight minimums of 6 bits, 4 bits a number
 
 What is in float32, float16 or bfloat16 alone stays in the file, mapped, and is a model of that
-type; all else becomes float32, one tensor at a time. The arithmetic of the blocks is the gguf
-package's.
+type; all else becomes float32, one tensor at a time. A packed model
+(:mod:`llama_tutorial.quantization`) takes Q8_0, Q4_0 and Q4_1 as they are, to the bit, and gives
+them back so. The arithmetic of the blocks is the gguf package's.
 
 Source: ``ggml-quants.c`` of ggml, which the gguf package follows.
 """
@@ -46,6 +47,16 @@ from llama_tutorial.checkpoints.gguf_config import read_config, write_config
 from llama_tutorial.checkpoints.names import stored_as
 from llama_tutorial.checkpoints.weights import Checkpoint, check_state, dtype_name, empty_model
 from llama_tutorial.model import Transformer
+from llama_tutorial.quantization.formats import Int4Tensor, QuantizedTensor
+from llama_tutorial.quantization.linear import (
+    GROUP,
+    PARTS,
+    QuantizedLinear,
+    plan,
+    quantized_layers,
+    replace_layer,
+)
+from llama_tutorial.quantization.packed import PackedMatrix
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.gguf_vocabulary import format_vocabulary
 
@@ -54,14 +65,18 @@ _PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 _FACTORS = "rope_freqs.weight"  # by which the rotary angles are divided, where that is not one
 _SPLIT, _SPLIT_COUNT = "split.no", "split.count"
+# Bits, and whether there are zero points, of the types that packed layers hold as they are.
+_PACKED = {"Q8_0": (8, False), "Q4_0": (4, False), "Q4_1": (4, True)}
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Checkpoint]:
+def opened(path: Path, quantize: str | None = None) -> Iterator[Checkpoint]:
     """The checkpoint in a GGUF file, or in all the parts of one, checked and not yet read.
 
     Args:
         path: The file; of several parts any.
+        quantize: What the model is to be packed in, ``"int8"`` or ``"int4"``: matrices that the
+            file holds in that form stay as they are, to the bit.
 
     Raises:
         FileNotFoundError: A part is missing.
@@ -98,15 +113,22 @@ def opened(path: Path) -> Iterator[Checkpoint]:
     check_names(shapes, expected, what)
     check_shapes(shapes, expected, what)
     dtype = _model_dtype(expected, kinds, stored)
+    words = _in_words(kinds, shapes)
+    _pack_layers(model, kinds, quantize)
 
     def tensors() -> Iterator[tuple[str, Tensor]]:
+        parts: dict[str, Tensor] = {}
         for ours in model.state_dict():
-            name = stored_as(ours, "gguf").name
-            yield ours, _read(library, stored(name), kinds[name], expected[name]).to(dtype)
+            layer, _, part = ours.rpartition(".")
+            name = stored_as(f"{layer}.weight" if part in PARTS else ours, "gguf").name
+            if part not in PARTS:
+                yield ours, _read(library, stored(name), kinds[name], expected[name]).to(dtype)
+                continue
+            if part == PARTS[0]:
+                parts = _packed_parts(stored(name), kinds[name], expected[name], path, name)
+            yield ours, parts.pop(part)
 
-    yield Checkpoint(
-        path, f"GGUF, version {header.version}", _in_words(kinds, shapes), model, tensors
-    )
+    yield Checkpoint(path, f"GGUF, version {header.version}", words, model, tensors)
 
 
 def save(
@@ -125,7 +147,8 @@ def save(
         tokenizer: Stored in it. Without, llama.cpp takes and gives ids alone.
         quantize: ``"q8_0"`` or ``"q4_0"``: what the matrices are rounded to, where their rows are a
             multiple of 32. The output head, or the embedding that it is tied to, is Q8_0 in both:
-            there rounding costs the most.
+            there rounding costs the most. A packed model is not rounded again: its layers are
+            written as they are; but an embedding that is tied to a packed head becomes Q8_0.
         chat_template: Whether to say how Llama 2 lays out a dialog.
 
     Raises:
@@ -147,22 +170,27 @@ def save(
             "model first, model.float()"
         )
     own = plain[model.dtype]
-    ours = {stored_as(name, "gguf").name: tensor for name, tensor in state.items()}
+    ours = {
+        stored_as(name, "gguf").name: matrix
+        for name, matrix in _floating_or_packed(model, state).items()
+    }
     head = _HEAD if _HEAD in ours else _EMBEDDING
     kinds = {}
     for name, tensor in ours.items():
-        kinds[name] = own if tensor.ndim == 2 else "F32"
-        if quantize is not None and tensor.ndim == 2 and tensor.shape[1] % 32 == 0:
+        kinds[name] = own if len(tensor.shape) == 2 else "F32"
+        if isinstance(tensor, PackedMatrix):
+            kinds[name] = _kind_of(tensor)
+        elif quantize is not None and tensor.ndim == 2 and tensor.shape[1] % GROUP == 0:
             kinds[name] = "Q8_0" if name == head else QUANTIZATIONS[quantize]
     file_types = library.LlamaFileType
-    of_file = QUANTIZATIONS[quantize] if quantize else own
+    of_file = kinds["blk.0.attn_q.weight"]
     kind = file_types.ALL_F32 if of_file == "F32" else file_types[f"MOSTLY_{of_file}"]
     with replace_file(path) as file:
         writer = library.GGUFWriter(None, "llama")
         writer.add_type("model")
         writer.add_file_type(int(kind))
         writer.add_custom_alignment(library.GGUF_DEFAULT_ALIGNMENT)
-        if quantize:
+        if not set(kinds.values()) <= _PLAIN.keys():
             writer.add_quantization_version(library.GGML_QUANT_VERSION)
         for key, value in keys.items():
             _add(writer, key, value)
@@ -270,6 +298,49 @@ def _drop_unit_factors(
     del places[_FACTORS], kinds[_FACTORS]
 
 
+def _pack_layers(model: Transformer, kinds: dict[str, str], quantize: str | None) -> None:
+    """Make packed layers, without storage, of those whose matrix the file holds in their form."""
+    if quantize is None:
+        return
+    found = {}
+    for layer, (bits, _) in plan(model, quantize).items():
+        kind = kinds.get(stored_as(f"{layer}.weight", "gguf").name)
+        if kind in _PACKED and _PACKED[kind][0] == bits:
+            found[layer] = kind
+    # A model of int4 whose blocks are in another form is packed when it is read, its head as well.
+    if quantize == "int4" and all(_PACKED[kind][0] == 8 for kind in found.values()):
+        return
+    for layer, kind in found.items():
+        floating: Any = model.get_submodule(layer)
+        rows, columns = floating.weight.shape
+        bits, zeros = _PACKED[kind]
+        bias, half = getattr(floating, "bias", None), torch.float16
+        packed = QuantizedLinear(columns, rows, bits, GROUP, bias, half, zeros, device="meta")
+        replace_layer(model, layer, packed)
+
+
+def _packed_parts(
+    data: np.ndarray, kind: str, shape: tuple[int, ...], path: Path, name: str
+) -> dict[str, Tensor]:
+    """The arrays of a packed layer: the file's integers, moved, and its scales."""
+    bits, zeros = _PACKED[kind]
+    rows, columns = shape
+    blocks = data.reshape(rows, columns // GROUP, -1)
+    n_halves = 2 if zeros else 1
+    halves = np.ascontiguousarray(blocks[..., : 2 * n_halves]).view("<f2")
+    if not np.isfinite(halves).all():
+        raise ValueError(f"{path}: {name} holds scales that are NaN or infinite: it is damaged")
+    integers = np.ascontiguousarray(blocks[..., 2 * n_halves :]).reshape(rows, -1)
+    tensor: QuantizedTensor | Int4Tensor
+    if bits == 8:
+        tensor = QuantizedTensor(integers.view(np.int8), halves[..., 0])
+    else:
+        tensor = Int4Tensor(integers, halves[..., 0], halves[..., 1] if zeros else None)
+    matrix = PackedMatrix.pack(tensor)
+    arrays = {part: getattr(matrix, part) for part in PARTS}
+    return {part: torch.from_numpy(a) for part, a in arrays.items() if a is not None}
+
+
 def _in_words(kinds: dict[str, str], shapes: dict[str, tuple[int, ...]]) -> str:
     """The types of the tensors, that of the most numbers first."""
     numbers: Counter[str] = Counter()
@@ -307,13 +378,54 @@ def _read(library: Any, data: np.ndarray, kind: str, shape: tuple[int, ...]) -> 
     return torch.from_numpy(numbers.reshape(shape))
 
 
-def _packed(library: ModuleType, tensor: Tensor, kind: str) -> np.ndarray:
+def _floating_or_packed(
+    model: Transformer, state: dict[str, Tensor]
+) -> dict[str, Tensor | PackedMatrix]:
+    """Each weight by its name, in the model's order; that of a packed layer as it is packed."""
+    layers = quantized_layers(model)
+    found: dict[str, Tensor | PackedMatrix] = {}
+    for name, tensor in state.items():
+        layer, _, part = name.rpartition(".")
+        if part not in PARTS:
+            found[name] = tensor
+        elif part == PARTS[0]:
+            tied = layer == "output" and model.config.tie_embeddings
+            place = "tok_embeddings.weight" if tied else f"{layer}.weight"
+            found[place] = layers[layer].cpu().packed
+    return found
+
+
+def _kind_of(matrix: PackedMatrix) -> str:
+    """The type that holds a packed matrix as it is; else float32, which holds its numbers."""
+    form = (matrix.bits, matrix.zeros is not None)
+    fits = matrix.group_size == GROUP and matrix.scales.dtype == np.float16
+    return next((kind for kind, its in _PACKED.items() if fits and its == form), "F32")
+
+
+def _packed(library: ModuleType, tensor: Tensor | PackedMatrix, kind: str) -> np.ndarray:
     """The bytes of a tensor in a type."""
+    if isinstance(tensor, PackedMatrix):
+        return _blocks(tensor) if kind in _PACKED else tensor.dequantize().view(np.uint8)
     tensor = tensor.detach().cpu()
     if kind in _PLAIN:
         plain = tensor.to(_PLAIN[kind]).resolve_neg().contiguous()
         return plain.flatten().view(torch.uint8).numpy()
     return library.quants.quantize(tensor.float().numpy(), library.GGMLQuantizationType[kind])
+
+
+def _blocks(matrix: PackedMatrix) -> np.ndarray:
+    """A packed matrix as GGUF has it: the scale, and the zero point, before each group."""
+    rows = matrix.unpack()
+    integers, halves = _integers(rows), [rows.scales]
+    if isinstance(rows, Int4Tensor) and rows.zeros is not None:
+        halves.append(rows.zeros)
+    parts = [*halves, integers]
+    groups = [np.ascontiguousarray(p).view(np.uint8).reshape(*rows.scales.shape, -1) for p in parts]
+    return np.concatenate(groups, -1).reshape(len(integers), -1)
+
+
+def _integers(rows: QuantizedTensor | Int4Tensor) -> np.ndarray:
+    return rows.values if isinstance(rows, QuantizedTensor) else rows.packed
 
 
 def _tokenizer_keys(

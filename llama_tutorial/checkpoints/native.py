@@ -7,8 +7,10 @@
     tokenizer.model     SentencePiece's form of the tokenizer, if one was given; tokenizer.bin for
                         one that came from llama2.c's form
 
-A tied output head is stored once, as the embedding. The folder is replaced as a whole, so its parts
-always belong together.
+A tied output head is stored once, as the embedding. A quantized model is stored as it is packed:
+``layers.0.attention.wq.integers``, ``.scales`` and perhaps ``.zeros`` in place of ``.weight``, laid
+out as in :class:`~llama_tutorial.quantization.packed.PackedMatrix`, so that it is mapped and used
+without being moved. The folder is replaced as a whole, so its parts always belong together.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from llama_tutorial._util.files import replace_folder
 from llama_tutorial._util.tensor_check import check_names
@@ -35,15 +39,23 @@ from llama_tutorial.checkpoints.folders import (
     write_json,
 )
 from llama_tutorial.checkpoints.safetensors_file import save_safetensors
-from llama_tutorial.checkpoints.weight_files import open_weights
+from llama_tutorial.checkpoints.weight_files import Tensors, open_weights
 from llama_tutorial.checkpoints.weights import (
     Checkpoint,
     check_state,
     check_tensors,
+    dtype_name,
     empty_model,
+    packed_names,
 )
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
+from llama_tutorial.quantization.linear import (
+    PARTS,
+    kind_of_model,
+    pack_layers,
+    quantized_layers,
+)
 
 VERSION = 1
 
@@ -64,8 +76,9 @@ def opened(folder: Path, contents: dict[str, Any]) -> Iterator[Checkpoint]:
     with open_weights(path) as file:
         what = f"{path} does not hold the model of {CONFIG}"
         model = empty_model(config, file.shapes, what)
+        pack_layers(model, _packed(file), what)
         check_tensors(model, file.shapes, what)
-        yield Checkpoint(path, "native", file.dtypes(), model, file.items)
+        yield Checkpoint(path, "native", _types(model, file), model, file.items)
 
 
 def save(
@@ -104,6 +117,23 @@ def check_target(folder: str | os.PathLike[str], tokenizer_files: AbstractSet[st
     """
     new_names = {CONFIG, SAFETENSORS, *tokenizer_files}
     check_replaceable(Path(folder), "native", new_names, "this package")
+
+
+def _packed(file: Tensors) -> dict[str, Tensor]:
+    """The arrays of packed layers, mapped and not yet read."""
+    return {name: file.get(name) for name in file.shapes if name.rpartition(".")[2] in PARTS}
+
+
+def _types(model: Transformer, file: Tensors) -> str:
+    """What the weights are stored in, in words."""
+    packed = packed_names(model)
+    kinds = sorted({dtype_name(file.get(name)) for name in file.shapes if name not in packed})
+    floating = " and ".join(kinds)
+    if (layers := quantized_layers(model)) and (kind := kind_of_model(model)):
+        groups = " and ".join(map(str, sorted({layer.group_size for layer in layers.values()})))
+        head = ", the head int8" if kind == "int4" and layers["output"].bits == 8 else ""
+        return f"{kind} in groups of {groups}{head}, the rest {floating}"
+    return floating
 
 
 def _config(contents: dict[str, Any], path: Path) -> ModelConfig:

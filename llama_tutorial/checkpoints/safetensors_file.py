@@ -29,6 +29,8 @@ _DTYPES = {
     torch.float32: "F32",
     torch.float16: "F16",
     torch.bfloat16: "BF16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
 }
 
 _LONGEST = 2**21  # bytes of a header: a model of 405 billion parameters has some 1,100 tensors

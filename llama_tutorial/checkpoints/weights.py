@@ -22,6 +22,15 @@ from llama_tutorial._util.tensor_check import Shapes, check_names, check_shapes
 from llama_tutorial._util.torch_names import FLOATS
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
+from llama_tutorial.quantization.linear import (
+    empty_like,
+    kind_of_model,
+    pack_layers,
+    plan,
+    quantized,
+    quantized_layers,
+    replace_layer,
+)
 
 _LAYERS = 256  # are built in a tenth of a second, and then the message can name what is missing
 SMALL = 2**24  # weights: to look at each takes some hundredths of a second
@@ -113,26 +122,43 @@ def _expected_shapes(config: ModelConfig) -> Shapes:
 def check_state(model: Transformer) -> dict[str, Tensor]:
     """The state dictionary, after a check that it is what ``model.config`` says.
 
+    Packed layers (:mod:`llama_tutorial.quantization.linear`) count as what they stand for.
+
     Raises:
         ValueError: It is not: a layer was replaced, for instance; or `load_model` would refuse it,
             for its weights are of several types, or not finite.
     """
-    shapes, expected = shapes_of(model), _expected_shapes(model.config)
+    shapes, expected, packed = shapes_of(model), _expected_shapes(model.config), packed_names(model)
+    if packed:
+        like = empty_model(model.config)
+        pack_layers(like, model.state_dict(), "the model is not as its config says")
+        expected = shapes_of(like)
     check_names(shapes, expected, "the model is not as its config says")
     check_shapes(shapes, expected, "the model is not as its config says")
     state = model.state_dict()
-    if len(kinds := sorted({dtype_name(tensor) for tensor in state.values()})) > 1:
+    floating = {name: tensor for name, tensor in state.items() if name not in packed}
+    if len(kinds := sorted({dtype_name(tensor) for tensor in floating.values()})) > 1:
         raise ValueError(f"the model's weights are {' and '.join(kinds)}: convert it to one type")
     for name, tensor in state.items():
-        check_floating(name, tensor, "the model")
+        if name in floating:
+            check_floating(name, tensor, "the model")
         if tensor.device.type == "meta":
             raise ValueError(f"the model's {name} is on the meta device: it has no numbers")
         check_finite(name, tensor, "the model")
     return state
 
 
+def packed_names(model: Transformer) -> set[str]:
+    """The names in the state dictionary that belong to packed layers."""
+    layers = quantized_layers(model).items()
+    return {f"{name}.{part}" for name, layer in layers for part, _ in layer.named_buffers()}
+
+
 def fill(
-    checkpoint: Checkpoint, dtype: torch.dtype | None, device: torch.device | str
+    checkpoint: Checkpoint,
+    dtype: torch.dtype | None,
+    device: torch.device | str,
+    quantize: str | None = None,
 ) -> Transformer:
     """The model of a checkpoint.
 
@@ -140,6 +166,7 @@ def fill(
         checkpoint: Its tensors are converted each before the next is asked for.
         dtype: Of the model; None keeps the tensors'.
         device: Of the model.
+        quantize: What the matrices are packed in, each before the next is asked for.
 
     Returns:
         A model in eval mode that holds the tensors themselves, where they have dtype and device
@@ -147,21 +174,53 @@ def fill(
 
     Raises:
         ValueError: A tensor is not floating, or ``dtype`` is None and they are of several types; or
-            a model of at most `SMALL` weights holds one that is not finite. (To look at those of a
-            large one would read all of its file.)
+            a model of at most `SMALL` weights holds one that is not finite (to look at those of a
+            large one would read all of its file); or it is quantized already, in another way.
     """
     model, source, weights = checkpoint.model, checkpoint.source, {}
+    packed, stored = packed_names(model), kind_of_model(model)
+    if quantize is not None and stored not in (None, quantize):
+        raise ValueError(f"{source} is quantized to {stored} already, not to {quantize}")
+    layers = {} if quantize is None else plan(model, quantize)
+    tied = checkpoint.config.tie_embeddings
+    # The layer that is made of each weight; a tied head's is the embedding's, which stays.
+    made_of = {
+        "tok_embeddings.weight" if tied and name == "output" else f"{name}.weight": name
+        for name in layers
+    }
     is_small = checkpoint.config.n_params <= SMALL
     bar = {"total": len(model.state_dict()), "delay": 1, "leave": False}
     for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
+        if name in packed:
+            weights[name] = tensor.to(device)
+            continue
         check_floating(name, tensor, source)
-        weights[name] = checkpoint.finish(name, tensor.to(device, dtype or tensor.dtype))
-        if is_small and weights[name].device.type != "meta":
-            check_finite(name, weights[name], source)
-    if len(found := sorted({dtype_name(tensor) for tensor in weights.values()})) > 1:
-        raise ValueError(f"{source}: the weights are {' and '.join(found)}; choose one with dtype=")
+        stays = name not in made_of or name == "tok_embeddings.weight"
+        place, kind = (device, dtype or tensor.dtype) if stays else ("cpu", tensor.dtype)
+        weight = checkpoint.finish(name, tensor.to(place, kind))
+        if is_small and weight.device.type != "meta":
+            check_finite(name, weight, source)
+        if stays:
+            weights[name] = weight
+        if name in made_of:
+            target = made_of[name]
+            layer: Any = model.get_submodule(target)
+            try:
+                parts = quantized(weight, *layers[target])
+            except ValueError as error:
+                raise ValueError(f"{source}: {name} {error}") from None
+            rows, columns = weight.shape
+            bias = getattr(layer, "bias", None)
+            replace_layer(model, made_of[name], empty_like(columns, rows, parts, bias))
+            weights |= {
+                f"{made_of[name]}.{part}": array.to(device) for part, array in parts.items()
+            }
+    packed = packed_names(model)
+    kinds = sorted({dtype_name(tensor) for name, tensor in weights.items() if name not in packed})
+    if len(kinds) > 1:
+        raise ValueError(f"{source}: the weights are {' and '.join(kinds)}; choose one with dtype=")
     model.load_state_dict(weights, strict=True, assign=True)
-    return model.eval()
+    return (model if not packed else model.requires_grad_(False)).eval()
 
 
 def check_floating(name: str, tensor: Tensor, source: Path | str) -> None:
@@ -175,6 +234,8 @@ def check_floating(name: str, tensor: Tensor, source: Path | str) -> None:
 
 def check_finite(name: str, tensor: Tensor, source: Path | str) -> None:
     """Raise a ValueError where a weight is NaN or infinite."""
+    if not tensor.is_floating_point():
+        return
     # Of finite numbers the sum is finite too, but for a few very large ones; and it is fast.
     if tensor.detach().sum(dtype=torch.promote_types(tensor.dtype, torch.float32)).isfinite():
         return

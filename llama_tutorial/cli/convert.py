@@ -19,6 +19,7 @@ from llama_tutorial.numpy_llama import llama2c
 from llama_tutorial.tokenizer.base import BaseTokenizer
 from llama_tutorial.tokenizer.bpe import BPETokenizer
 
+_BLOCKS = {"int8": "q8_0", "int4": "q4_0"}
 _PROGRAMS = {"llama2c": "run", "llama2c-int8": "runq"}
 
 
@@ -27,6 +28,16 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.output:
         raise ValueError("OUTPUT is empty: name the file or folder to write")
     output, beside = Path(arguments.output), arguments.format.startswith("llama2c")
+    if arguments.quantize is not None and arguments.format not in ("native", "gguf"):
+        raise ValueError(
+            f"--quantize {arguments.quantize}: only --format native and gguf hold what it packs; "
+            "llama2c-int8 rounds by itself"
+        )
+    native, blocks = arguments.quantize, None
+    if arguments.format == "gguf":  # whose own names for the two forms are q8_0 and q4_0
+        native, blocks = None, _BLOCKS.get(arguments.quantize, arguments.quantize)
+    elif native in _BLOCKS.values():
+        raise ValueError(f"--quantize {native} is a form of --format gguf alone; int8, int4")
     places = [output, llama2c_tokenizer(output)] if beside else [output]
     if not arguments.force and (there := next(filter(_holds_something, places), None)):
         raise ValueError(f"{there} is there already: --force replaces it, or give another name")
@@ -38,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     tokenizer = read_tokenizer(pieces, path) if pieces else None
     dtype = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     save_model(
-        load_model(path, dtype=dtype),
+        load_model(path, dtype=dtype, quantize=native),
         output,
         arguments.format,
         tokenizer=None if beside else tokenizer,
@@ -46,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         shards=arguments.shards,
         chat_template=arguments.chat_template
         or (arguments.input == CHAT_MODEL and arguments.format in ("huggingface", "gguf")),
-        quantize=arguments.quantize,
+        quantize=blocks,
     )
     files = sorted(output.iterdir()) if output.is_dir() else [output]
     if beside and isinstance(tokenizer, BaseTokenizer):

@@ -37,6 +37,7 @@ def load_engine(
     from llama_tutorial import hub
 
     given = {"source": source, "filename": arguments.filename, "tokenizer": arguments.tokenizer}
+    quantize = arguments.quantize
     if arguments.engine == "numpy":
         if arguments.dtype not in (None, "float32") or arguments.device != "cpu":
             precision = (
@@ -47,7 +48,7 @@ def load_engine(
                 f"--engine numpy computes in float32 on the CPU, not with{precision}{device}; "
                 f"leave {'both' if precision and device else 'it'} out"
             )
-        return hub.load(**given, engine="numpy")
+        return hub.load(**given, engine="numpy", quantize=quantize)
     try:
         import torch
     except ModuleNotFoundError:
@@ -61,12 +62,18 @@ def load_engine(
     if world_size() > 1:
         from llama_tutorial.training.tensor_parallel import load_shard
 
+        if quantize is not None:
+            raise ValueError(
+                f"--quantize {quantize}: processes of a torchrun share floating weights; leave it "
+                "out, or start one process"
+            )
         path, tokenizer_path = hub.find(**given)
         dtype = hub.default_dtype(source, path) if dtype is None else dtype
         tokenizer, model = hub.read_tokenizer(tokenizer_path, path), load_shard(path, dtype=dtype)
         hub.check_tokenizer_matches(tokenizer, model.config)
         return model, tokenizer
-    return hub.load(**given, dtype=dtype, device=parse_device(arguments.device))
+    place = parse_device(arguments.device)
+    return hub.load(**given, dtype=dtype, device=place, quantize=quantize)
 
 
 @contextmanager

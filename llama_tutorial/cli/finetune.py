@@ -43,6 +43,7 @@ from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.generation import generate
 from llama_tutorial.lora.adapters import TARGETS, LoRAConfig, add_lora
 from llama_tutorial.model import Transformer
+from llama_tutorial.quantization.linear import kind_of_model
 from llama_tutorial.tales.dialogs import dialogs as tale_dialogs
 from llama_tutorial.training.loop import TrainConfig, check_own_model, train
 from llama_tutorial.training.processes import loading_device, process_group
@@ -77,7 +78,13 @@ def run(arguments: argparse.Namespace) -> None:
             tokenizer=arguments.tokenizer,
             dtype=None if arguments.lora else torch.float32,  # frozen weights keep their dtype
             device=loading_device(device),
+            quantize=arguments.quantize,
         )
+        if not arguments.lora and (kind := kind_of_model(model)):
+            raise ValueError(
+                f"{arguments.model} is quantized to {kind}, and packed weights do not learn: train "
+                "adapters beside them, with --lora"
+            )
         base = weights_name(model)
         defaults = SMALL if model.config.n_params < SMALL_MODEL else PAPER
         batch_size = arguments.batch_size or defaults.batch_size
@@ -132,12 +139,14 @@ def _check(arguments: argparse.Namespace) -> None:
     train_config(arguments, total_steps=MANY - 1, warmup_steps=warmup)  # as many as may be
     LoRAConfig(arguments.rank, arguments.alpha, arguments.dropout, _targets(arguments))
     if not arguments.lora:
-        check_unused(arguments, "only with --lora", "rank", "alpha", "dropout", "targets")
+        check_unused(
+            arguments, "only with --lora", "rank", "alpha", "dropout", "targets", "quantize"
+        )
     if arguments.data == "tales":
         check_unused(arguments, "tales bring their own", "validation")
     elif Path(arguments.data).is_file():
         check_unused(arguments, f"--data {arguments.data} is read whole", "dialogs")
-    check_same_run(arguments, "seed", "batch_size", "packing", "lora")
+    check_same_run(arguments, "seed", "batch_size", "packing", "lora", "quantize")
     check_target = adapter.check_target if arguments.lora else native.check_target
     check_target(Path(arguments.out) / "model", TOKENIZER_FILES)
     check_own_model(arguments.out)
@@ -220,6 +229,7 @@ def _data(arguments: argparse.Namespace, training: PackedExamples, base: str) ->
     """What a run can only go on with: the base, the rows, and the adapters' settings."""
     names = ["seed", "packing", "lora"]
     names += ["rank", "alpha", "dropout", "targets"] if arguments.lora else []
+    names += ["quantize"] if arguments.quantize else []
     names += ["dialogs"] if arguments.data == "tales" else []
     return {
         "rows": training.n_rows,

@@ -155,6 +155,12 @@ def _add_convert(commands: Any) -> None:
         help="of the model; by default the file's",
     )
     command.add_argument(
+        "--quantize",
+        choices=["int8", "int4", "q8_0", "q4_0"],
+        help="round the matrices to 8 or 4 bits; in native and gguf, whose names for it are q8_0 "
+        "and q4_0",
+    )
+    command.add_argument(
         "--tokenizer",
         help="to store in OUTPUT, or beside a file of llama2.c's; by default INPUT's own",
     )
@@ -166,11 +172,6 @@ def _add_convert(commands: Any) -> None:
     )
     command.add_argument(
         "--force", action="store_true", help="replace a checkpoint that OUTPUT holds already"
-    )
-    command.add_argument(
-        "--quantize",
-        choices=["q8_0", "q4_0"],
-        help="gguf only: round the matrices to 8.5 or 4.5 bits a weight",
     )
     command.add_argument("--shards", type=int, default=1, help="files that meta is split into")
     command.add_argument(
@@ -339,6 +340,7 @@ def _add_finetune(commands: Any) -> None:
 
     group = command.add_argument_group("LoRA")
     group.add_argument("--lora", action="store_true", help="train adapters beside frozen weights")
+    _add_quantize(group)
     group.add_argument("--rank", type=int, default=8, help="rank of their change")
     group.add_argument(
         "--alpha", type=float, default=16.0, help="their change is scaled by alpha / rank"
@@ -456,6 +458,16 @@ def _add_engine(command: Any) -> None:
         "--dtype",
         choices=["float32", "bfloat16", "float16"],
         help="of the model; by default the file's",
+    )
+    _add_quantize(command)
+
+
+def _add_quantize(command: Any) -> None:
+    command.add_argument(
+        "--quantize",
+        choices=["int8", "int4"],
+        help="pack the matrices into integers of 8 or 4 bits as they are read (fast with numba: "
+        "pip install 'llama-tutorial[fast]')",
     )
 
 

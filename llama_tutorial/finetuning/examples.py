@@ -99,7 +99,9 @@ def with_context(model: Transformer, context: int) -> Transformer:
             "and can have no others"
         )
     from llama_tutorial.checkpoints.weights import empty_model
+    from llama_tutorial.quantization.linear import pack_layers
 
-    other = empty_model(config.replace(max_seq_len=context))
-    other.load_state_dict(model.state_dict(), assign=True)
+    other, state = empty_model(config.replace(max_seq_len=context)), model.state_dict()
+    pack_layers(other, state, "the model")
+    other.load_state_dict(state, assign=True)
     return other.train(model.training)

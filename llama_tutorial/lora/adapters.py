@@ -20,10 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from llama_tutorial.config import LARGEST
 from llama_tutorial.lora.linear import LoRALinear, plain_linear
+from llama_tutorial.quantization.linear import QuantizedLinear, quantized_layers
 
 Layer = TypeVar("Layer", bound=nn.Module)
 TARGETS = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
@@ -81,7 +83,8 @@ def add_lora(
     """Freeze ``model`` and add an adapter to each target, in place.
 
     Only the adapters are trainable afterwards. The base's own tensors stay in use, under their
-    names, and the model computes the same until the first step.
+    names, and the model computes the same until the first step. Those of a quantized model stay
+    packed: QLoRA's idea.
 
     Args:
         model: A model without adapters, of any dtype and device ("meta" too).
@@ -99,7 +102,7 @@ def add_lora(
             "merge_lora(model, keep_base=False) makes them part of the weights"
         )
     config = LoRAConfig(rank, alpha, dropout, tuple(targets))
-    layers = _named(model, nn.Linear)
+    layers = _linear_layers(model)
     known = sorted({_last(name) for name in layers})
     if unknown := [target for target in config.targets if target not in known]:
         raise ValueError(
@@ -120,19 +123,22 @@ def merge_lora(model: nn.Module, *, keep_base: bool = True) -> None:
         keep_base: Keep the base's matrices in CPU memory, so that `unmerge_lora` restores them bit
             for bit. They then exist twice, merged and unmerged (memory-mapped ones take no
             memory). With False the layers become plain trainable ones for good, one after the
-            other, and the model can be saved in every format.
+            other, and the model can be saved in every format. Either way a packed matrix becomes a
+            floating one, 4 to 8 times as large.
 
     Raises:
         ValueError: The model has no adapters.
     """
+    own = (part.dtype for name, part in model.named_parameters() if "lora_" not in name)
+    dtype = next(own, torch.float32)
     for name in _adapted(model):
         layer = _lora_layer(model, name)
         if keep_base:
-            layer.merge()
+            layer.merge(dtype)
         else:
-            _replace(model, name, plain_linear(layer.merged_weight(), layer.bias))
+            _replace(model, name, plain_linear(layer.merged_weight(dtype), layer.bias))
     if not keep_base:
-        model.requires_grad_(True)
+        model.requires_grad_(not quantized_layers(model))
 
 
 def unmerge_lora(model: nn.Module) -> None:
@@ -149,14 +155,17 @@ def unmerge_lora(model: nn.Module) -> None:
 def remove_lora(model: nn.Module) -> None:
     """Remove the adapters, merged or not: what remains is the base, bit for bit, and trainable.
 
+    (A quantized base stays frozen.)
+
     Raises:
         ValueError: The model has no adapters.
     """
     unmerge_lora(model)
     for name in _adapted(model):
         layer = _lora_layer(model, name)
-        _replace(model, name, plain_linear(layer.weight, layer.bias))
-    model.requires_grad_(True)
+        base = layer.packed_base
+        _replace(model, name, plain_linear(layer.weight, layer.bias) if base is None else base)
+    model.requires_grad_(not quantized_layers(model))
 
 
 def lora_layers(model: nn.Module) -> dict[str, LoRALinear]:
@@ -182,7 +191,7 @@ def lora_config(model: nn.Module) -> LoRAConfig:
                     f"{other} in {name}; remove_lora(model), and add_lora(model) anew"
                 )
     targets = dict.fromkeys(_last(name) for name in names)  # each once, in the model's order
-    if bare := next((name for name in _named(model, nn.Linear) if _last(name) in targets), None):
+    if bare := next((name for name in _linear_layers(model) if _last(name) in targets), None):
         raise ValueError(
             f"{bare} has no adapter, and {_last(bare)} of another layer has one; "
             "remove_lora(model), and add_lora(model) anew"
@@ -213,6 +222,10 @@ def _adapted(model: nn.Module) -> list[str]:
 
 def _lora_layer(model: nn.Module, name: str) -> LoRALinear:
     return cast(LoRALinear, model.get_submodule(name))
+
+
+def _linear_layers(model: nn.Module) -> dict[str, nn.Linear | QuantizedLinear]:
+    return {**_named(model, nn.Linear), **_named(model, QuantizedLinear)}
 
 
 def _named(model: nn.Module, kind: type[Layer]) -> dict[str, Layer]:

@@ -23,16 +23,21 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_tutorial._util.shapes import Float
+from llama_tutorial.quantization.linear import QuantizedLinear
 
 
 class LoRALinear(nn.Module):
     """A frozen linear layer and its adapter. ``weight`` and ``bias`` are the base's own parameters.
+
+    A base on packed weights stays packed, as ``packed_base``; then there is no ``weight`` until a
+    merge makes a floating one.
 
     The adapter is at least float32, so that small steps of the optimizer are not rounded away. It
     computes in the dtype of its input, as mixed precision does.
@@ -48,16 +53,27 @@ class LoRALinear(nn.Module):
         lora_b: ``(F, rank)``, 0 at first.
     """
 
+    weight: Any
+    packed_base: Any
+
     def __init__(
-        self, base: nn.Linear, rank: int, alpha: float | int, dropout: float | int = 0.0
+        self,
+        base: nn.Linear | QuantizedLinear,
+        rank: int,
+        alpha: float | int,
+        dropout: float | int = 0.0,
     ) -> None:
         super().__init__()
-        self.weight, self.bias = base.weight, base.bias
+        self.packed_base = base if isinstance(base, QuantizedLinear) else None
+        self.weight = base.weight if isinstance(base, nn.Linear) else None
+        self.bias = base.bias
         self.rank, self.alpha, self.dropout = rank, alpha, dropout
-        dtype = torch.promote_types(base.weight.dtype, torch.float32)
-        empty = partial(torch.empty, dtype=dtype, device=base.weight.device)
+        own = base.weight if isinstance(base, nn.Linear) else base.scales
+        dtype = torch.promote_types(own.dtype, torch.float32)
+        empty = partial(torch.empty, dtype=dtype, device=own.device)
         self.lora_a = nn.Parameter(empty(rank, base.in_features))
         self.lora_b = nn.Parameter(empty(base.out_features, rank))
+        self.merged = False
         self._base_weight: Tensor | None = None  # the base's matrix, while ``weight`` is merged
         self.reset_adapter()
 
@@ -71,14 +87,10 @@ class LoRALinear(nn.Module):
         """``alpha / rank``."""
         return self.alpha / self.rank
 
-    @property
-    def merged(self) -> bool:
-        """Whether ``weight`` includes the adapter's change."""
-        return self._base_weight is not None
-
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """Apply the layer to each vector of ``x``."""
-        y = F.linear(x, self.weight, self.bias)  # (..., F)
+        packed = self.weight is None
+        y = self.packed_base(x) if packed else F.linear(x, self.weight, self.bias)  # (..., F)
         if self.merged:
             return y
         x = F.dropout(x, self.dropout, self.training)
@@ -86,27 +98,35 @@ class LoRALinear(nn.Module):
         return y + F.linear(low, self.lora_b.to(x.dtype)) * self.scaling
 
     @torch.no_grad()
-    def merge(self) -> None:
-        """Add the change to ``weight``; the base's matrix is kept in CPU memory."""
+    def merge(self, dtype: torch.dtype = torch.float32) -> None:
+        """Add the change to ``weight``; the base's matrix is kept, a floating one in CPU memory.
+
+        Of a packed base, ``dtype`` is the merged weight's.
+        """
         if not self.merged:
-            merged = self.merged_weight()
-            self._base_weight = self.weight.detach().cpu()
-            self.weight = _frozen(merged)
+            merged = self.merged_weight(dtype)
+            if self.weight is not None:
+                self._base_weight = self.weight.detach().cpu()
+            self.weight, self.merged = _frozen(merged), True
 
     def unmerge(self) -> None:
         """Put the base's matrix back."""
-        if self._base_weight is not None:
-            self.weight = _frozen(self._base_weight.to(self.weight))
-            self._base_weight = None
+        if self.merged:
+            base = self._base_weight
+            self.weight = None if base is None else _frozen(base.to(self.weight))
+            self._base_weight, self.merged = None, False
 
-    def merged_weight(self) -> Float[Tensor, "F D"]:
-        """The base's matrix plus the change, without gradients."""
-        weight, a, b = self.weight.detach(), self.lora_a.detach(), self.lora_b.detach()
-        return weight if self.merged else add_change(weight, a, b, self.scaling)
+    def merged_weight(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "F D"]:
+        """The base's matrix plus the change, without gradients; ``dtype`` is for a packed base."""
+        packed = self.weight is None
+        base = self.packed_base.dequantize(dtype) if packed else self.weight.detach()
+        if self.merged:
+            return base
+        return add_change(base, self.lora_a.detach(), self.lora_b.detach(), self.scaling)
 
     def extra_repr(self) -> str:
         """The text that torch prints between the brackets."""
-        out_features, in_features = self.weight.shape
+        out_features, in_features = len(self.lora_b), self.lora_a.shape[1]
         sizes = f"{in_features=}, {out_features=}, bias={self.bias is not None}"
         return f"{sizes}, rank={self.rank}, alpha={self.alpha}, dropout={self.dropout}"
 

@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,7 +48,8 @@ from llama_tutorial.numpy_llama.sampling import (
     repetition_penalty,
     uniforms,
 )
-from llama_tutorial.quantization import QuantizedTensor
+from llama_tutorial.quantization import QuantizedTensor, fitting_group
+from llama_tutorial.quantization.packed import LARGE, FloatMatrix, PackedMatrix, has_kernels
 from llama_tutorial.shipped import SHIPPED
 
 Ids = Sequence[int] | Int[np.ndarray, " T"]
@@ -93,29 +95,47 @@ class NumpyLlama:
 
     Args:
         config: Its sizes; norm, feed-forward layer and positions must be Llama's, without biases.
-        tensors: Meta's parameter names to float32 arrays, which are not copied. int8 matrices
-            become float32 once.
+        tensors: Meta's parameter names to float32 arrays, which are not copied. Those that are
+            int8 stay so in a large model, if numba is installed, and else become float32 once.
+        quantize: ``"int8"`` or ``"int4"``: pack the matrices of the blocks so, and the output head
+            into int8; each as it is asked for.
 
     Raises:
-        ValueError: The configuration is not a Llama's, or a tensor is missing or unexpected.
+        ValueError: The configuration is not a Llama's, a tensor is missing or unexpected, or there
+            is no such ``quantize``.
     """
 
     def __init__(
-        self, config: ModelConfig, tensors: Mapping[str, np.ndarray | QuantizedTensor]
+        self,
+        config: ModelConfig,
+        tensors: Mapping[str, np.ndarray | QuantizedTensor],
+        quantize: Literal["int8", "int4"] | None = None,
     ) -> None:
         _check_llama(config)
+        if quantize not in (None, "int8", "int4"):
+            raise ValueError(f"quantize={quantize!r:.50}: must be 'int8' or 'int4', or None")
         layers = [[f"layers.{i}.{name}.weight" for name in _LAYER] for i in range(config.n_layers)]
         head = "tok_embeddings.weight" if config.tie_embeddings else "output.weight"
         names = {"tok_embeddings.weight", "norm.weight", head, *chain.from_iterable(layers)}
         check_names(tensors, sorted(names), "the tensors do not fit the configuration")
-        weights = {name: _float32(tensor) for name, tensor in tensors.items()}
+        is_large = config.n_params >= LARGE and has_kernels()
+        weights: dict[str, Any] = {}
+        for name, tensor in tensors.items():
+            bits = 4 if quantize == "int4" and name != head else 8
+            weights[name] = _weight(name, tensor, is_large, bits if quantize else None)
+        output = weights[head]
+        if isinstance(output, np.ndarray) and config.tie_embeddings:  # a copy, for products
+            output = _weight("output.weight", output, is_large, 8 if quantize else None)
 
         self.config = config
-        self._weights = weights
+        self.numbers = {  # to be looked through where logits are not finite
+            name: getattr(weight, "scales", getattr(weight, "array", weight))
+            for name, weight in weights.items()
+        }
         self.tok_embeddings = weights["tok_embeddings.weight"]  # (V, D)
         self.layers = [Layer(*(weights[name] for name in layer)) for layer in layers]
         self.norm = weights["norm.weight"]  # (D,)
-        self.output = weights[head]  # (V, D)
+        self.output = output  # (V, D)
         self.rotations = rotations(config.head_dim, config.max_seq_len, config.rope_theta)
 
     def __repr__(self) -> str:
@@ -126,12 +146,18 @@ class NumpyLlama:
         return f"NumpyLlama({sizes}; {c.n_params:,} parameters in float32)"
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> NumpyLlama:
+    def load(
+        cls, path: str | os.PathLike[str], quantize: Literal["int8", "int4"] | None = None
+    ) -> NumpyLlama:
         """Open a llama2.c file of version 0, 1 or 2, or by its name a model of this package.
+
+        Args:
+            path: The file, or the name.
+            quantize: Pack the matrices into integers of 8 or 4 bits, one after the other.
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: It is something else, truncated or damaged.
+            ValueError: It is something else, truncated or damaged, or there is no such `quantize`.
         """
         name = os.fspath(path)
         try:
@@ -141,7 +167,7 @@ class NumpyLlama:
                 f"{error}; the NumPy engine reads llama2.c's files alone: write one with "
                 'save_model(model, path, "llama2c")'
             ) from None
-        return cls(file.config, file.tensors)
+        return cls(file.config, file.tensors, quantize)
 
     def forward(self, ids: Ids, cache: Cache | None = None) -> Float[np.ndarray, "T V"]:
         """Logits of the next token at every position, float32.
@@ -278,7 +304,7 @@ class NumpyLlama:
             end = cache.length
             token = int(logits.argmax())  # the place of a NaN, if there is one
             if not math.isfinite(best := float(logits[token])):
-                raise not_finite([best], self._weights.items(), "float32", number)
+                raise not_finite([best], self.numbers.items(), "float32", number)
             scores = logits
             if sampling.repetition_penalty != 1:
                 history = history + ids
@@ -335,6 +361,24 @@ def _check_llama(config: ModelConfig) -> None:
         )
 
 
-def _float32(tensor: np.ndarray | QuantizedTensor) -> np.ndarray:
-    array = tensor.dequantize() if isinstance(tensor, QuantizedTensor) else tensor
-    return np.asarray(array, np.float32)
+def _weight(
+    name: str, tensor: np.ndarray | QuantizedTensor, is_large: bool, bits: int | None
+) -> Any:
+    """A tensor as the layers take it: an array, or a matrix that stands for one.
+
+    The token embedding is looked up in: float32 rows stay as they are.
+    """
+    is_embedding = name == "tok_embeddings.weight"
+    if isinstance(tensor, QuantizedTensor):
+        if is_large if bits is None else bits == 8 or is_embedding:
+            return PackedMatrix.pack(tensor)
+        tensor = tensor.dequantize()
+    tensor = np.asarray(tensor, np.float32)
+    if tensor.ndim == 1 or is_embedding:
+        return tensor
+    if bits is not None and (group := fitting_group(tensor.shape[1])) is not None:
+        try:
+            return PackedMatrix.of(tensor, bits, group)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    return FloatMatrix(tensor) if is_large else tensor

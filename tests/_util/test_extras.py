@@ -21,6 +21,7 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
         ("torch", "torch"),
         ("notebooks", "notebooks"),
         ("notebooks", "figures"),
+        ("fast", "fast"),
         ("hub", "hub"),
         ("tensorboard", "tensorboard"),
         ("gguf", "gguf"),

@@ -29,6 +29,7 @@ from llama_tutorial.chat.dialog import CHAT_TEMPLATE
 from llama_tutorial.checkpoints import gguf as our_gguf
 from llama_tutorial.checkpoints import open_checkpoint
 from llama_tutorial.checkpoints.names import stored_as
+from llama_tutorial.quantization.linear import quantize_model, quantized_layers
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary
@@ -150,6 +151,128 @@ def test_weights_are_rounded_as_the_gguf_package_does(tmp_path, quantize):
         # Half of a step, and what the scale lost in float16; but the sixteen levels of Q4_0 go
         # from -8 to 7, so that the largest of the other sign is cut.
         assert error.max() <= (0.5 if levels == 127 else 1) + levels / 2**11 + 1e-3
+
+
+PACKED = {"int8": ("Q8_0", 8), "int4": ("Q4_0", 4)}
+
+
+@pytest.mark.parametrize("quantize", PACKED)
+def test_packed_layers_take_the_files_bits(tmp_path, quantize):
+    """Blocks of random bits, most of which no rounding would have made."""
+    kind, bits = PACKED[quantize]
+    path = _random_blocks(tmp_path, WIDE, Types[kind])
+    floating, model = load_model(path), load_model(path, quantize=quantize)
+    layers = quantized_layers(model)
+    assert {layer.bits for name, layer in layers.items() if name != "output"} == {bits}
+    assert layers["output"].bits == 8  # which the file holds in float32
+    assert {layer.group_size for layer in layers.values()} == {32}
+    assert len(layers) == 8
+    for name, layer in layers.items():
+        if name != "output":
+            assert torch.equal(layer.dequantize(), floating.state_dict()[f"{name}.weight"]), name
+    tokens = random_tokens(WIDE, 1, 5)
+    largest = floating(tokens).abs().max()
+    assert (model(tokens) - floating(tokens)).abs().max() < 0.02 * largest
+    # and back
+    save_model(model, tmp_path / "again", "gguf")
+    same_weights(load_model(tmp_path / "again", quantize=quantize), model)
+    before, after = gguf.GGUFReader(path), gguf.GGUFReader(tmp_path / "again")
+    written = {tensor.name: tensor.data for tensor in after.tensors}
+    for tensor in before.tensors:
+        if tensor.tensor_type == Types[kind]:
+            assert np.array_equal(tensor.data, written[tensor.name]), tensor.name
+    field = after.fields["general.file_type"].contents()
+    assert field == gguf.LlamaFileType[f"MOSTLY_{kind}"]
+    assert after.fields["general.quantization_version"].contents() == 2
+
+
+def test_zero_points_are_q4_1(tmp_path):
+    path = _random_blocks(tmp_path, WIDE, Types.Q4_1)
+    floating, model = load_model(path), load_model(path, quantize="int4")
+    layer = quantized_layers(model)["layers.0.feed_forward.w2"]
+    assert layer.zeros is not None
+    difference = layer.dequantize() - floating.layers[0].feed_forward.w2.weight
+    assert difference.abs().max() < 1e-6
+    save_model(model, tmp_path / "again", "gguf")
+    same_weights(load_model(tmp_path / "again", quantize="int4"), model)
+
+
+@pytest.mark.parametrize("kind", ["Q6_K", "F16", "Q8_0"])
+def test_other_types_are_rounded_once_more(tmp_path, kind):
+    """Q8_0 to int4, for instance."""
+    path = _random_blocks(tmp_path, WIDE, Types[kind])
+    model = load_model(path, quantize="int4")
+    expected = quantize_model(load_model(path), "int4")
+    same_weights(model.to(expected.dtype), expected)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("quantize", PACKED)
+def test_a_file_of_ours_becomes_the_model_that_is_packed_at_once(tmp_path, quantize, tied):
+    """Rounding gives the integers of the gguf package, and what is rounded twice stays."""
+    kind, _ = PACKED[quantize]
+    model = random_model(WIDE.replace(tie_embeddings=tied))
+    save_model(model, tmp_path / "x", "gguf", quantize=kind.lower())
+    again = load_model(tmp_path / "x", quantize=quantize)
+    expected = quantize_model(model, quantize)
+    for name, tensor in again.state_dict().items():
+        own = expected.state_dict()[name]
+        if name == "tok_embeddings.weight":
+            assert (tensor - own).abs().max() > 0  # rounded in the file
+        else:
+            # Halves are rounded by each in its own way.
+            assert (tensor.float() - own.float()).ne(0).float().mean() < 1e-3, name
+    save_model(again, tmp_path / "y", "gguf")
+    if tied:
+        assert not load_model(tmp_path / "y").state_dict().keys() & {"output.weight"}
+    same_weights(load_model(tmp_path / "y", quantize=quantize), again)
+
+
+def test_packed_groups_that_gguf_has_not_are_written_in_float32(tmp_path):
+    config = WIDE.replace(hidden_dim=344)  # groups of 8
+    model = quantize_model(random_model(config), "int8")
+    save_model(model, tmp_path / "x", "gguf")
+    kinds = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "x").tensors}
+    assert (kinds["blk.0.ffn_down.weight"], kinds["blk.0.ffn_up.weight"]) == ("F32", "Q8_0")
+    stored = load_model(tmp_path / "x").state_dict()["layers.0.feed_forward.w2.weight"]
+    assert torch.equal(stored, model.layers[0].feed_forward.w2.dequantize())
+
+
+def test_scales_that_are_not_finite_are_named(tmp_path):
+    path = _random_blocks(tmp_path, WIDE, Types.Q4_0)
+    place = read_header(path).tensors["blk.0.ffn_up.weight"]
+    data = bytearray(path.read_bytes())
+    data[place.start : place.start + 2] = struct.pack("<e", float("inf"))
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"blk\.0\.ffn_up\.weight holds scales that are NaN or"):
+        load_model(path, quantize="int4")
+    assert "layers.0.feed_forward.w3.weight holds 32 numbers" in refused(path)
+
+
+def _random_blocks(folder, config, kind):
+    """A file whose blocks' matrices are of ``kind``: random bits, but for their scales."""
+    save_model(random_model(config), folder / "random", "huggingface")
+
+    def change(writer):
+        for name, info in writer.tensors[0].items():
+            if len(info.shape) == 2 and name.startswith("blk"):
+                data = random_bits(kind, *info.shape)
+                info.dtype, info.nbytes, info.tensor = kind, data.nbytes, data
+
+    return write_as_llama_cpp(folder / "random.gguf", folder / "random", change=change)
+
+
+def random_bits(kind, rows, columns):
+    """Blocks of a type whose scales alone are sensible."""
+    dice = np.random.default_rng(int(kind))
+    if kind is Types.F16:
+        return (dice.normal(size=(rows, columns)) / 30).astype("<f2")
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    data = dice.integers(0, 256, (rows * columns // block, size), dtype=np.uint8)
+    for at in _scales(kind):
+        scale = dice.normal(size=len(data)).astype("<f2") / 100
+        data[:, at : at + 2] = scale.view(np.uint8).reshape(-1, 2)
+    return data.reshape(rows, -1)
 
 
 def test_rows_that_are_no_multiple_of_32_stay_as_they_are(tmp_path):
@@ -339,22 +462,9 @@ def test_every_type_is_what_the_gguf_package_makes_of_it(tmp_path, kind):
     kind = Types[kind]
     block, size = gguf.GGML_QUANT_SIZES[kind]
     model = random_model(WIDE)
-    save_model(model, tmp_path / "hf", "huggingface")
-    dice, packed = np.random.default_rng(int(kind)), {}
-
-    def quantized(writer):
-        for name, info in writer.tensors[0].items():
-            if len(info.shape) == 2 and name.startswith("blk"):
-                rows, row = info.shape
-                data = dice.integers(0, 256, (rows * row // block, size), dtype=np.uint8)
-                for at in _scales(kind):
-                    scale = dice.normal(size=len(data)).astype("<f2") / 100
-                    data[:, at : at + 2] = scale.view(np.uint8).reshape(-1, 2)
-                data = data.reshape(rows, -1)
-                info.dtype, info.nbytes, info.tensor = kind, data.nbytes, data
-                packed[name] = data
-
-    path = write_as_llama_cpp(tmp_path / "x.gguf", tmp_path / "hf", change=quantized)
+    path = _random_blocks(tmp_path, WIDE, kind)
+    packed = {t.name: t.data for t in gguf.GGUFReader(path).tensors if t.tensor_type == kind}
+    assert len(packed) == 7
     with open_checkpoint(path) as checkpoint:
         assert checkpoint.dtype == f"{kind.name} and F32"
     state = load_model(path).state_dict()

@@ -101,7 +101,7 @@ def test_the_chat_model_says_how_to_lay_out_a_dialog(tmp_path, capsys):
 
 def test_llama_cpps_file_holds_all(tmp_path, capsys):
     output = tmp_path / "my tales.gguf"
-    words = ("convert", "tales-chat", output, "--format", "gguf", "--quantize", "q8_0")
+    words = ("convert", "tales-chat", output, "--format", "gguf", "--quantize", "int8")
     code, out, err = run(capsys, *words)
     assert (code, err) == (0, "")
     assert out.endswith(f"For llama.cpp: llama-cli -m '{output}'\n")
@@ -164,8 +164,12 @@ def test_metas_tokenizer_lies_one_folder_above(every, tmp_path, capsys):
     ("options", "message"),
     [
         (("--format", "onnx"), "argument --format: invalid choice: 'onnx'"),
-        (("--quantize", "q8_0"), "--quantize q8_0 belongs to --format gguf, not 'native'"),
+        (("--quantize", "q8_0"), "--quantize q8_0 is a form of --format gguf alone"),
         (("--format", "gguf", "--quantize", "q2_k"), "argument --quantize: invalid choice: 'q2_k'"),
+        (
+            ("--format", "meta", "--quantize", "int8"),
+            "--quantize int8: only --format native and gg",
+        ),
         (("--format", "llama2c", "--tokenizer", "x"), "x does not exist"),
         (("--chat-template",), "--chat-template belongs to a tokenizer in --format huggingface"),
         (("--format", "llama2c-int8"), "--group-size 64: must divide"),

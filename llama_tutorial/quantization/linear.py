@@ -1,0 +1,335 @@
+r"""Linear layers of a PyTorch model on packed weights, and a whole model made of them.
+
+.. math:: y = x\,\hat W^\top + b
+
+:func:`quantize_model` puts a :class:`QuantizedLinear` in place of every linear layer: the seven
+matrices of a block, nearly all that a token reads, and the output head. What stays:
+
+- the embedding, of which a token reads one row, so that packing it would make nothing faster;
+- norms and biases, which are small, and multiply everything.
+
+In an int4 model the head is int8. Its rounding reaches the logits directly, with no later layer to
+average it, and it is 2 % of a 7B model: 4 bits there would save 65 MB. A tied head, one matrix with
+the embedding, gets an int8 copy for the products, a quarter on top of what the embedding takes.
+
+The arrays are those of :class:`~llama_tutorial.quantization.packed.PackedMatrix`, in the same
+memory; so both engines share one form and, on the CPU, one kernel. Activations keep the model's
+type; products are computed in float32. Elsewhere than on the CPU, for gradients, and under
+``torch.compile`` the matrix is made floating again and multiplied by torch: right, and no faster
+than without, but as small.
+
+Gradients flow to the input alone. That is what LoRA needs to train adapters beside a packed base,
+which is QLoRA's idea; its NF4, 16 levels spaced as a normal distribution's quantiles, would be
+another table for the integers, and is not here.
+
+Source: Dettmers et al. (2023), "QLoRA: Efficient Finetuning of Quantized LLMs"; llama.cpp for the
+choice of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llama_tutorial._util.shapes import Float
+from llama_tutorial.gpt import TiedOutput
+from llama_tutorial.quantization.formats import fitting_group
+from llama_tutorial.quantization.packed import ROWS, PackedMatrix
+
+KINDS = ("int8", "int4")
+"""What `quantize_model` and ``load(..., quantize=)`` know."""
+GROUP = 32  # weights that share a scale, as in llama.cpp's files
+PARTS = ("integers", "scales", "zeros")
+_SCALES = {torch.float16, torch.float32}
+
+
+class QuantizedLinear(nn.Module):
+    """:class:`torch.nn.Linear` with its matrix packed, frozen.
+
+    Args:
+        in_features: Width of the input, D.
+        out_features: Width of the output, F.
+        bits: 8 or 4.
+        group_size: Weights of a row that share a scale.
+        bias: A floating bias, kept as it is; None without.
+        scales: Type of the scales.
+        zeros: Whether groups have a zero point (4 bits only).
+        device: Of the empty arrays.
+
+    Attributes:
+        integers, scales, zeros: See :class:`~llama_tutorial.quantization.packed.PackedMatrix`.
+            They keep their types when the model gets another, as by ``.to(torch.bfloat16)``.
+    """
+
+    integers: Tensor
+    scales: Tensor
+    zeros: Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bits: int,
+        group_size: int,
+        bias: nn.Parameter | None = None,
+        scales: torch.dtype = torch.float16,
+        zeros: bool = False,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        blocks, kind = -(-out_features // ROWS), torch.int8 if bits == 8 else torch.uint8
+        shape = (blocks, in_features * bits // 8, ROWS)
+        self.register_buffer("integers", torch.empty(shape, dtype=kind, device=device))
+        shape = (blocks, in_features // group_size, ROWS)
+        empty = torch.empty(shape, dtype=scales, device=device)
+        self.register_buffer("scales", empty)
+        self.register_buffer("zeros", torch.empty_like(empty) if zeros else None)
+        self.bias = bias
+        self._numpy: tuple[Tensor, PackedMatrix] | None = None
+
+    @classmethod
+    def of(cls, matrix: PackedMatrix, bias: Float[Tensor, " F"] | None = None) -> QuantizedLinear:
+        """A layer around a packed matrix, on the CPU and in its memory."""
+        parts = _tensors(matrix)
+        rows, columns = matrix.shape
+        layer = empty_like(columns, rows, parts, None if bias is None else nn.Parameter(bias))
+        for name, part in parts.items():
+            setattr(layer, name, part)
+        return layer
+
+    @property
+    def bits(self) -> int:
+        """8 or 4."""
+        return 8 if self.integers.dtype == torch.int8 else 4
+
+    @property
+    def group_size(self) -> int:
+        """Weights of a row that share a scale."""
+        return self.in_features // self.scales.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed matrix."""
+        return sum(buffer.nbytes for buffer in self.buffers())
+
+    @property
+    def packed(self) -> PackedMatrix:
+        """The matrix for NumPy, in the same memory; the layer must be on the CPU."""
+        if self._numpy is None or self._numpy[0] is not self.integers:
+            arrays = [None if part is None else part.numpy() for part in self._parts()]
+            matrix = PackedMatrix(self.out_features, *arrays)  # type: ignore[arg-type]
+            self._numpy = (self.integers, matrix)
+        return self._numpy[1]
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        """Apply the layer to each vector of ``x``."""
+        on_cpu = x.device.type == "cpu" and x.dtype != torch.float64
+        if not on_cpu or torch.compiler.is_compiling():
+            return F.linear(x, self.dequantize(x.dtype), self.bias)
+        needs_gradient = torch.is_grad_enabled() and x.requires_grad
+        y = _Product.apply(x, self) if needs_gradient else self._times(x)
+        return y if self.bias is None else y + self.bias
+
+    def _times(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        """``x @ W.T`` on the CPU."""
+        rows = x.detach().reshape(-1, self.in_features).float().numpy()
+        y = torch.from_numpy(self.packed.times(rows))
+        return y.to(x.dtype).reshape(*x.shape[:-1], self.out_features)
+
+    def dequantize(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "F D"]:
+        """The matrix as a floating tensor, a new one, on the layer's device."""
+        scales = self.scales[:, :, None].to(torch.promote_types(dtype, torch.float32))
+        grouped = self.integers.unflatten(1, (scales.shape[1], -1))  # (blocks, groups, ., 64)
+        if self.bits == 4:
+            grouped = torch.cat((grouped & 15, grouped >> 4), 2)
+            if self.zeros is None:
+                grouped = grouped.to(torch.int8) - 8
+        wide = grouped * scales
+        if self.zeros is not None:
+            wide = wide + self.zeros[:, :, None]
+        rows = wide.flatten(1, 2).swapaxes(1, 2).reshape(-1, self.in_features)
+        return rows[: self.out_features].to(dtype)
+
+    def keep_rows(self, n: int) -> None:
+        """Cut the matrix to its first ``n`` rows."""
+        self.out_features, self._numpy, blocks = n, None, -(-n // ROWS)
+        for name, part in zip(PARTS, self._parts(), strict=True):
+            setattr(self, name, None if part is None else part[:blocks])
+
+    def extra_repr(self) -> str:
+        """The text that torch prints between the brackets."""
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return (
+            f"{sizes}, bias={self.bias is not None}, int{self.bits} in groups of {self.group_size}"
+        )
+
+    def _parts(self) -> list[Tensor | None]:
+        return [self.integers, self.scales, self.zeros]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedLinear:
+        """Move to another device, but keep the types: they are the format."""
+        before = self._parts()
+        super()._apply(fn, recurse)
+        for name, part in zip(PARTS, before, strict=True):
+            now = getattr(self, name)
+            if part is not None and now.dtype != part.dtype:
+                setattr(self, name, part.to(now.device))
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_numpy": None}
+
+
+class _Product(torch.autograd.Function):
+    """``x @ W.T`` in float32 through the packed matrix; the gradient for ``x`` alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: QuantizedLinear) -> Tensor:
+        ctx.layer = layer
+        return layer._times(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient @ ctx.layer.dequantize(gradient.dtype), None
+
+
+def quantized(weight: Float[Tensor, "F D"], bits: int, group_size: int) -> dict[str, Tensor]:
+    """A floating matrix rounded and packed: the buffers of a `QuantizedLinear`, on its device."""
+    matrix = PackedMatrix.of(
+        weight.detach(), bits, group_size, lambda rows: rows.float().cpu().numpy()
+    )
+    return {name: part.to(weight.device) for name, part in _tensors(matrix).items()}
+
+
+def _tensors(matrix: PackedMatrix) -> dict[str, Tensor]:
+    arrays = {name: getattr(matrix, name) for name in PARTS}
+    return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
+
+
+def check_kind(kind: str) -> None:
+    """Raise a ValueError unless ``kind`` is one of `KINDS`."""
+    if kind not in KINDS:
+        raise ValueError(
+            f"quantize={kind!r:.50}: must be 'int8' or 'int4', or None for the weights as they are"
+        )
+
+
+def plan(model: nn.Module, kind: str, group_size: int = GROUP) -> dict[str, tuple[int, int]]:
+    """Bits and group size of each layer that `quantize_model` packs, by its name in ``model``.
+
+    A row that no group of 8 to ``group_size`` weights divides is left as it is.
+    """
+    check_kind(kind)
+    found = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear | TiedOutput):
+            group = fitting_group(layer.weight.shape[1], group_size)
+            bits = 8 if kind == "int8" or name == "output" else 4
+            if group is not None:
+                found[name] = (bits, group)
+    return found
+
+
+def quantize_model(model: nn.Module, kind: str, group_size: int = GROUP) -> nn.Module:
+    """Pack the matrices of a model, in place, one layer after the other.
+
+    Each layer's floating matrix is let go when it is packed: the most that is needed is the packed
+    model and what of the floating one is left. The model is frozen: adapters learn beside it
+    (:func:`~llama_tutorial.lora.adapters.add_lora`), its own weights no more.
+
+    Args:
+        model: A floating model, without adapters.
+        kind: ``"int8"``, or ``"int4"``, in which the output head is int8.
+        group_size: The most weights that share a scale: the largest number up to it that divides a
+            row is taken.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: There is no such kind, the model is quantized already or has adapters, or it
+            holds a weight that is not finite.
+    """
+    if quantized_layers(model):
+        raise ValueError("the model is quantized already: load it anew for another kind")
+    if any(hasattr(layer, "lora_a") for layer in model.modules()):
+        raise ValueError(
+            "the model has LoRA adapters: remove_lora(model), or merge_lora(model, "
+            "keep_base=False) to make them part of the weights; then quantize"
+        )
+    for name, (bits, group) in plan(model, kind, group_size).items():
+        layer: Any = model.get_submodule(name)
+        try:
+            parts = quantized(layer.weight, bits, group)
+        except ValueError as error:
+            raise ValueError(f"{name}.weight {error}") from None
+        rows, columns = layer.weight.shape
+        packed = empty_like(columns, rows, parts, getattr(layer, "bias", None))
+        for part, tensor in parts.items():
+            setattr(packed, part, tensor)
+        del layer
+        replace_layer(model, name, packed)
+    return model.requires_grad_(False)
+
+
+def pack_layers(model: nn.Module, parts: Mapping[str, Tensor], what: str) -> None:
+    """Make packed layers, without storage, of those in an empty model whose arrays are in a file.
+
+    Args:
+        model: On the meta device.
+        parts: The file's tensors by name, or tensors of their types and shapes.
+        what: The beginning of a message.
+
+    Raises:
+        ValueError: The arrays do not fit each other.
+    """
+    layers = dict(model.named_modules())
+    for name in [name.removesuffix(".integers") for name in parts if name.endswith(".integers")]:
+        own = {part: parts[f"{name}.{part}"] for part in PARTS if f"{name}.{part}" in parts}
+        layer: Any = layers.get(name)
+        if "scales" not in own or not isinstance(layer, nn.Linear | TiedOutput):
+            continue  # the names do not fit: whoever compares them says so
+        rows, columns = layer.weight.shape
+        types = {part: tensor.dtype for part, tensor in own.items()}
+        whole, others = types.pop("integers"), set(types.values())
+        groups = own["scales"].shape[1] if own["scales"].ndim == 3 else 0
+        if whole not in (torch.int8, torch.uint8) or len(others - _SCALES) or len(others) > 1:
+            names = sorted(str(kind).removeprefix("torch.") for kind in {whole, *others})
+            raise ValueError(f"{what}; {name} is packed in {' and '.join(names)}")
+        if not groups or columns % groups:
+            raise ValueError(f"{what}; {name} has {groups} scales for {columns} weights of a row")
+        replace_layer(model, name, empty_like(columns, rows, own, getattr(layer, "bias", None)))
+
+
+def empty_like(
+    columns: int, rows: int, parts: dict[str, Tensor], bias: nn.Parameter | None = None
+) -> QuantizedLinear:
+    """A layer without storage whose arrays have the types and shapes of ``parts``."""
+    bits = 8 if parts["integers"].dtype == torch.int8 else 4
+    group = columns // parts["scales"].shape[1]
+    scales, zeros = parts["scales"].dtype, "zeros" in parts
+    return QuantizedLinear(columns, rows, bits, group, bias, scales, zeros, device="meta")
+
+
+def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put ``layer`` where ``name`` is in ``model``."""
+    parent, _, attribute = name.rpartition(".")
+    layer.train(model.training)
+    setattr(model.get_submodule(parent), attribute, layer)
+
+
+def quantized_layers(model: nn.Module) -> dict[str, QuantizedLinear]:
+    """The packed layers, by their names in ``model``."""
+    layers: Iterable[tuple[str, nn.Module]] = model.named_modules()
+    return {name: layer for name, layer in layers if isinstance(layer, QuantizedLinear)}
+
+
+def kind_of_model(model: nn.Module) -> str | None:
+    """What a model's blocks are packed in, ``"int8"`` or ``"int4"``; None where nothing is."""
+    layers = quantized_layers(model)
+    return f"int{min(layer.bits for layer in layers.values())}" if layers else None
