@@ -131,8 +131,9 @@ def _types(model: Transformer, file: Tensors) -> str:
     floating = " and ".join(kinds)
     if (layers := quantized_layers(model)) and (kind := kind_of_model(model)):
         groups = " and ".join(map(str, sorted({layer.group_size for layer in layers.values()})))
-        head = ", the head int8" if kind == "int4" and layers["output"].bits == 8 else ""
-        return f"{kind} in groups of {groups}{head}, the rest {floating}"
+        head = layers.get("output")
+        also = ", the head int8" if kind == "int4" and head is not None and head.bits == 8 else ""
+        return f"{kind} in groups of {groups}{also}, the rest {floating}"
     return floating
 
 

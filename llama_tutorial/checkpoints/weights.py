@@ -193,6 +193,8 @@ def fill(
     for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
         if name in packed:
             weights[name] = tensor.to(device)
+            if is_small:
+                check_finite(name, tensor, source)
             continue
         check_floating(name, tensor, source)
         stays = name not in made_of or name == "tok_embeddings.weight"

@@ -7,6 +7,7 @@ import io
 import pickle
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,13 +215,14 @@ def test_the_integers_keep_their_types_whatever_the_model_computes_in():
     tokens = small_models.random_tokens(CONFIG, 2, 8)
     with torch.no_grad():
         exact = model(tokens)
-        for dtype, tolerance in ((torch.bfloat16, 0.3), (torch.float64, 1e-4)):
+        # What is not packed has been rounded to 16 bits before it is widened again.
+        for dtype in (torch.bfloat16, torch.float64):
             model.to(dtype)
             packings = quantized_layers(model).values()
             assert {layer.scales.dtype for layer in packings} == {torch.float16}
             logits = model(tokens)
             assert logits.dtype == torch.promote_types(dtype, torch.float32)
-            torch.testing.assert_close(logits.float(), exact, rtol=0.05, atol=tolerance)
+            torch.testing.assert_close(logits.float(), exact, rtol=0.05, atol=0.3)
     for name, buffer in model.named_buffers():
         if "rope" not in name:
             assert buffer.dtype == before[name][0]
@@ -253,6 +255,7 @@ def test_numpy_and_torch_share_the_memory():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unchecked")
 def test_it_compiles():
     model = quantize_model(model_of("llama"), "int4")
     tokens = small_models.random_tokens(CONFIG, 1, 8)
@@ -352,7 +355,7 @@ def test_a_damaged_file_of_packed_weights_is_refused(tmp_path):
     refused({f"{name}.integers": integers.short()}, f"{name} is packed in float16 and int16")
     refused({f"{name}.scales": scales[:, :0]}, f"{name} has 0 scales for 64 weights of a row")
     refused({f"{name}.integers": integers[:, :8].clone()}, f"wrong shape: {name}.integers is")
-    refused({"norm.integers": integers}, "unexpected: norm.integers")
+    refused({"norm.integers": integers.clone()}, "unexpected: norm.integers")
     refused({f"{name}.scales": scales * torch.nan}, f"{name}.scales holds .* NaN")
 
 
@@ -419,6 +422,17 @@ def test_padding_of_the_vocabulary_is_cut_off_a_packed_head(tmp_path, name):
 
 # Memory
 
+
+def traced(make):
+    """What ``make`` returns, the bytes that are left, and the most that there were."""
+    tracemalloc.start()
+    try:
+        made = make()
+        return made, *tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+
 WIDE = ModelConfig(512, 2, 8, 8, 1024, vocab_size=512, max_seq_len=32)
 
 
@@ -433,10 +447,8 @@ def test_a_model_is_packed_with_the_memory_of_the_result_and_some_tensors(kind, 
             yield name, torch.from_numpy(np.full(tensor.shape, 0.5, np.float32))
 
     empty = empty_model(WIDE)
-    tracemalloc.start()
-    model = fill(Checkpoint("here", "made", "float32", empty, tensors), None, "cpu", kind)
-    now, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    checkpoint = Checkpoint(Path("here"), "made", "float32", empty, tensors)
+    model, now, peak = traced(lambda: fill(checkpoint, None, "cpu", kind))
     largest = 4 * max(made)
     matrices = sum(
         layer.in_features * layer.out_features for layer in quantized_layers(model).values()
@@ -458,10 +470,7 @@ def test_int8_files_take_no_more_memory_than_float32_ones(tmp_path, monkeypatch)
     taken, logits = {}, {}
     for way, large in (("packed", 1), ("float32", 10**9)):
         monkeypatch.setattr("llama_tutorial.numpy_llama.engine.LARGE", large)
-        tracemalloc.start()
-        model = NumpyLlama.load(tmp_path / "int8.bin")
-        taken[way] = tracemalloc.get_traced_memory()[0]
-        tracemalloc.stop()
+        model, taken[way], _ = traced(lambda: NumpyLlama.load(tmp_path / "int8.bin"))
         logits[way] = model.forward([1, 2, 3])
     is_packed = packed.has_kernels()
     assert taken["float32"] == pytest.approx(float32, rel=0.05)
