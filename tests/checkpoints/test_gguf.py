@@ -386,7 +386,9 @@ def write_as_llama_cpp(path, folder, kind=Types.F32, *, pieces=None, change=None
     writer.add_layer_norm_rms_eps(about["rms_norm_eps"])
     writer.add_vocab_size(about["vocab_size"])
     writer.add_rope_dimension_count(about["hidden_size"] // heads)
-    if pieces is not None:
+    if pieces is None:
+        writer.add_tokenizer_model("none")
+    else:
         rows = about["vocab_size"] - len(pieces)
         tokens = [*pieces.pieces, *(f"[PAD{i}]" for i in range(rows))]
         writer.add_tokenizer_model("llama")
@@ -1008,6 +1010,34 @@ def _greedy(engine, prompt, n):
         if len(ids) == n:
             return ids
     return ids
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "llama-bias", "llama-theta", "llama-tied"])
+def test_llama_cpp_computes_the_same(tmp_path, tokenizer, name):
+    """Random weights, a vocabulary that is filled up, a chat template."""
+    config = LLAMAS[name].replace(vocab_size=320)
+    model = random_model(config)
+    path = tmp_path / "x.gguf"
+    save_model(model, path, "gguf", tokenizer=tokenizer, chat_template=True)
+    engine = _llama_cpp(path)
+    assert engine.metadata["tokenizer.chat_template"] == CHAT_TEMPLATE
+    tokens = random_tokens(LLAMA.replace(vocab_size=290), 1, 20)
+    engine.eval(tokens[0].tolist())
+    theirs = torch.from_numpy(np.array(engine.scores[:20]))
+    ours = model(tokens)[0].detach()
+    torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-4 * ours.abs().max().item())
+
+
+@pytest.mark.parametrize("kind", QUANTIZED)
+def test_llama_cpp_reads_every_type_as_we_do(tmp_path, kind):
+    path = _random_blocks(tmp_path, WIDE, Types[kind])
+    engine, model = _llama_cpp(path), load_model(path)
+    # One token: attention sees it alone, and cannot turn a small difference into a large one.
+    engine.eval([7])
+    theirs = torch.from_numpy(np.array(engine.scores[:1]))
+    ours = model(torch.tensor([[7]]))[0].detach()
+    # It rounds activations to int8, in blocks; other weights would give other logits altogether.
+    assert (theirs - ours).norm() < 0.05 * ours.norm()
 
 
 @pytest.mark.parametrize("quantize", [None, "q8_0", "q4_0"])
