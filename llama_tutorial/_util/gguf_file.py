@@ -23,12 +23,12 @@ import mmap
 import os
 import re
 import struct
+import sys
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from llama_tutorial._util.given_file import check_file
 from llama_tutorial._util.tensor_check import listed
@@ -37,9 +37,9 @@ from llama_tutorial._util.terminal import one_line
 MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _STRING, _ARRAY, _BOOL = 8, 9, 7
+# Types of values: their codes in Python's ``struct`` and ``array``.
 _NUMBERS = {
-    0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "u1", 10: "<u8",
-    11: "<i8", 12: "<f8",
+    0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d",
 }  # fmt: skip
 # The largest vocabularies make a header of 15 MB and half a million strings; a model of 405 billion
 # parameters has some 1,100 tensors.
@@ -70,7 +70,7 @@ class Header:
     Attributes:
         path: The file.
         version: Of the format: 2 or 3.
-        metadata: By key: a bool, int, float or str, a list of strings, or an array of numbers.
+        metadata: By key: a bool, int, float or str, a list of strings, or an ``array`` of numbers.
         tensors: By name.
     """
 
@@ -160,13 +160,13 @@ class _Cursor:
         if kind == _STRING:
             return self.text(_TEXT, what)
         if kind == _ARRAY:
-            return self.array(what)
-        value = self.numbers(kind, 1, what)[0].item()
+            return self.several(what)
+        value = self.numbers(kind, 1, what)[0]
         if kind == _BOOL and value > 1:
             raise _DamageError(f"{what} is {value}, must be 0 or 1")
         return bool(value) if kind == _BOOL else value
 
-    def array(self, what: str) -> Any:
+    def several(self, what: str) -> Any:
         kind, length = self.number("<I", what), self.number("<Q", what)
         if kind != _STRING:
             return self.numbers(kind, length, what)
@@ -185,12 +185,15 @@ class _Cursor:
         self.at = at
         return texts
 
-    def numbers(self, kind: int, length: int, what: str) -> np.ndarray:
+    def numbers(self, kind: int, length: int, what: str) -> array[Any]:
         if kind not in _NUMBERS:
             raise _DamageError(f"{what} is of type {kind}, which is none that a value can have")
-        dtype = np.dtype(_NUMBERS[kind])
-        start = self.take(length * dtype.itemsize, what)
-        return np.frombuffer(self.data, dtype, length, start).copy()
+        values = array(_NUMBERS[kind])
+        start = self.take(length * values.itemsize, what)
+        values.frombytes(self.data[start : self.at])
+        if sys.byteorder == "big":
+            values.byteswap()
+        return values
 
 
 def _header(path: Path, cursor: _Cursor) -> Header:

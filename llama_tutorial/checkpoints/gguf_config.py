@@ -10,6 +10,7 @@ Source: ``llama-arch.cpp`` and ``llama-model.cpp`` of llama.cpp; ``set_gguf_para
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def write_config(config: ModelConfig) -> dict[str, int | float]:
 
 
 def _is(value: Any, allowed: Any) -> bool:
-    return not isinstance(value, np.ndarray | list) and bool(value == allowed)
+    return not isinstance(value, array | list) and bool(value == allowed)
 
 
 def _shortest(number: float) -> float:
@@ -141,7 +142,7 @@ def _shortest(number: float) -> float:
 def _size(said: Mapping[str, Any], key: str, path: Path) -> int:
     """A whole number; one for each layer counts as one where they are all the same."""
     value = said[key]
-    if isinstance(value, np.ndarray):
+    if isinstance(value, array):
         values = set(value.tolist())
         if len(values) != 1:
             _refuse(path, key, value.tolist()[:4], "must be the same in every layer")

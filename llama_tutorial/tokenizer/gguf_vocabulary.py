@@ -17,10 +17,9 @@ Source: ``_create_vocab_sentencepiece`` of llama.cpp's ``convert_hf_to_gguf.py``
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from llama_tutorial.tokenizer.vocabulary import MOST_PIECES, SPACE, PieceType, Vocabulary
 
@@ -54,8 +53,8 @@ def read_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary:
             " has it"
         )
     pieces = _list(metadata)
-    scores = _column(metadata, _SCORES, np.floating, len(pieces), [0.0] * len(pieces))
-    numbers = _column(metadata, _TYPES, np.integer, len(pieces), [PieceType.NORMAL] * len(pieces))
+    scores = _column(metadata, _SCORES, "fd", len(pieces), [0.0] * len(pieces))
+    numbers = _column(metadata, _TYPES, "bBhHiIqQ", len(pieces), [PieceType.NORMAL] * len(pieces))
     if others := [number for number in numbers if number not in PieceType._value2member_map_]:
         raise ValueError(f"{_TYPES} holds {others[0]}; types are 1 to 6")
     kinds = [PieceType(number) for number in numbers]
@@ -149,12 +148,12 @@ def _list(metadata: Mapping[str, Any]) -> list[str]:
 
 
 def _column(
-    metadata: Mapping[str, Any], key: str, kind: type, length: int, default: list[Any]
+    metadata: Mapping[str, Any], key: str, codes: str, length: int, default: list[Any]
 ) -> list[Any]:
     values = metadata.get(key)
     if values is None:
         return default
-    if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, kind):
+    if not isinstance(values, array) or values.typecode not in codes:
         raise ValueError(f"{key} is no list of numbers of its kind")
     if len(values) != length:
         raise ValueError(f"{key} has {len(values)} entries, and there are {length} pieces")

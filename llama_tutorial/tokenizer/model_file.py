@@ -112,7 +112,7 @@ def _split(data: bytes) -> tuple[list[tuple[int, int]], Message, Message]:
     """Where each piece begins and ends, and the trainer's and the normaliser's settings."""
     pieces, at = _short_pieces(data)
     settings: dict[int, Message] = {}
-    for field in _fields(data, at, len(data)):
+    for field in _fields(data, at, len(data), MOST_PIECES - len(pieces)):
         if field.number == _PIECES and isinstance(field.value, bytes):
             pieces.append((field.start, field.start + len(field.value)))
         elif field.number in (_PIECES, _TRAINER, _NORMALIZER, _DENORMALIZER):
@@ -217,8 +217,8 @@ def _message(data: bytes, field: _Field) -> Message:
     return {number: value for number, value, _ in inner}
 
 
-def _fields(data: bytes, start: int, end: int) -> list[_Field]:
-    """The fields of the message ``data[start:end]``."""
+def _fields(data: bytes, start: int, end: int, most: int = MOST_PIECES) -> list[_Field]:
+    """The fields of the message ``data[start:end]``, ``most`` at most."""
     fields: list[_Field] = []
     while start < end:
         tag_start, tag = start, data[start]
@@ -245,7 +245,7 @@ def _fields(data: bytes, start: int, end: int) -> list[_Field]:
                     "the file is truncated, or no SentencePiece model"
                 )
             value = data[start:after]
-        if len(fields) == MOST_PIECES:
+        if len(fields) == most:
             raise ValueError(
                 f"byte {start}: more than {MOST_PIECES} fields: no SentencePiece model has so many"
             )

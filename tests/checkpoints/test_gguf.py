@@ -6,6 +6,7 @@ import json
 import struct
 import sys
 import time
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_the_gguf_package_reads_what_we_write(written, tokenizer):
     model = load_model(written)
     fields = {key: field.contents() for key, field in reader.fields.items()}
     for key, value in header.metadata.items():
-        assert fields[key] == (value.tolist() if isinstance(value, np.ndarray) else value), key
+        assert fields[key] == (value.tolist() if isinstance(value, array) else value), key
     assert {key for key in fields if not key.startswith("GGUF.")} == set(header.metadata)
     ours = {stored_as(name, "gguf").name: t for name, t in model.state_dict().items()}
     assert [tensor.name for tensor in reader.tensors] == list(ours)
