@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
+from llama_tutorial._util.gguf_file import is_gguf, parts_of, read_header
 from llama_tutorial._util.given_file import kind_of
 from llama_tutorial.checkpoints.download import SHORT_NAMES, download_file, is_hub_id, locate
 from llama_tutorial.checkpoints.folders import PARAMS, AnyTokenizer, formats_of, is_padding
 from llama_tutorial.quantization.packed import LARGE, PackedMatrix
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer import load_tokenizer
+from llama_tutorial.tokenizer.gguf_vocabulary import has_vocabulary
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 
 if TYPE_CHECKING:
@@ -229,6 +231,8 @@ def leave_out_padding(model: Transformer | NumpyLlama, n_pieces: int) -> None:
 def _tokenizer_in(path: Path) -> Path | None:
     """The tokenizer of a checkpoint's folder. Meta's download has one for all, a folder above."""
     if not path.is_dir():
+        if is_gguf(path):
+            return path if has_vocabulary(read_header(path).metadata) else None
         beside = llama2c_tokenizer(path)
         return beside if beside.is_file() else None
     folders = [path, path.absolute().parent] if (path / PARAMS).is_file() else [path]
@@ -259,6 +263,8 @@ def _download(
     repository: str, filename: str, tokenizer: Path | None, needs_tokenizer: bool
 ) -> tuple[Path, Path | None]:
     """One file of a repository, and the tokenizer: the one that was given, or a known one."""
+    if filename.endswith(".gguf"):
+        return _download_gguf(repository, filename, tokenizer)
     companion = _COMPANIONS.get((repository, filename))
     if tokenizer is None and companion is None and needs_tokenizer:
         # said before a download that would be for nothing
@@ -271,3 +277,14 @@ def _download(
     if tokenizer is None and companion is not None:
         tokenizer = download_file(repository, companion)
     return path, tokenizer
+
+
+def _download_gguf(
+    repository: str, filename: str, tokenizer: Path | None
+) -> tuple[Path, Path | None]:
+    """A GGUF file, all its parts if there are several; the tokenizer is in it."""
+    folder, slash, name = filename.rpartition("/")
+    names = [f"{folder}{slash}{part}" for part in parts_of(Path(name))]
+    paths = {part: download_file(repository, part) for part in names}
+    path = paths.get(filename) or download_file(repository, filename)
+    return path, tokenizer or _tokenizer_in(path)

@@ -34,6 +34,7 @@ class FakeHub:
             "owner/name/file": a status, the bytes of a page that is no hub's, "loop" for a redirect
             that leads nowhere, "cut" for a connection that ends in the middle, or "short" for a
             file of another length than was announced.
+        sizes: Of files, where a repository shall say another size than theirs.
         etags: What identifies a file, if not its content.
         headers: Sent with every status that is no success.
         asked: The paths of all questions.
@@ -45,6 +46,7 @@ class FakeHub:
     fetched: list[str] = field(default_factory=list)
     status: int = 0
     tricks: dict[str, int | bytes | str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     etags: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -105,12 +107,18 @@ class _Handler(BaseHTTPRequestHandler):
         elif about:
             tree = rest[:1] == ["tree"]
             contents = self._tree(repository) if tree else self._info(repository)
+            if "blobs=" not in urlsplit(self.path).query and not tree:
+                contents["siblings"] = [{"rfilename": f["rfilename"]} for f in contents["siblings"]]
             self._send(200, json.dumps(contents).encode(), {"Content-Type": "application/json"})
         else:
             self._file(repository, inside, with_body)
 
     def _info(self, repository):
-        files = [{"rfilename": name} for name in self.hub.files(repository)]
+        folder = self.hub.folders[repository]
+        files = [
+            {"rfilename": name, "size": self.hub.sizes.get(name, (folder / name).stat().st_size)}
+            for name in self.hub.files(repository)
+        ]
         sha = self.hub.commit(repository)
         gated = "manual" if repository in self.hub.gated else False
         return {"id": repository, "sha": sha, "gated": gated, "siblings": files}

@@ -78,6 +78,11 @@ def build_corpus(folder: Path) -> None:
     for version, name in enumerate(("llama2c", "llama2c-v1", "llama2c-int8")):
         save_model((model, tied)[version % 2], folder / f"v{version}.bin", name, group_size=8)
 
+    save_model(model, folder / "x.gguf", "gguf", tokenizer=tokenizer)
+    wide = config.replace(dim=32, hidden_dim=64)
+    quantized = Transformer(wide.replace(tie_embeddings=True))
+    save_model(quantized, folder / "q.gguf", "gguf", tokenizer=tokenizer, quantize="q4_0")
+
     pickled = folder / "pickle"
     shutil.copytree(folder / "huggingface", pickled)
     from safetensors.torch import load_file, save_file
@@ -233,6 +238,9 @@ KINDS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "llama2c v0": ("v0.bin", _load_both_engines),
     "llama2c v1": ("v1.bin", _load_both_engines),
     "llama2c v2": ("v2.bin", _load_both_engines),
+    "gguf": ("x.gguf", _load_model),
+    "gguf pair": ("q.gguf", _load_pair),
+    "gguf's tokenizer": ("x.gguf", _load_tokenizer),
     "tokenizer.model": ("tokenizer.model", _load_tokenizer),
     "tokenizer.bin": ("tokenizer.bin", _load_tokenizer),
     "tokenizer.json": ("tokenizer.json", _load_gpt2_tokenizer),
@@ -503,6 +511,32 @@ def mutate_header(data: bytes, dice: random.Random) -> bytes:
     return data[:at] + struct.pack("<I", number % 2**32) + data[at + 4 :]
 
 
+def mutate_gguf(data: bytes, dice: random.Random) -> bytes:
+    """A number or a name of the header, found by the names that stand before the numbers."""
+    pattern = rb"([\x01-\xff]\0{7})((general|llama|tokenizer|blk|output|token_embd)[.\w]*)"
+    places = [m for m in re.finditer(pattern, data) if m[1][0] == len(m[2])]
+    one, other = dice.choice(places), dice.choice(places)
+    kind, end = dice.randrange(6), one.end()
+    if kind == 0:  # a name of the same length, perhaps one that is there already
+        same = [m[2] for m in places if len(m[2]) == len(one[2])]
+        name = dice.choice((*same, b"x" * len(one[2]), b"\xff" * len(one[2])))
+        return data[: one.start(2)] + name + data[end:]
+    if kind == 1:  # another's value, type or place
+        size = dice.choice((4, 8, 12, 40))
+        return data[:end] + data[other.end() : other.end() + size] + data[end + size :]
+    number = dice.choice((*NUMBERS, dice.randrange(40), 2**40, 2**61, 2**62, 2**63, 2**64 - 1))
+    if kind == 2:  # how many there are
+        at = dice.choice((4, 8, 16))
+        return data[:at] + struct.pack("<Q", number % 2**64) + data[at + 8 :]
+    at = dice.choice((one.start(), end, end, end + 4, end + 4, end + 8, end + 12, end + 20))
+    if kind == 3:  # a little more or less
+        (number,) = struct.unpack_from("<I", data, at)
+        number += dice.choice((-1, 1, 8, number, 1000))
+    if kind == 5:
+        return data[:at] + struct.pack("<Q", number % 2**64) + data[at + 8 :]
+    return data[:at] + struct.pack("<I", number % 2**32) + data[at + 4 :]
+
+
 def mutate_lines(text: str, dice: random.Random) -> str:
     """Lines of a text file: one changed, removed, repeated or moved."""
     lines = text.split("\n")
@@ -540,6 +574,8 @@ def mutate_file(path: Path, dice: random.Random) -> None:
         path.with_name("scratch").unlink()
     elif name.endswith(".pth"):
         path.write_bytes(mutate_legacy(data, dice))
+    elif name.endswith(".gguf") and len(data) > 2000:
+        path.write_bytes(mutate_gguf(data, dice))
     elif re.fullmatch(r"v\d\.bin", name):
         path.write_bytes(mutate_header(data, dice))
     else:

@@ -8,6 +8,7 @@ _EXTRAS = {
     "fast": ("numba",),
     "hub": ("huggingface_hub",),
     "tensorboard": ("tensorboard",),
+    "gguf": ("gguf",),
 }
 
 

@@ -42,6 +42,16 @@ def one_line(text: object) -> str:
     return printable(" ".join(str(text).split()))
 
 
+def bytes_in_words(n_bytes: int) -> str:
+    """A size as people say it, 1 GB being 10^9 bytes: ``3.8 GB``."""
+    unit, divisor = next(
+        (unit, 10**power)
+        for unit, power in (("GB", 9), ("MB", 6), ("kB", 3), ("bytes", 0))
+        if n_bytes >= 10**power
+    )
+    return f"{n_bytes / divisor:.1f} {unit}"
+
+
 def notice(text: object) -> None:
     """Print one line on standard error; where nobody can read it, the work goes on all the same."""
     if sys.stderr is not None:

@@ -7,7 +7,8 @@
 - :mod:`~llama_tutorial.checkpoints.meta`: Meta's folder, in one shard or several;
 - :mod:`~llama_tutorial.checkpoints.huggingface`: the folder that transformers opens, of a Llama or
   a GPT-2;
-- :mod:`~llama_tutorial.checkpoints.llama2c`: one ``.bin`` file, in float32 or int8.
+- :mod:`~llama_tutorial.checkpoints.llama2c`: one ``.bin`` file, in float32 or int8;
+- :mod:`~llama_tutorial.checkpoints.gguf`: llama.cpp's file, quantized or not, tokenizer included.
 
 The folder of a LoRA adapter (:mod:`~llama_tutorial.checkpoints.adapter`) counts as a model too: its
 base, with the adapter merged into the weights.
@@ -52,8 +53,8 @@ __all__ = [
 _KNOWN = (
     "load_model knows this package's own folders (config.json and model.safetensors), Meta's "
     "(params.json and consolidated.00.pth), Hugging Face's of a Llama or a GPT-2 (config.json and "
-    "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), and adapters' "
-    "folders (adapter.json, or peft's adapter_config.json)"
+    "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), llama.cpp's "
+    "(.gguf), and adapters' folders (adapter.json, or peft's adapter_config.json)"
 )
 _WHOSE = {
     "native": "this package's own format",
@@ -62,7 +63,7 @@ _WHOSE = {
     "adapter": "an adapter's",
 }
 _LLAMA2C_VERSIONS = {"llama2c": 0, "llama2c-v1": 1, "llama2c-int8": 2}
-FORMATS = ("native", "huggingface", "meta", *_LLAMA2C_VERSIONS)
+FORMATS = ("native", "huggingface", "meta", *_LLAMA2C_VERSIONS, "gguf")
 """What `save_model` writes."""
 
 
@@ -94,10 +95,10 @@ def load_model(
     Args:
         path: A native folder; Meta's folder, of any number of shards; Hugging Face's, of a Llama or
             a GPT-2, in safetensors or pickles, sharded or not; a llama2.c file of version 0, 1 or
-            2; or the folder of an adapter, this package's or peft's, which gives the base with the
-            adapter merged.
+            2; llama.cpp's GGUF file of a Llama, of several parts any; or the folder of an adapter,
+            this package's or peft's, which gives the base with the adapter merged.
         dtype: Of the model, such as ``torch.float16`` or ``"float16"``. None keeps the file's; int8
-            becomes float32.
+            and GGUF's quantized types become float32.
         device: Where the weights go.
         quantize: Pack the matrices into integers of 8 or 4 bits, each as soon as it is read: see
             :mod:`llama_tutorial.quantization.linear`. What has been saved so is packed without
@@ -118,13 +119,20 @@ def load_model(
     if quantize is not None:
         check_kind(quantize)
     dtype, device = as_dtype(dtype), as_device(device)
-    with open_checkpoint(path) as checkpoint:
+    with open_checkpoint(path, quantize=quantize) as checkpoint:
         return fill(checkpoint, dtype, device, quantize)
 
 
 @contextmanager
-def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
+def open_checkpoint(
+    path: str | os.PathLike[str], *, quantize: str | None = None
+) -> Iterator[Checkpoint]:
     """What `load_model` would load, checked and not yet read: its format, configuration, tensors.
+
+    Args:
+        path: The file or folder.
+        quantize: What the matrices will be packed in: a file that holds them so need not give
+            numbers that are rounded once more.
 
     Raises:
         FileNotFoundError, ValueError: As `load_model` does.
@@ -149,9 +157,14 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Iterator[Checkpoint]:
             yield checkpoint
         return
 
-    from llama_tutorial.checkpoints import llama2c
+    from llama_tutorial._util.gguf_file import is_gguf
+    from llama_tutorial.checkpoints import gguf, llama2c
     from llama_tutorial.numpy_llama.llama2c import ForeignFileError
 
+    if is_gguf(path):
+        with gguf.opened(path, quantize) as checkpoint:
+            yield checkpoint
+        return
     try:
         with llama2c.opened(path) as checkpoint:
             yield checkpoint
@@ -168,31 +181,37 @@ def save_model(
     group_size: int = 64,
     shards: int = 1,
     chat_template: bool = False,
+    quantize: str | None = None,
 ) -> None:
     """Write a model, so that at ``path`` there is always the old checkpoint or the whole new one.
 
-    Every format keeps the weights exactly, tied or not, except ``"llama2c-int8"``. A quantized
-    model goes into ``"native"`` as it is packed, and into no other.
+    Every format keeps the weights exactly, tied or not, except ``"llama2c-int8"``, and ``"gguf"``
+    with ``quantize``. A quantized model goes into ``"native"`` and ``"gguf"`` as it is packed, and
+    into no other.
 
     Args:
         model: Any model for ``"native"``. Hugging Face's format holds Llamas (RMSNorm, SwiGLU,
-            RoPE) and GPT-2s (LayerNorm, GELU, learned positions, biases), Meta's holds Llamas
-            without biases, and so do llama2.c's, with an eps of 1e-5 and a theta of 10000 only.
-        path: A file for llama2.c's formats, else a folder.
+            RoPE) and GPT-2s (LayerNorm, GELU, learned positions, biases), GGUF Llamas, Meta's
+            holds Llamas without biases, and so do llama2.c's, with an eps of 1e-5 and a theta of
+            10000 only.
+        path: A file for llama2.c's formats and GGUF, else a folder.
         format: ``"native"``, ``"huggingface"``, ``"meta"``, ``"llama2c"`` (version 0, what
-            llama2.c's ``run`` reads), ``"llama2c-v1"`` or ``"llama2c-int8"`` (version 2, what its
-            ``runq`` reads).
-        tokenizer: Stored beside the weights in a folder. In ``"huggingface"``, one that only
-            SentencePiece encodes with (unigram, a normaliser, user-defined pieces, and so on) is
-            its tokenizer.model alone, with a warning: open it with SentencePiece or this package,
-            for transformers' AutoTokenizer makes one with other ids of it.
+            llama2.c's ``run`` reads), ``"llama2c-v1"``, ``"llama2c-int8"`` (version 2, what its
+            ``runq`` reads), or ``"gguf"`` (what llama.cpp reads).
+        tokenizer: Stored beside the weights in a folder, and in GGUF's file. In ``"huggingface"``,
+            one that only SentencePiece encodes with (unigram, a normaliser, user-defined pieces,
+            and so on) is its tokenizer.model alone, with a warning: open it with SentencePiece or
+            this package, for transformers' AutoTokenizer makes one with other ids of it.
         group_size: Weights that share a scale in ``"llama2c-int8"``; divides ``dim`` and
             ``hidden_dim``.
         shards: Files that ``"meta"`` cuts the matrices into; divides every size.
-        chat_template: For a model that was fine-tuned on dialogs, in ``"huggingface"``: whether the
-            tokenizer's files say how Llama 2 lays them out, so that transformers'
-            ``apply_chat_template`` gives the ids of
+        chat_template: For a model that was fine-tuned on dialogs, in ``"huggingface"`` and
+            ``"gguf"``: whether the tokenizer's files say how Llama 2 lays them out, so that
+            transformers' ``apply_chat_template`` gives the ids of
             :func:`~llama_tutorial.chat.dialog.encode_dialog`.
+        quantize: In ``"gguf"``: ``"q8_0"`` or ``"q4_0"``, what the matrices are rounded to, 32
+            weights with a common scale: 8.5 or 4.5 bits a weight. For a floating model; a packed
+            one is written as it is.
 
     Raises:
         FileNotFoundError: The folder that ``path`` is to lie in does not exist.
@@ -201,7 +220,7 @@ def save_model(
             adapters, weights of several types, or one that is not finite.
     """
     _check_torch()
-    from llama_tutorial.checkpoints import huggingface, llama2c, meta, native
+    from llama_tutorial.checkpoints import gguf, huggingface, llama2c, meta, native
     from llama_tutorial.lora.adapters import lora_layers
     from llama_tutorial.quantization.linear import kind_of_model
 
@@ -212,24 +231,33 @@ def save_model(
             "the model has LoRA adapters: save_adapter(model, path) writes them alone, and after "
             "merge_lora(model, keep_base=False) they are part of the weights"
         )
-    if (kind := kind_of_model(model)) and format != "native":
+    if (kind := kind_of_model(model)) and format not in ("native", "gguf"):
         raise ValueError(
-            f"format={format!r} does not hold a model that is quantized to {kind}: 'native' does; "
-            "or save the floating model that it was made from"
+            f"format={format!r} does not hold a model that is quantized to {kind}: 'native' and "
+            "'gguf' do; or save the floating model that it was made from"
         )
     for name, value in (("shards", shards), ("group_size", group_size)):
         if type(value) is not int:
             raise ValueError(f"{name}={value!r:.50}: must be a whole number")
     if shards != 1 and format != "meta":
         raise ValueError(f"shards={shards}: format={format!r} is not cut; only 'meta' is")
-    if chat_template and (format != "huggingface" or tokenizer is None):
-        raise ValueError("chat_template=True belongs to a tokenizer in format='huggingface'")
+    if chat_template and (format not in ("huggingface", "gguf") or tokenizer is None):
+        raise ValueError(
+            "chat_template=True belongs to a tokenizer in format='huggingface' or 'gguf'"
+        )
+    if quantize is not None and format != "gguf":
+        hint = "; its own is 'llama2c-int8'" if format.startswith("llama2c") else ""
+        raise ValueError(
+            f"quantize={quantize!r:.50} belongs to format='gguf', not {format!r}{hint}"
+        )
     if format == "native":
         native.save(model, path, tokenizer)
     elif format == "huggingface":
         huggingface.save(model, path, tokenizer, chat_template)
     elif format == "meta":
         meta.save(model, path, tokenizer, shards)
+    elif format == "gguf":
+        gguf.save(model, path, tokenizer, quantize, chat_template)
     elif tokenizer is not None:
         raise ValueError(
             f"format={format!r} holds no tokenizer: it is a file of its own there; leave "
@@ -260,6 +288,10 @@ def _folder_format(folder: Path) -> tuple[str, dict[str, Any]]:
         )
     if not found:
         names = sorted(entry.name for entry in folder.iterdir())
+        if files := [name for name in names if name.endswith(".gguf")]:
+            raise ValueError(
+                f"the folder {folder} holds {listed(files)}: give one of these files itself"
+            )
         what = f"holds {listed(names)}" if names else "is empty"
         raise ValueError(f"the folder {folder} {what}; {_KNOWN}")
     return next(iter(found.items()))

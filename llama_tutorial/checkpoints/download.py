@@ -15,7 +15,7 @@ import errno
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import filter as matching
 from http import HTTPStatus
@@ -23,8 +23,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from llama_tutorial._util.gguf_file import parts_of
 from llama_tutorial._util.given_file import foreign, kind_of
-from llama_tutorial._util.terminal import one_line, printable
+from llama_tutorial._util.terminal import bytes_in_words, one_line, printable
 from llama_tutorial.config import PRESETS
 from llama_tutorial.shipped import SHIPPED
 from llama_tutorial.tokenizer.gpt2_files import SETTINGS
@@ -127,12 +128,15 @@ def download_model(repository: str) -> Path:
         try:
             siblings = library.HfApi().model_info(repository).siblings
             names = [str(file.rfilename) for file in siblings or ()]
+            if not any(_complete(form, names) for form in _FORMS):  # the sizes help to choose
+                siblings = library.HfApi().model_info(repository, files_metadata=True).siblings
+            sizes = {str(file.rfilename): file.size or 0 for file in siblings or ()}
         except Exception as error:
             folder = None if _is_final(error) else _cached(library, repository)
             if folder is None:
                 raise
             return folder
-    files = needed(repository, names)
+    files = needed(repository, names, sizes)
     paths = [_fetch(library, repository, files[0])]
     commit = paths[0].parent.name  # so that all are of one state of the repository
     paths += [_fetch(library, repository, name, commit) for name in files[1:]]
@@ -188,8 +192,15 @@ def _cached(library: ModuleType, repository: str) -> Path | None:
     return folder
 
 
-def needed(repository: str, names: Sequence[str]) -> list[str]:
+def needed(
+    repository: str, names: Sequence[str], sizes: Mapping[str, int] | None = None
+) -> list[str]:
     """Which of a repository's files make the model and its tokenizer.
+
+    Args:
+        repository: For the message.
+        names: Of its files.
+        sizes: In bytes, of some of them or all, for the message.
 
     Raises:
         ValueError: None do, or each of several; or a name that would be taken leads elsewhere.
@@ -203,7 +214,7 @@ def needed(repository: str, names: Sequence[str]) -> list[str]:
             raise ValueError(
                 f"{repository} holds several files, and no model's folder: name one of them with "
                 "filename= (on the command line, --filename); there are "
-                + printable(", ".join(files))
+                + printable(", ".join(_with_sizes(files, sizes or {})))
             )
         raise ValueError(f"{repository} holds no model that this package reads")
     tokenizer: list[str] = next(filter(None, (_complete(f, names) for f in _TOKENIZERS)), [])
@@ -214,6 +225,17 @@ def needed(repository: str, names: Sequence[str]) -> list[str]:
         if not re.fullmatch(r"[\w.-]+", name):  # a pattern's * would take ../ too
             raise ValueError(f"{repository} holds the file {printable(name)!r}, which is refused")
     return chosen
+
+
+def _with_sizes(names: Sequence[str], sizes: Mapping[str, int]) -> list[str]:
+    """Names with their sizes, as far as these are known; of a GGUF file in parts the first."""
+    total: dict[str, int] = {}
+    for name in names:
+        folder, slash, last = name.rpartition("/")
+        first = f"{folder}{slash}{parts_of(Path(last))[0]}"
+        first = first if first in names else name
+        total[first] = total.get(first, 0) + sizes.get(name, 0)
+    return [f"{name} ({bytes_in_words(size)})" if size else name for name, size in total.items()]
 
 
 def _complete(form: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table of names: one set of weights as Meta, Hugging Face and GPT-2 call it.
+"""The table of names: one set of weights as Meta, Hugging Face, GPT-2 and llama.cpp call it.
 
 Inside this package every parameter has Meta's name. The others differ from it in two ways, and both
 stand here and nowhere else: in what a tensor is called, and in how it is laid out.
@@ -6,13 +6,14 @@ stand here and nowhere else: in what a tensor is called, and in how it is laid o
 - **half-split**: Hugging Face's Llama rotates the features j and j + h/2 of a head together where
   Meta's rotates 2j and 2j + 1, so the rows of ``wq`` and ``wk`` stand in another order; see
   :mod:`llama_tutorial.rope`. Forgotten, the first position is still right, for RoPE does not rotate
-  it, and every later one is wrong.
+  it, and every later one is wrong. GGUF has Meta's order: llama.cpp's converter undoes Hugging
+  Face's (``LlamaModel.permute``).
 - **transposed**: GPT-2 keeps a matrix as (in, out), for a layer called Conv1D; a linear layer has
   it as (out, in).
 - **one third**: GPT-2 keeps queries, keys and values side by side in one matrix, ``c_attn``.
 
 Source: ``convert_llama_weights_to_hf.py``, ``modeling_llama.py`` and ``modeling_gpt2.py`` of
-transformers.
+transformers; ``convert_hf_to_gguf.py`` and ``llama-arch.cpp`` of llama.cpp.
 """
 
 from __future__ import annotations
@@ -62,59 +63,78 @@ def _third(part: int, name: str) -> Stored:
 
 # fmt: off
 _ATTENTION, _MLP = "model.layers.{}.self_attn.", "model.layers.{}.mlp."
-# This package and Meta: (Hugging Face's Llama, GPT-2). The second half, biases and learned
-# positions, Meta does not have.
-TABLE: dict[str, tuple[Stored | None, Stored | None]] = {
+# This package and Meta: (Hugging Face's Llama, GPT-2, GGUF's Llama). The second half, biases and
+# learned positions, Meta does not have.
+TABLE: dict[str, tuple[Stored | None, Stored | None, Stored | None]] = {
     "tok_embeddings.weight":
-        (_same("model.embed_tokens.weight"), _same("wte.weight")),
+        (_same("model.embed_tokens.weight"), _same("wte.weight"), _same("token_embd.weight")),
     "layers.{}.attention.wq.weight":
-        (_half_split(_ATTENTION + "q_proj.weight"), _third(0, "h.{}.attn.c_attn.weight")),
+        (_half_split(_ATTENTION + "q_proj.weight"), _third(0, "h.{}.attn.c_attn.weight"),
+         _same("blk.{}.attn_q.weight")),
     "layers.{}.attention.wk.weight":
-        (_half_split(_ATTENTION + "k_proj.weight"), _third(1, "h.{}.attn.c_attn.weight")),
+        (_half_split(_ATTENTION + "k_proj.weight"), _third(1, "h.{}.attn.c_attn.weight"),
+         _same("blk.{}.attn_k.weight")),
     "layers.{}.attention.wv.weight":
-        (_same(_ATTENTION + "v_proj.weight"), _third(2, "h.{}.attn.c_attn.weight")),
+        (_same(_ATTENTION + "v_proj.weight"), _third(2, "h.{}.attn.c_attn.weight"),
+         _same("blk.{}.attn_v.weight")),
     "layers.{}.attention.wo.weight":
-        (_same(_ATTENTION + "o_proj.weight"), _transposed("h.{}.attn.c_proj.weight")),
+        (_same(_ATTENTION + "o_proj.weight"), _transposed("h.{}.attn.c_proj.weight"),
+         _same("blk.{}.attn_output.weight")),
     "layers.{}.feed_forward.w1.weight":
-        (_same(_MLP + "gate_proj.weight"), _transposed("h.{}.mlp.c_fc.weight")),
+        (_same(_MLP + "gate_proj.weight"), _transposed("h.{}.mlp.c_fc.weight"),
+         _same("blk.{}.ffn_gate.weight")),
     "layers.{}.feed_forward.w2.weight":
-        (_same(_MLP + "down_proj.weight"), _transposed("h.{}.mlp.c_proj.weight")),
+        (_same(_MLP + "down_proj.weight"), _transposed("h.{}.mlp.c_proj.weight"),
+         _same("blk.{}.ffn_down.weight")),
     "layers.{}.feed_forward.w3.weight":
-        (_same(_MLP + "up_proj.weight"), None),
+        (_same(_MLP + "up_proj.weight"), None, _same("blk.{}.ffn_up.weight")),
     "layers.{}.attention_norm.weight":
-        (_same("model.layers.{}.input_layernorm.weight"), _same("h.{}.ln_1.weight")),
+        (_same("model.layers.{}.input_layernorm.weight"), _same("h.{}.ln_1.weight"),
+         _same("blk.{}.attn_norm.weight")),
     "layers.{}.ffn_norm.weight":
-        (_same("model.layers.{}.post_attention_layernorm.weight"), _same("h.{}.ln_2.weight")),
+        (_same("model.layers.{}.post_attention_layernorm.weight"), _same("h.{}.ln_2.weight"),
+         _same("blk.{}.ffn_norm.weight")),
     "norm.weight":
-        (_same("model.norm.weight"), _same("ln_f.weight")),
+        (_same("model.norm.weight"), _same("ln_f.weight"), _same("output_norm.weight")),
     "output.weight":
-        (_same("lm_head.weight"), _same("lm_head.weight")),
+        (_same("lm_head.weight"), _same("lm_head.weight"), _same("output.weight")),
 
     "pos_embeddings.weight":
-        (None, _same("wpe.weight")),
+        (None, _same("wpe.weight"), None),
     "layers.{}.attention.wq.bias":
-        (_half_split(_ATTENTION + "q_proj.bias"), _third(0, "h.{}.attn.c_attn.bias")),
+        (_half_split(_ATTENTION + "q_proj.bias"), _third(0, "h.{}.attn.c_attn.bias"),
+         _same("blk.{}.attn_q.bias")),
     "layers.{}.attention.wk.bias":
-        (_half_split(_ATTENTION + "k_proj.bias"), _third(1, "h.{}.attn.c_attn.bias")),
+        (_half_split(_ATTENTION + "k_proj.bias"), _third(1, "h.{}.attn.c_attn.bias"),
+         _same("blk.{}.attn_k.bias")),
     "layers.{}.attention.wv.bias":
-        (_same(_ATTENTION + "v_proj.bias"), _third(2, "h.{}.attn.c_attn.bias")),
+        (_same(_ATTENTION + "v_proj.bias"), _third(2, "h.{}.attn.c_attn.bias"),
+         _same("blk.{}.attn_v.bias")),
     "layers.{}.attention.wo.bias":
-        (_same(_ATTENTION + "o_proj.bias"), _same("h.{}.attn.c_proj.bias")),
+        (_same(_ATTENTION + "o_proj.bias"), _same("h.{}.attn.c_proj.bias"),
+         _same("blk.{}.attn_output.bias")),
     "layers.{}.feed_forward.w1.bias":
-        (_same(_MLP + "gate_proj.bias"), _same("h.{}.mlp.c_fc.bias")),
+        (_same(_MLP + "gate_proj.bias"), _same("h.{}.mlp.c_fc.bias"),
+         _same("blk.{}.ffn_gate.bias")),
     "layers.{}.feed_forward.w2.bias":
-        (_same(_MLP + "down_proj.bias"), _same("h.{}.mlp.c_proj.bias")),
+        (_same(_MLP + "down_proj.bias"), _same("h.{}.mlp.c_proj.bias"),
+         _same("blk.{}.ffn_down.bias")),
     "layers.{}.feed_forward.w3.bias":
-        (_same(_MLP + "up_proj.bias"), None),
+        (_same(_MLP + "up_proj.bias"), None, _same("blk.{}.ffn_up.bias")),
     "layers.{}.attention_norm.bias":
-        (None, _same("h.{}.ln_1.bias")),
+        (None, _same("h.{}.ln_1.bias"), None),
     "layers.{}.ffn_norm.bias":
-        (None, _same("h.{}.ln_2.bias")),
+        (None, _same("h.{}.ln_2.bias"), None),
     "norm.bias":
-        (None, _same("ln_f.bias")),
+        (None, _same("ln_f.bias"), None),
 }
 # fmt: on
-FAMILIES = ("llama", "gpt2")
+FAMILIES = ("llama", "gpt2", "gguf")
+_WHOSE = {
+    "llama": "Hugging Face's 'llama' models have",
+    "gpt2": "Hugging Face's 'gpt2' models have",
+    "gguf": "a Llama's GGUF file has",
+}
 _LAYER = re.compile(r"(?<=^layers\.)\d+")
 
 
@@ -123,16 +143,16 @@ def stored_as(name: str, family: str) -> Stored:
 
     Args:
         name: A parameter's name in this package.
-        family: ``"llama"`` or ``"gpt2"``.
+        family: ``"llama"`` or ``"gpt2"`` (Hugging Face's), or ``"gguf"``.
 
     Raises:
         ValueError: That family has no such parameter.
     """
     layer = _LAYER.search(name)
-    row = TABLE.get(_LAYER.sub("{}", name), (None, None))
+    row = TABLE.get(_LAYER.sub("{}", name), (None,) * 3)
     stored = row[FAMILIES.index(family)]
     if stored is None:
-        raise ValueError(f"{name}: Hugging Face's {family!r} models have no such weights")
+        raise ValueError(f"{name}: {_WHOSE[family]} no such weights")
     return stored._replace(name=stored.name.format(layer and layer[0]))
 
 

@@ -181,7 +181,7 @@ def fill(
     packed, stored = packed_names(model), kind_of_model(model)
     if quantize is not None and stored not in (None, quantize):
         raise ValueError(f"{source} is quantized to {stored} already, not to {quantize}")
-    layers = {} if quantize is None or stored else plan(model, quantize)
+    layers = {} if quantize is None else plan(model, quantize)
     tied = checkpoint.config.tie_embeddings
     # The layer that is made of each weight; a tied head's is the embedding's, which stays.
     made_of = {

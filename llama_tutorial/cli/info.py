@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llama_tutorial._util.terminal import one_line, printable
+from llama_tutorial._util.terminal import bytes_in_words, one_line, printable
 from llama_tutorial.checkpoints.download import is_hub_id
 from llama_tutorial.cli.options import for_shell
 from llama_tutorial.config import PRESETS, ModelConfig
@@ -71,18 +71,11 @@ def _print_info(title: str, config: ModelConfig, more: dict[str, str]) -> None:
     print(f"  {'cache/token':<16} {cache:,} bytes in 16 bit, {cache * context:,} at full context")
     for label, n_positions in (("weights", 0), ("and full cache", context)):
         half, single = (
-            _size(n_bytes * config.n_params + n_positions * config.kv_bytes_per_token(dtype))
+            bytes_in_words(
+                n_bytes * config.n_params + n_positions * config.kv_bytes_per_token(dtype)
+            )
             for n_bytes, dtype in ((2, "float16"), (4, "float32"))
         )
         print(f"  {label:<16} {half} of memory in 16 bit, {single} in float32")
-    eight, four = (_size(packed_bytes(config, kind)) for kind in ("int8", "int4"))
+    eight, four = (bytes_in_words(packed_bytes(config, kind)) for kind in ("int8", "int4"))
     print(f"  {'packed':<16} {eight} of memory with --quantize int8, {four} with int4")
-
-
-def _size(n_bytes: int) -> str:
-    unit, divisor = next(
-        (unit, 10**power)
-        for unit, power in (("GB", 9), ("MB", 6), ("kB", 3), ("bytes", 0))
-        if n_bytes >= 10**power
-    )
-    return f"{n_bytes / divisor:.1f} {unit}"

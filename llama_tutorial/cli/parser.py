@@ -176,11 +176,13 @@ def _add_convert(commands: Any) -> None:
         help="write a checkpoint in another format",
         description="Formats: native (holds every model), huggingface (a folder that transformers "
         "opens), meta (params.json and consolidated.*.pth), llama2c (float32, for llama2.c's run), "
-        "llama2c-v1, llama2c-int8 (for its runq).",
+        "llama2c-v1, llama2c-int8 (for its runq), gguf (for llama.cpp, tokenizer included).",
         epilog=MODELS,
     )
     command.add_argument("input", help=f"the model: {_WHERE}")
-    command.add_argument("output", help="the folder to write; for llama2.c's formats the file")
+    command.add_argument(
+        "output", help="the folder to write; for gguf and llama2.c's formats the file"
+    )
     command.add_argument("--format", choices=FORMATS, default="native", help="of the output")
     _add_filename(command)
     command.add_argument(
@@ -188,7 +190,12 @@ def _add_convert(commands: Any) -> None:
         choices=["float32", "bfloat16", "float16"],
         help="of the model; by default the file's",
     )
-    _add_quantize(command)
+    command.add_argument(
+        "--quantize",
+        choices=["int8", "int4", "q8_0", "q4_0"],
+        help="round the matrices to 8 or 4 bits; in native and gguf, whose names for it are q8_0 "
+        "and q4_0",
+    )
     command.add_argument(
         "--tokenizer",
         help="to store in OUTPUT, or beside a file of llama2.c's; by default INPUT's own",
@@ -196,8 +203,8 @@ def _add_convert(commands: Any) -> None:
     command.add_argument(
         "--chat-template",
         action="store_true",
-        help="huggingface only: say how Llama 2 lays out a dialog, for apply_chat_template (the "
-        f"package's {CHAT_MODEL} says so anyway)",
+        help="huggingface and gguf only: say how Llama 2 lays out a dialog, for "
+        f"apply_chat_template and llama.cpp (the package's {CHAT_MODEL} says so anyway)",
     )
     command.add_argument(
         "--force", action="store_true", help="replace a checkpoint that OUTPUT holds already"

@@ -29,12 +29,23 @@ from numba.extending import overload
 ROWS = 64
 
 
-def _jit(function: Any) -> Any:
-    fast = partial(numba.njit, nogil=True, fastmath=True, boundscheck=False, error_model="numpy")
+# All that ``fastmath=True`` allows but to change the order of products: a sum of a thousand times
+# 2^112, which `_float` multiplies by, would be infinite.
+_IN_ORDER = {"nnan", "ninf", "nsz", "arcp", "contract", "afn"}
+
+
+def _jit(function: Any, fastmath: Any = True) -> Any:
+    fast = partial(
+        numba.njit, nogil=True, fastmath=fastmath, boundscheck=False, error_model="numpy"
+    )
     try:
         return fast(function, cache=True)
     except RuntimeError:  # nowhere to write: neither beside this file nor in the user's folders
         return fast(function)
+
+
+def _in_order(function: Any) -> Any:
+    return _jit(function, _IN_ORDER)
 
 
 @no_type_check
@@ -59,7 +70,7 @@ def _float_of(number):
     return widen
 
 
-@_jit
+@_in_order
 @no_type_check
 def int8(first, last, q, scales, _zeros, x, _sums, y):
     """Rows of the blocks ``first`` to ``last - 1`` times ``x``.
@@ -85,7 +96,7 @@ def int8(first, last, q, scales, _zeros, x, _sums, y):
         y[b] = total
 
 
-@_jit
+@_in_order
 @no_type_check
 def int4(first, last, q, scales, zeros, x, sums, y):
     """Likewise of two weights a byte.
@@ -115,7 +126,7 @@ def int4(first, last, q, scales, zeros, x, sums, y):
         y[b] = total
 
 
-@_jit
+@_in_order
 @no_type_check
 def widen_int8(first, last, q, scales, _zeros, w):
     """The blocks ``first`` to ``last - 1`` as float32, ``w (last - first, D, 64)``."""
@@ -130,7 +141,7 @@ def widen_int8(first, last, q, scales, _zeros, w):
                     w[b - first, i, r] = np.float32(q[b, i, r]) * scale[r]
 
 
-@_jit
+@_in_order
 @no_type_check
 def widen_int4(first, last, q, scales, zeros, w):
     """Likewise of two weights a byte."""

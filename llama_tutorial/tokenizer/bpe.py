@@ -29,6 +29,7 @@ import re
 from collections.abc import Iterable
 from itertools import groupby
 
+from llama_tutorial._util.gguf_file import is_gguf, read_header
 from llama_tutorial.tokenizer.base import (
     BaseTokenizer,
     check_text,
@@ -38,11 +39,12 @@ from llama_tutorial.tokenizer.base import (
 )
 from llama_tutorial.tokenizer.bin_file import format_tokenizer_bin, parse_tokenizer_bin
 from llama_tutorial.tokenizer.bpe_trainer import train_vocabulary
+from llama_tutorial.tokenizer.gguf_vocabulary import read_vocabulary
 from llama_tutorial.tokenizer.merging import merge_symbols
 from llama_tutorial.tokenizer.model_file import format_model, is_model, parse_model
 from llama_tutorial.tokenizer.vocabulary import SPACE, PieceType, Vocabulary
 
-_CACHED_WORDS = 1 << 16
+_CACHED_WORDS = 1 << 17  # in two halves: where the newer is full, the older is forgotten
 _CACHED_WORD_LENGTH = 48
 
 
@@ -72,23 +74,30 @@ class BPETokenizer(BaseTokenizer):
         self._words = _word_pattern(self._ranks, vocabulary.space)
         self._whole = _whole_pattern(vocabulary)
         self._cache: dict[str, list[int]] = {}
+        self._older: dict[str, list[int]] = {}
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> BPETokenizer:
-        """Read SentencePiece's ``.model`` or llama2.c's ``tokenizer.bin``, told apart by content.
+        """Read SentencePiece's ``.model``, llama2.c's ``tokenizer.bin`` or a model's GGUF file.
+
+        They are told apart by content.
 
         Raises:
             FileNotFoundError: There is no such file.
             ValueError: It is empty, truncated or something else (what, and at which byte), or a
                 model that needs SentencePiece itself (why).
         """
+        if is_gguf(path):
+            metadata = read_header(path).metadata
+            with errors_name(path):
+                return cls(read_vocabulary(metadata))
         data = read_bytes(path)
         with errors_name(path):
             return cls.from_bytes(data)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> BPETokenizer:
-        """The same for the content of such a file."""
+        """The same for the content of one of the first two."""
         return cls(parse_model(data) if is_model(data) else parse_tokenizer_bin(data))
 
     @classmethod
@@ -193,10 +202,11 @@ class BPETokenizer(BaseTokenizer):
         for word in self._words.findall(text):
             known = cache.get(word)
             if known is None:
-                known = self._merge(word)
+                known = self._older.get(word) or self._merge(word)
                 if len(word) <= _CACHED_WORD_LENGTH:
-                    if len(cache) >= _CACHED_WORDS:
-                        cache.clear()
+                    if len(cache) >= _CACHED_WORDS // 2:
+                        self._older, cache = cache, {}
+                        self._cache = cache
                     cache[word] = known
             ids += known
         return ids

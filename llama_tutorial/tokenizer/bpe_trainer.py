@@ -11,9 +11,10 @@ the most frequent one a piece; merge it wherever it stands; count again (Sennric
 
 The order in which pieces are learned is their priority when text is encoded, so the score of the
 n-th piece is -n. Two things make it fast. Words are kept once, with how often they occur; and a
-merge changes only the words that hold it, so their pairs alone are counted again. The most frequent
-pair comes from a heap whose entries may be out of date: an entry counts only while it agrees with
-the counts. After every merge each word has exactly the pieces that the encoder would give it.
+merge changes only the words that hold it, and in them the pairs on its two sides, so these alone
+are counted again. The most frequent pair comes from a heap whose entries may be out of date: an
+entry counts only while it agrees with the counts. After every merge each word has exactly the
+pieces that the encoder would give it.
 
 What may become a piece follows Llama 2's SentencePiece settings: each line begins with ``▁``, no
 piece crosses the start of a word, letters do not join with other characters nor with letters of
@@ -195,10 +196,33 @@ def learn_merges(chunks: Mapping[str, int], room: int, max_piece_length: int = 1
         ranks[piece] = rank
         for index in pairs.holders.pop(piece):
             symbols, count = words[index]
-            pairs.add(symbols, -count, index)
-            symbols[:] = merge_symbols(symbols, ranks)
-            pairs.add(symbols, count, index)
+            merged = _merged(symbols, piece, ranks) or merge_symbols(symbols, ranks)
+            if len(merged) < len(symbols):
+                pairs.replace(symbols, merged, count, index)
+                symbols[:] = merged
     return list(ranks)
+
+
+def _merged(symbols: list[str], piece: str, ranks: Mapping[str, int]) -> list[str] | None:
+    """A word after its pairs that make ``piece`` are one symbol each, from the left.
+
+    None where ``piece`` and a neighbour make one that was learned before: that comes first then,
+    and may change all that follows.
+    """
+    merged: list[str] = []
+    at, last = 0, len(symbols) - 1
+    while at <= last:
+        symbol = symbols[at]
+        at += 1
+        if at <= last and symbol + symbols[at] == piece:
+            at += 1
+            if (merged and merged[-1] + piece in ranks) or (
+                at <= last and piece + symbols[at] in ranks
+            ):
+                return None
+            symbol = piece
+        merged.append(symbol)
+    return merged
 
 
 class _PairCounts:
@@ -220,6 +244,14 @@ class _PairCounts:
                 self._changed.add(piece)
                 if count > 0:
                     self.holders[piece].add(index)
+
+    def replace(self, old: list[str], new: list[str], count: int, index: int) -> None:
+        """Count a word anew after a merge: the pairs between what begins and ends it alike."""
+        first = next(i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+        last = next(i for i in range(1, len(new) + 1) if old[-i] != new[-i])
+        start = max(first - 1, 0)
+        self.add(old[start : len(old) + 2 - last], -count, index)
+        self.add(new[start : len(new) + 2 - last], count, index)
 
     def pop_most_frequent(self) -> str | None:
         """The most frequent pair, or None when no two neighbours are left."""

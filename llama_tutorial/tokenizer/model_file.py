@@ -49,6 +49,11 @@ _MODEL_TYPES = {1: "unigram", 2: "BPE", 3: "word", 4: "char"}
 _BPE = 2
 _TYPES = {int(kind): kind for kind in PieceType}
 
+# The tags that stand in nearly every piece: that of a piece, and of its text, score and type.
+_PIECE_TAG, _TEXT_TAG = _PIECES << 3 | _BYTES, _PIECE << 3 | _BYTES
+_SCORE_TAG, _TYPE_TAG = _SCORE << 3 | _FIXED32, _TYPE << 3 | _VARINT
+_SCORE_FORM = struct.Struct("<f")
+
 Message = dict[int, int | bytes]
 
 
@@ -83,7 +88,10 @@ def parse_model(data: bytes) -> Vocabulary:
         ValueError: The bytes are truncated or something else: what, and at which byte.
     """
     pieces, trainer, normalizer = _split(data)
-    rows = [_parse_piece(data, i, field) for i, field in enumerate(pieces)]
+    rows = [
+        _plain_piece(data, start, end) or _parse_piece(data, i, start, end)
+        for i, (start, end) in enumerate(pieces)
+    ]
     texts, scores, types = zip(*rows, strict=True)
     controls = {text: i for i, text in enumerate(texts) if types[i] == PieceType.CONTROL}
     return Vocabulary(
@@ -100,13 +108,13 @@ def parse_model(data: bytes) -> Vocabulary:
     )
 
 
-def _split(data: bytes) -> tuple[list[_Field], Message, Message]:
-    """The pieces, not yet read, and the trainer's and the normaliser's settings."""
-    pieces: list[_Field] = []
+def _split(data: bytes) -> tuple[list[tuple[int, int]], Message, Message]:
+    """Where each piece begins and ends, and the trainer's and the normaliser's settings."""
+    pieces, at = _short_pieces(data)
     settings: dict[int, Message] = {}
-    for field in _fields(data, 0, len(data)):
+    for field in _fields(data, at, len(data), MOST_PIECES - len(pieces)):
         if field.number == _PIECES and isinstance(field.value, bytes):
-            pieces.append(field)
+            pieces.append((field.start, field.start + len(field.value)))
         elif field.number in (_PIECES, _TRAINER, _NORMALIZER, _DENORMALIZER):
             settings.setdefault(field.number, {}).update(_message(data, field))
     if not pieces:
@@ -119,6 +127,41 @@ def _split(data: bytes) -> tuple[list[_Field], Message, Message]:
     if settings.get(_DENORMALIZER, {}).get(_CHARSMAP):
         raise ValueError("it rewrites decoded text (denormalizer_spec), which is not supported")
     return pieces, settings[_TRAINER], settings[_NORMALIZER]
+
+
+def _short_pieces(data: bytes) -> tuple[list[tuple[int, int]], int]:
+    """Where the pieces lie that begin the file, and where they end: `_fields` for the usual case.
+
+    Nearly all of a file is pieces of less than 128 bytes, one after another.
+    """
+    pieces: list[tuple[int, int]] = []
+    at, most = 0, len(data) - 1
+    while at < most and data[at] == _PIECE_TAG and len(pieces) < MOST_PIECES:
+        start, after = at + 2, at + 2 + data[at + 1]
+        if data[at + 1] >= 0x80 or after > len(data):
+            break
+        pieces.append((start, after))
+        at = after
+    return pieces, at
+
+
+def _plain_piece(data: bytes, start: int, end: int) -> tuple[str, float, PieceType] | None:
+    """A piece that is written as SentencePiece does: text, score, and a type if it is not NORMAL.
+
+    None where it is written otherwise; then `_parse_piece` reads it, or says what is wrong.
+    """
+    at = start + 2 + data[start + 1] if start + 1 < end else end
+    length = end - at
+    if data[start] != _TEXT_TAG or data[start + 1] >= 0x80 or length not in (5, 7):
+        return None
+    if data[at] != _SCORE_TAG or (length == 7 and data[at + 5] != _TYPE_TAG):
+        return None
+    kind = PieceType.NORMAL if length == 5 else _TYPES.get(data[at + 6])
+    try:
+        text = data[start + 2 : at].decode()
+    except UnicodeDecodeError:
+        return None
+    return None if kind is None else (text, _SCORE_FORM.unpack_from(data, at + 1)[0], kind)
 
 
 def _inexact_because(types: Sequence[PieceType], trainer: Message, normalizer: Message) -> str:
@@ -139,8 +182,8 @@ def _inexact_because(types: Sequence[PieceType], trainer: Message, normalizer: M
     return next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _parse_piece(data: bytes, index: int, field: _Field) -> tuple[str, float, PieceType]:
-    row, start = _message(data, field), field.start
+def _parse_piece(data: bytes, index: int, start: int, end: int) -> tuple[str, float, PieceType]:
+    row: Message = {number: value for number, value, _ in _fields(data, start, end)}
     score, kind = row.get(_SCORE, bytes(4)), row.get(_TYPE, PieceType.NORMAL)
     if not isinstance(score, bytes) or len(score) != 4:
         raise ValueError(f"byte {start}: the score of piece {index} is not a float32: damaged file")
@@ -174,8 +217,8 @@ def _message(data: bytes, field: _Field) -> Message:
     return {number: value for number, value, _ in inner}
 
 
-def _fields(data: bytes, start: int, end: int) -> list[_Field]:
-    """The fields of the message ``data[start:end]``."""
+def _fields(data: bytes, start: int, end: int, most: int = MOST_PIECES) -> list[_Field]:
+    """The fields of the message ``data[start:end]``, ``most`` at most."""
     fields: list[_Field] = []
     while start < end:
         tag_start, tag = start, data[start]
@@ -202,7 +245,7 @@ def _fields(data: bytes, start: int, end: int) -> list[_Field]:
                     "the file is truncated, or no SentencePiece model"
                 )
             value = data[start:after]
-        if len(fields) == MOST_PIECES:
+        if len(fields) == most:
             raise ValueError(
                 f"byte {start}: more than {MOST_PIECES} fields: no SentencePiece model has so many"
             )

@@ -27,6 +27,7 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, SupportsIndex
 
+from llama_tutorial._util.gguf_file import is_gguf
 from llama_tutorial.tokenizer.base import (
     BaseTokenizer,
     check_texts,
@@ -34,7 +35,12 @@ from llama_tutorial.tokenizer.base import (
     read_bytes,
 )
 from llama_tutorial.tokenizer.bpe import BPETokenizer
-from llama_tutorial.tokenizer.model_file import check_whole, is_model, parse_model
+from llama_tutorial.tokenizer.model_file import (
+    check_whole,
+    format_model,
+    is_model,
+    parse_model,
+)
 from llama_tutorial.tokenizer.vocabulary import Vocabulary, check_id
 
 # What Llama 2's tokenizer.model says that it was trained with.
@@ -154,13 +160,19 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer | BPETokenizer:
     """Load a tokenizer file, whatever its name.
 
     A SentencePiece ``.model`` gives a :class:`Tokenizer` (or, where sentencepiece is not installed,
-    a :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer`, whose ids are the same); llama2.c's
-    ``tokenizer.bin`` gives a :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer`.
+    a :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer`, whose ids are the same), and so does a
+    model's GGUF file; llama2.c's ``tokenizer.bin`` gives a
+    :class:`~llama_tutorial.tokenizer.bpe.BPETokenizer`.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is empty, truncated or something else.
     """
+    if is_gguf(path):
+        pieces = BPETokenizer.from_file(path)
+        with suppress(ImportError):
+            return Tokenizer(format_model(pieces.vocabulary))
+        return pieces
     data = read_bytes(path)
     with errors_name(path):
         if is_model(data):

@@ -110,6 +110,13 @@ class Vocabulary:
             )
 
     def _check_pieces(self) -> None:
+        reserved = (kind in RESERVED for kind in self.types)
+        if (
+            all(self.pieces)
+            and all(map(math.isfinite, self.scores))
+            and len(set(zip(self.pieces, reserved, strict=True))) == len(self.pieces)
+        ):
+            return
         seen: dict[tuple[str, bool], int] = {}
         for i, (piece, score) in enumerate(zip(self.pieces, self.scores, strict=True)):
             if not piece:

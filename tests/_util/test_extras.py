@@ -24,6 +24,7 @@ PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text
         ("fast", "fast"),
         ("hub", "hub"),
         ("tensorboard", "tensorboard"),
+        ("gguf", "gguf"),
     ],
 )
 def test_what_an_extra_brings_is_found_in_it(extra, own):

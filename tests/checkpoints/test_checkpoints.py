@@ -12,15 +12,16 @@ from llama_tutorial import load_model, load_tokenizer, save_model
 from llama_tutorial.checkpoints import open_checkpoint
 
 pytest.importorskip("safetensors")
+pytest.importorskip("gguf")
 
 FOLDERS = ["native", "huggingface", "meta"]
 LLAMA2C = ["llama2c", "llama2c-v1", "llama2c-int8"]
-FORMATS = FOLDERS + LLAMA2C
+FORMATS = [*FOLDERS, *LLAMA2C, "gguf"]
 KNOWN = (
     "load_model knows this package's own folders (config.json and model.safetensors), Meta's "
     "(params.json and consolidated.00.pth), Hugging Face's of a Llama or a GPT-2 (config.json and "
-    "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), and adapters' "
-    "folders (adapter.json, or peft's adapter_config.json)"
+    "safetensors or pytorch_model.bin), llama2.c's files (.bin, version 0, 1 or 2), llama.cpp's "
+    "(.gguf), and adapters' folders (adapter.json, or peft's adapter_config.json)"
 )
 
 
@@ -118,11 +119,11 @@ def test_a_dtype_that_no_weight_has(tmp_path):
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
     message = (
-        "format='gguf': must be one of 'native', 'huggingface', 'meta', 'llama2c', 'llama2c-v1', "
-        "'llama2c-int8'$"
+        "format='onnx': must be one of 'native', 'huggingface', 'meta', 'llama2c', 'llama2c-v1', "
+        "'llama2c-int8', 'gguf'$"
     )
     with pytest.raises(ValueError, match=message):
-        save_model(random_model(LLAMA), tmp_path / "model", "gguf")
+        save_model(random_model(LLAMA), tmp_path / "model", "onnx")
     assert not list(tmp_path.iterdir())
 
 

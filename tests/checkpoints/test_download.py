@@ -280,12 +280,59 @@ def test_a_file_that_is_not_there(hub, ask):
     assert out == "FileNotFoundError karpathy/tinyllamas holds no file stories1T.bin"
 
 
-def test_a_collection_wants_a_file_name(ask):
+def test_a_collection_wants_a_file_name(hub, ask):
+    def size(name):
+        path = hub.folders["karpathy/tinyllamas"] / name
+        return f"{name} ({path.stat().st_size / 1e3:.1f} kB)"
+
+    names = ("stories15M.bin", "stories260K/stories260K.bin", "stories260K/tok512.bin")
     assert ask("find('karpathy/tinyllamas')") == (
         "ValueError karpathy/tinyllamas holds several files, and no model's folder: name one of "
-        "them with filename= (on the command line, --filename); there are stories15M.bin, "
-        "stories260K/stories260K.bin, stories260K/tok512.bin"
+        "them with filename= (on the command line, --filename); there are "
+        + ", ".join(map(size, names))
     )
+
+
+@pytest.fixture
+def ggufs(hub, model, tokenizer):
+    """A repository of GGUF files alone, one of them in two parts."""
+    pytest.importorskip("gguf")
+    folder = hub.folders["TheBloke/Llama-2-7B-GGUF"] = hub.folders["someone/llama"].parent / "ggufs"
+    (folder / "q8").mkdir(parents=True)
+    save_model(model, folder / "llama-2-7b.Q4_0.gguf", "gguf", tokenizer=tokenizer, quantize="q4_0")
+    save_model(model, folder / "bare.gguf", "gguf")
+    for i in (1, 2):
+        (folder / "q8" / f"x-0000{i}-of-00002.gguf").write_bytes(bytes(10 * i))
+    hub.sizes |= {"llama-2-7b.Q4_0.gguf": 3_825_807_040, "bare.gguf": 0}
+    hub.sizes |= {f"q8/x-0000{i}-of-00002.gguf": i * 1_500_000_000 for i in (1, 2)}
+    return hub
+
+
+def test_one_gguf_file_of_a_repository(ggufs, ask, tokenizer):
+    out = ask(
+        "model, pieces = load('TheBloke/Llama-2-7B-GGUF', 'llama-2-7b.Q4_0.gguf'); "
+        "print(model.config.n_heads, pieces.encode('the cat'))"
+    )
+    assert out == f"4 {tokenizer.encode('the cat')}"
+    assert ggufs.fetched == ["TheBloke/Llama-2-7B-GGUF/llama-2-7b.Q4_0.gguf"]
+    out = ask("load('TheBloke/Llama-2-7B-GGUF', 'bare.gguf')")
+    assert "bare.gguf comes without a tokenizer: give one with tokenizer=" in out
+
+
+def test_all_parts_of_a_gguf_file_are_fetched(ggufs, ask):
+    out = ask("print(find('TheBloke/Llama-2-7B-GGUF', 'q8/x-00002-of-00002.gguf')[0].name)")
+    assert out == "x-00002-of-00002.gguf"
+    parts = [f"TheBloke/Llama-2-7B-GGUF/q8/x-0000{i}-of-00002.gguf" for i in (1, 2)]
+    assert ggufs.fetched == parts
+
+
+def test_a_repository_of_gguf_files_says_how_large_they_are(ggufs, ask):
+    assert ask("load('TheBloke/Llama-2-7B-GGUF')") == (
+        "ValueError TheBloke/Llama-2-7B-GGUF holds several files, and no model's folder: name one "
+        "of them with filename= (on the command line, --filename); there are bare.gguf, "
+        "llama-2-7b.Q4_0.gguf (3.8 GB), q8/x-00001-of-00002.gguf (4.5 GB)"
+    )
+    assert ggufs.fetched == []
 
 
 def test_a_repository_of_other_things(ask):

@@ -10,6 +10,7 @@ import fuzz_files
 import pytest
 
 pytest.importorskip("safetensors")
+pytest.importorskip("gguf")
 pytest.importorskip("sentencepiece")
 pytest.importorskip("tiktoken")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the memory is read from /proc")

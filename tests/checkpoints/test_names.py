@@ -9,6 +9,7 @@ from small_models import GPT2, LLAMA, NAMED, SWITCHES, random_model
 from llama_tutorial.checkpoints.names import (
     FAMILIES,
     TABLE,
+    Stored,
     from_stored,
     heads,
     stored_as,
@@ -25,7 +26,7 @@ def test_every_parameter_of_every_model_has_a_row():
     assert kinds == set(TABLE)
 
 
-@pytest.mark.parametrize("column", range(2))
+@pytest.mark.parametrize("column", range(3))
 def test_no_name_is_given_twice(column):
     stored = [row[column] for row in TABLE.values() if row[column]]
     places = [(place.name, place.third) for place in stored]
@@ -44,10 +45,24 @@ def test_no_name_is_given_twice(column):
         ("layers.2.feed_forward.w1.weight", "gpt2", "h.2.mlp.c_fc.weight"),
         ("pos_embeddings.weight", "gpt2", "wpe.weight"),
         ("output.weight", "llama", "lm_head.weight"),
+        ("layers.11.attention.wq.weight", "gguf", "blk.11.attn_q.weight"),
+        ("layers.2.feed_forward.w1.weight", "gguf", "blk.2.ffn_gate.weight"),
+        ("layers.2.feed_forward.w2.bias", "gguf", "blk.2.ffn_down.bias"),
+        ("norm.weight", "gguf", "output_norm.weight"),
     ],
 )
 def test_a_name_with_its_layer(name, family, theirs):
     assert stored_as(name, family).name == theirs
+
+
+def test_ggufs_names_are_those_of_the_gguf_package():
+    gguf = pytest.importorskip("gguf")
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 1)
+    for ours, (llama, _, there) in TABLE.items():
+        if there is not None:
+            theirs = names.get_name(llama.name.format(0), try_suffixes=(".weight", ".bias"))
+            assert there.name.format(0) == theirs, ours
+            assert there == Stored(there.name), ours  # laid out as here
 
 
 @pytest.mark.parametrize(

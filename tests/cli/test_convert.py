@@ -9,12 +9,14 @@ import pytest
 import torch
 
 pytest.importorskip("safetensors")
+pytest.importorskip("gguf")
 pytest.importorskip("sentencepiece")
 
 from run_cli import run
 from small_models import GPT2, LLAMA, random_model
 
 from llama_tutorial import Tokenizer, load, load_model, save_model
+from llama_tutorial._util.gguf_file import read_header
 from llama_tutorial.checkpoints import FORMATS
 
 LLAMA = LLAMA.replace(hidden_dim=48, vocab_size=290)
@@ -58,7 +60,7 @@ def test_every_format_becomes_every_other(every, tmp_path, capsys, source, targe
     same_weights(model, expected)
     files = sorted(output.iterdir()) if output.is_dir() else sorted(tmp_path.iterdir())
     sizes = [f"{file.stat().st_size:,} bytes  {file}" for file in files]
-    assert [line.strip() for line in out.splitlines() if "llama2.c" not in line] == sizes
+    assert [line.strip() for line in out.splitlines() if "For llama" not in line] == sizes
     if not source.startswith("llama2c"):
         assert load(output)[1].encode("the cat") == tokenizer.encode("the cat")
 
@@ -95,6 +97,27 @@ def test_the_chat_model_says_how_to_lay_out_a_dialog(tmp_path, capsys):
         assert run(capsys, *options)[0] == 0
         about = json.loads((tmp_path / name / "tokenizer_config.json").read_text())
         assert ("chat_template" in about) == (name != "tales")
+
+
+def test_llama_cpps_file_holds_all(tmp_path, capsys):
+    output = tmp_path / "my tales.gguf"
+    words = ("convert", "tales-chat", output, "--format", "gguf", "--quantize", "int8")
+    code, out, err = run(capsys, *words)
+    assert (code, err) == (0, "")
+    assert out.endswith(f"For llama.cpp: llama-cli -m '{output}'\n")
+    metadata = read_header(output).metadata
+    assert "[INST]" in metadata["tokenizer.chat_template"]  # tales-chat says so anyway
+    code, out, _ = run(capsys, "info", output)
+    assert out.startswith(f"{output}: GGUF, version 3, Q8_0 and F32\n")
+    assert "  tokenizer        1,024 pieces, my tales.gguf\n" in out
+    code, out, err = run(capsys, "generate", "--model", output, "--temperature", "0")
+    assert code == 0
+    assert out.startswith("Once") or len(out) > 20
+    (tmp_path / "notes").write_text("notes of mine")
+    words = ("convert", "tales", tmp_path / "notes", "--format", "gguf", "--force")
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "notes is there already and no GGUF file, and --force replaces nothing else" in err
 
 
 def test_int8_in_groups(every, tmp_path, capsys):
@@ -140,7 +163,13 @@ def test_metas_tokenizer_lies_one_folder_above(every, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--format", "gguf"), "argument --format: invalid choice: 'gguf'"),
+        (("--format", "onnx"), "argument --format: invalid choice: 'onnx'"),
+        (("--quantize", "q8_0"), "--quantize q8_0 is a form of --format gguf alone"),
+        (("--format", "gguf", "--quantize", "q2_k"), "argument --quantize: invalid choice: 'q2_k'"),
+        (
+            ("--format", "meta", "--quantize", "int8"),
+            "--quantize int8: only --format native and gg",
+        ),
         (("--format", "llama2c", "--tokenizer", "x"), "x does not exist"),
         (("--chat-template",), "--chat-template belongs to a tokenizer in --format huggingface"),
         (("--format", "llama2c-int8"), "--group-size 64: must divide"),
@@ -177,6 +206,7 @@ def test_what_a_format_cannot_hold(tmp_path, capsys):
         ("llama2c", "llama2.c, version 0, float32"),
         ("llama2c-v1", "llama2.c, version 1, float32"),
         ("llama2c-int8", "llama2.c, version 2, int8 in groups of 8"),
+        ("gguf", "GGUF, version 3, F32"),
     ],
 )
 def test_info_knows_every_format(every, capsys, format, title):
@@ -220,7 +250,7 @@ def test_what_is_there_is_replaced_only_by_force(every, tmp_path, capsys, format
     assert run(capsys, "convert", tmp_path / "other", *words[2:], "--force")[0] == 0
     if format != "llama2c-int8":
         same_weights(load_model(output), other)
-    assert output.is_dir() == (not format.startswith("llama2c"))
+    assert output.is_dir() == (format in ("native", "meta", "huggingface"))
 
 
 def test_force_replaces_checkpoints_of_the_same_format_alone(every, tmp_path, capsys):

@@ -240,9 +240,20 @@ def test_the_cache_is_bounded(monkeypatch):
     fresh = pickle.loads(pickle.dumps(tokenizer))
     text = " ".join(f"word{n}" + "x" * (n % 60) for n in range(200))
     ids = tokenizer.encode(text)
-    assert 0 < len(tokenizer._cache) <= 10
+    assert 0 < len(tokenizer._cache) <= len(tokenizer._older) == 5
     assert max(map(len, tokenizer._cache)) <= 48
     assert tokenizer.encode(text) == ids == fresh.encode(text)
+
+
+def test_words_that_come_again_are_not_forgotten(monkeypatch):
+    monkeypatch.setattr("llama_tutorial.tokenizer.bpe._CACHED_WORDS", 10)
+    tokenizer = BPETokenizer.train(TEXT, 400)
+    merged = []
+    merge = BPETokenizer._merge
+    monkeypatch.setattr(BPETokenizer, "_merge", lambda s, w: merged.append(w) or merge(s, w))
+    tokenizer.encode(" ".join(f"the word{n}" for n in range(50)))
+    assert merged.count("▁the") == 1
+    assert len(merged) == 51
 
 
 def test_what_is_returned_may_be_changed():

@@ -14,7 +14,7 @@ MIXED = "half-split"
 def names() -> Table:
     """Every kind of matrix and norm of a Llama: Meta's name, Hugging Face's, and its rows there."""
     rows = []
-    for ours, (llama, _) in TABLE.items():
+    for ours, (llama, _, _) in TABLE.items():
         if llama is not None and "bias" not in ours:
             rows_there = MIXED if llama.half_split else "as here"
             rows.append([_short(ours), rows_there, _short(llama.name)])
@@ -26,7 +26,7 @@ def names() -> Table:
 def gpt2_names() -> Table:
     """The same for GPT-2: its names, and how its matrices lie."""
     rows = []
-    for ours, (_, gpt) in TABLE.items():
+    for ours, (_, gpt, _) in TABLE.items():
         if gpt is not None and "bias" not in ours:
             lies = "turned" if gpt.transposed else "as here"
             rows.append([*map(_short, (ours, gpt.name)), lies if gpt.third is None else "in one"])
