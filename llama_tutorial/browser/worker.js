@@ -13,7 +13,7 @@
   const inNode = typeof require === "function";
   const { Llama, Tokenizer } = inNode ? require("./llama.js") : globalThis;
   const { encodeDialog } = inNode ? require("./dialog.js") : globalThis;
-  const { nextProbabilities } = inNode ? require("./sampling.js") : globalThis;
+  const { nextProbabilities, penalized } = inNode ? require("./sampling.js") : globalThis;
   const { bugs } = inNode ? require("./bugs.js") : globalThis;
 
   const bytesOf = (base64) => {
@@ -111,7 +111,7 @@
     };
 
     /** Makes the model tell what it does at each position, until the function that is returned is called. */
-    const watch = (id, model, tokenizer, ids, { look, temperature = 0.6, topK = null, topP = 0.9 }) => {
+    const watch = (id, model, tokenizer, ids, { look, temperature = 0.6, topK = null, topP = 0.9, minP = 0, repetitionPenalty = 1 }) => {
       if (!look) return () => {};
       const wanted = look === true ? { candidates: 10, attention: true, lens: true } : look;
       const named = (place, probabilities) => ({ id: place, piece: tokenizer.pieces[place], probability: probabilities[place] });
@@ -132,7 +132,8 @@
         const position = model.length;
         const seen = { position, id: ids[position], piece: tokenizer.pieces[ids[position]] };
         if (wanted.candidates) {
-          const after = nextProbabilities(logits, temperature, topK, topP);
+          const scores = penalized(logits, ids.slice(0, position + 1), repetitionPenalty);
+          const after = nextProbabilities(scores, temperature, topK, topP, minP);
           seen.candidates = largest(logits, wanted.candidates).map((place) => {
             const { probability, ...token } = named(place, before);
             return { ...token, before: probability, after: after[place] };

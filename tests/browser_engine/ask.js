@@ -22,6 +22,8 @@ const actions = {
     const numbers = sampling.uniforms(sampling.rowSeed(seed, ids));
     return Array.from({ length: count }, () => numbers.next().value);
   },
+  probabilities: ({ logits, temperature, topK, topP, minP }) =>
+    Array.from(sampling.nextProbabilities(Float32Array.from(logits), temperature, topK, topP, minP)),
   bugs: () => bugs.names,
   // With a bug the model and the prompt are broken; ids come after the prompt.
   logits: ({ model, ids, bug, prompt = [] }) => {

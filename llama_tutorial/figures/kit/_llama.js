@@ -14,8 +14,8 @@
 // A prompt is a text (BOS comes before it), ids, or a dialog for tales-chat,
 // [{ role: "user", content: "…" }]. Runs wait for each other, in order. Options, all of them optional:
 //
-//   temperature (0.6; 0: the likeliest), topK, topP (0.9), seed, maxNewTokens (at most; what fits),
-//   stopIds (BOS and EOS)
+//   temperature (0.6; 0: the likeliest), topK, topP (0.9), minP, repetitionPenalty, seed,
+//   maxNewTokens (at most; what fits), stopIds (BOS and EOS)
 //   bug: "name"         a silent bug of browser/bugs.js in the model
 //   signal              an AbortSignal: the run ends within a token, and what it has written stays
 //   onToken(token)      { id, piece, text, position }: text is what to append; without an id, the end
