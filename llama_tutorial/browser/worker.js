@@ -16,23 +16,28 @@
   const { nextProbabilities, penalized } = inNode ? require("./sampling.js") : globalThis;
   const { bugs } = inNode ? require("./bugs.js") : globalThis;
 
-  const bytesOf = (base64) => {
-    const text = atob(base64);
-    const bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    return bytes;
+  /** The bytes that living.py has packed: zlib's, in base64. */
+  const bytesOf = async (packed) => {
+    if (typeof DecompressionStream !== "function") {
+      throw new Error("This browser cannot unpack the weights: that takes one from 2023 or later.");
+    }
+    const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(unpacked).arrayBuffer());
   };
 
   /** A llama2.c file. Of float32 weights that end in 16 zeros, the asset has the other two bytes:
-      all the lower ones, then all the upper ones, which a server packs well. */
-  const fileOf = (parts) => {
-    const [first, low, high] = parts.map(bytesOf);
+      all the lower ones, then all the upper ones, which are often alike and pack well. */
+  const fileOf = async (parts) => {
+    const [first, low, high] = await Promise.all(parts.map(bytesOf));
     if (!low) return first.buffer;
     const words = new Uint32Array(first.length / 4 + low.length);
     words.set(new Uint32Array(first.buffer)); // the header
     for (let i = 0, at = first.length / 4; i < low.length; i++, at++) words[at] = (high[i] << 24) | (low[i] << 16);
     return words.buffer;
   };
+
+  const BREATH = 8; // ms: a stop is heard within half a frame
 
   /** Lets messages in: resolves once those that have come are received. */
   const breathe = (() => {
@@ -90,9 +95,9 @@
     const stopped = new Set();
     let last = Promise.resolve();
 
-    const open = ({ name, asset }) => {
-      const model = Llama.read(fileOf(asset.model));
-      const tokenizer = Tokenizer.read(bytesOf(asset.tokenizer).buffer);
+    const open = async ({ name, asset }) => {
+      const model = Llama.read(await fileOf(asset.model));
+      const tokenizer = Tokenizer.read((await bytesOf(asset.tokenizer)).buffer);
       opened.set(name, { tokenizer, models: new Map([["", model]]) });
       return { config: model.config };
     };
@@ -156,8 +161,12 @@
       };
     };
 
+    let breath = 0;
     const goOn = async (id) => {
-      await breathe();
+      if (performance.now() - breath > BREATH) {
+        await breathe();
+        breath = performance.now();
+      }
       return !stopped.has(id);
     };
 

@@ -44,7 +44,15 @@ const actions = {
     const decoder = open(Tokenizer, tokenizer).streamDecoder();
     return [...ids.map((id) => decoder.feed(id)), decoder.flush()];
   },
-  unpack: ({ path, to }) => fs.writeFileSync(to, Buffer.from(fileOf(JSON.parse(fs.readFileSync(path)).model))),
+  unpack: async ({ path, to, old = false }) => {
+    const { DecompressionStream } = globalThis;
+    if (old) delete globalThis.DecompressionStream;
+    try {
+      fs.writeFileSync(to, Buffer.from(await fileOf(JSON.parse(fs.readFileSync(path)).model)));
+    } finally {
+      globalThis.DecompressionStream = DecompressionStream;
+    }
+  },
   // A worker of its own: what it posts to these requests, until all are answered.
   work: ({ requests, stop }) => new Promise((resolve) => {
     const [posted, tokens] = [[], {}];

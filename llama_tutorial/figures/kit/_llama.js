@@ -17,7 +17,7 @@
 //   temperature (0.6; 0: the likeliest), topK, topP (0.9), minP, repetitionPenalty, seed,
 //   maxNewTokens (at most; what fits), stopIds (BOS and EOS)
 //   bug: "name"         a silent bug of browser/bugs.js in the model
-//   signal              an AbortSignal: the run ends within a token, and what it has written stays
+//   signal              an AbortSignal: the run ends at once, and what it has written stays
 //   onToken(token)      { id, piece, text, position }: text is what to append; without an id, the end
 //                       of a character that was never completed
 //   look                true, or which of { candidates: 10, attention, lens, logits, flow }: at each
