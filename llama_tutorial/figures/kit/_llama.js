@@ -107,3 +107,17 @@ const llamaInPage = (globalThis.llamaInPage ??= (() => {
 
   return { here, open };
 })());
+
+// What such a figure is built of: a new element, or button, as the last child of parent.
+const element = (parent, tag, name, text = "") => {
+  const one = document.createElement(tag);
+  if (name) one.className = name;
+  one.textContent = text;
+  return parent.appendChild(one);
+};
+const button = (parent, name, words, act) => {
+  const one = element(parent, "button", name, words);
+  one.type = "button";
+  one.addEventListener("click", act);
+  return one;
+};
