@@ -226,21 +226,34 @@ def _gated(unit: Callable[[Tensor, Tensor], Tensor]) -> Changes:
 # Attention and its cache
 
 
+Stored = tuple[Float[Tensor, "B _ S h"], Float[Tensor, "B _ S h"]]
+Store = Callable[[Heads, Heads], Stored]
+
+
+def _stored(
+    change: Callable[[GroupedQueryAttention, Store | None, Heads, Heads], Stored],
+) -> Changes:
+    """Attention sees the keys and values that ``change`` returns, and ``change`` stores them."""
+
+    def forward(
+        attention: GroupedQueryAttention,
+        x: Tensor,
+        rotation: Any = None,
+        mask: Any = None,
+        store: Store | None = None,
+    ) -> Tensor:
+        changed = partial(change, attention, store)
+        return GroupedQueryAttention.forward(attention, x, rotation, mask, changed)
+
+    return _forward(GroupedQueryAttention, forward)
+
+
 def _repeat_in_rounds(
-    attention: GroupedQueryAttention,
-    x: Tensor,
-    rotation: Any = None,
-    mask: Any = None,
-    store: Any = None,
-) -> Tensor:
-    q, k, v = attention.project_qkv(x, rotation)
-    if store is not None:
-        k, v = store(k, v)
-    rounds = q.shape[1] // k.shape[1]
-    k, v = k.repeat(1, rounds, 1, 1), v.repeat(1, rounds, 1, 1)  # (B, H, S, h)
-    causal = mask is None and x.shape[1] > 1
-    y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
-    return attention.wo(y.transpose(1, 2).flatten(2))
+    attention: GroupedQueryAttention, store: Store | None, k: Heads, v: Heads
+) -> Stored:
+    k, v = store(k, v) if store else (k, v)
+    rounds = attention.wq.out_features // attention.wk.out_features
+    return k.repeat(1, rounds, 1, 1), v.repeat(1, rounds, 1, 1)  # (B, H, S, h)
 
 
 def _skips_slot_zero(model: Transformer) -> Iterator[Change]:
@@ -253,19 +266,14 @@ def _skips_slot_zero(model: Transformer) -> Iterator[Change]:
 
 
 def _reads_before_writing(
-    attention: GroupedQueryAttention,
-    x: Tensor,
-    rotation: Any = None,
-    mask: Any = None,
-    store: Any = None,
-) -> Tensor:
-    def late(k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        cache, (layer, _, n_keys) = store.func.__self__, store.args
-        before = [slots[layer][:, :, :n_keys].clone() for slots in (cache.k, cache.v)]
-        store(k, v)
-        return before[0], before[1]
-
-    return GroupedQueryAttention.forward(attention, x, rotation, mask, store and late)
+    _attention: GroupedQueryAttention, store: Any, k: Heads, v: Heads
+) -> Stored:
+    if store is None:
+        return k, v
+    cache, (layer, _, n_keys) = store.func.__self__, store.args
+    before = [slots[layer][:, :, :n_keys].clone() for slots in (cache.k, cache.v)]
+    store(k, v)
+    return before[0], before[1]
 
 
 def _scaled(factor: Callable[[Transformer], float]) -> Changes:
@@ -459,7 +467,7 @@ BUGS: dict[str, Bug] = {
         "k = k.repeat(1, H // K, 1, 1)",
         "Query heads read the keys 0, 1, 2, 3, 0, 1, 2, 3 instead of 0, 0, 1, 1, 2, 2, 3, 3. "
         "With as many key heads as query heads both are the same.",
-        _forward(GroupedQueryAttention, _repeat_in_rounds),
+        _stored(_repeat_in_rounds),
     ),
     "skips_slot_zero": Bug(
         "Slots shifted by one",
@@ -477,7 +485,7 @@ BUGS: dict[str, Bug] = {
         "k = slots[:end].clone(); slots[start:end] = k",
         "The cache is read before the new token is in it: its own slot still holds what was there "
         "before, and a token never sees itself.",
-        _forward(GroupedQueryAttention, _reads_before_writing),
+        _stored(_reads_before_writing),
     ),
     "no_scale": Bug(
         "Scores not scaled",

@@ -14,7 +14,7 @@
    look(layer, head, weights) and lookAfter(layer). */
 {
   const inNode = typeof require === "function";
-  const { draw, nextProbabilities, rowSeed, uniforms } = inNode ? require("./sampling.js") : globalThis;
+  const { draw, nextProbabilities, penalized, rowSeed, uniforms } = inNode ? require("./sampling.js") : globalThis;
   const { Tokenizer } = inNode ? require("./tokenizer.js") : globalThis;
 
   const SIZES = ["dim", "hidden_dim", "n_layers", "n_heads", "n_kv_heads", "vocab_size", "max_seq_len"];
@@ -117,7 +117,8 @@
   };
 
   /** out = w @ x, where w is (out.length, x.length): nearly all of the time goes by in here.
-      Eight rows at a time, so that the processor adds up eight sums side by side. */
+      Eight rows at a time, so that the processor adds up eight sums side by side. Only Float32Arrays
+      come as w: an engine makes the loop half as fast where there are two kinds. */
   const matmul = (out, w, x) => {
     const n = x.length;
     let row = 0;
@@ -134,7 +135,8 @@
         g += w[at + 6 * n] * value;
         h += w[at + 7 * n] * value;
       }
-      out.set([a, b, c, d, e, f, g, h], row);
+      [out[row], out[row + 1], out[row + 2], out[row + 3]] = [a, b, c, d];
+      [out[row + 4], out[row + 5], out[row + 6], out[row + 7]] = [e, f, g, h];
     }
     for (; row < out.length; row++) {
       let sum = 0;
@@ -241,29 +243,33 @@
       const { wq, wk, wv, wo } = this.weights;
       const { q, y, scores } = this;
       const [keys, values, kv] = [this.keys[layer], this.values[layer], n_kv_heads * h];
-      const own = this.slot(position) * kv;
-      const k = keys.subarray(own, own + kv);
+      const at = this.slot(position) * kv;
+      const k = keys.subarray(at, at + kv);
       matmul(q, wq[layer], x);
       matmul(k, wk[layer], x);
-      matmul(values.subarray(own, own + kv), wv[layer], x);
+      matmul(values.subarray(at, at + kv), wv[layer], x);
       this.rotate(q, position);
       this.rotate(k, position);
-      y.fill(0);
-      const scale = this.scale();
+      const weights = scores.subarray(0, position + 1);
       for (let head = 0; head < n_heads; head++) {
-        const mine = head * h;
+        const own = head * h;
         const shared = this.keyHead(head) * h;
-        for (let t = 0; t <= position; t++) {
+        for (let t = 0, at = shared; t <= position; t++, at += kv) {
           let score = 0;
-          for (let i = 0, at = t * kv + shared; i < h; i++) score += q[mine + i] * keys[at + i];
-          scores[t] = score * scale;
+          for (let i = 0; i < h; i++) score += q[own + i] * keys[at + i];
+          weights[t] = score;
         }
-        softmax(scores, position + 1);
-        for (let t = 0; t <= position; t++) {
-          const weight = scores[t];
-          for (let i = 0, at = t * kv + shared; i < h; i++) y[mine + i] += weight * values[at + i];
+        softmax(weights, this.scale());
+        for (let i = 0; i < h; i += 2) { // two sums side by side
+          let [a, b] = [0, 0];
+          for (let t = 0, at = shared + i; t <= position; t++, at += kv) {
+            a += weights[t] * values[at];
+            b += weights[t] * values[at + 1];
+          }
+          y[own + i] = a;
+          y[own + i + 1] = b;
         }
-        this.look?.(layer, head, scores.subarray(0, position + 1));
+        this.look?.(layer, head, weights);
       }
       matmul(out, wo[layer], y);
     }
@@ -315,11 +321,13 @@
     /** Continues a prompt: yields each new id as soon as it is there, until a stop id or the end.
 
         Options: maxNewTokens (what the context leaves), temperature (0.6; 0 is the likeliest),
-        topK (null: all), topP (0.9; 1: all), seed (null: another text each time), stopIds ([]),
-        goOn (an async function, asked before each token is read; false ends the text).
+        topK (null: all), topP (0.9; 1: all), minP (0: all), repetitionPenalty (1: none), seed (null:
+        another text each time), stopIds ([]), goOn (an async function, asked before each token is
+        read; false ends the text).
         The same seed draws the same tokens as in Python. */
     async *generate(ids, options = {}) {
-      const { temperature = 0.6, topK = null, topP = 0.9, seed = null, stopIds = [], goOn } = options;
+      const { temperature = 0.6, topK = null, topP = 0.9, minP = 0 } = options;
+      const { repetitionPenalty = 1, seed = null, stopIds = [], goOn } = options;
       const context = this.config.max_seq_len;
       const { maxNewTokens = context - ids.length } = options;
       if (!ids.length) throw new Error("the prompt is empty: give at least one id, such as BOS");
@@ -329,7 +337,7 @@
       if (!(temperature >= 0 && temperature < Infinity)) {
         throw new Error(`temperature=${temperature}: must be 0 (the likeliest token) or above`);
       }
-      const numbers = uniforms(rowSeed(seed, ids));
+      const [numbers, all] = [uniforms(rowSeed(seed, ids)), [...ids]];
       this.reset();
       for (const id of ids.slice(0, -1)) {
         if (goOn && !(await goOn())) return;
@@ -339,23 +347,24 @@
       for (let count = 0; count < maxNewTokens; count++) {
         if (goOn && !(await goOn())) return;
         const logits = this.step(id);
-        id = argmax(logits);
-        if (!Number.isFinite(logits[id])) throw new Error(`the largest logit is ${logits[id]}: the weights are damaged`);
-        if (temperature > 0) {
-          id = draw(nextProbabilities(logits, temperature, topK, topP), numbers.next().value);
-        }
+        const best = logits[argmax(logits)];
+        if (!Number.isFinite(best)) throw new Error(`the largest logit is ${best}: the weights are damaged`);
+        const scores = repetitionPenalty === 1 ? logits : penalized(logits, all, repetitionPenalty);
+        if (temperature > 0) id = draw(nextProbabilities(scores, temperature, topK, topP, minP), numbers.next().value);
+        else id = argmax(scores);
         if (stopIds.includes(id)) return;
+        all.push(id);
         yield id;
       }
     }
   }
 
-  /** Exponentials that sum to 1, of the first `count` numbers of x, in place. */
-  const softmax = (x, count) => {
+  /** Exponentials of numbers times a scale, made to sum to 1, in place. */
+  const softmax = (x, scale) => {
     let [largest, sum] = [-Infinity, 0];
-    for (let i = 0; i < count; i++) largest = Math.max(largest, x[i]);
-    for (let i = 0; i < count; i++) sum += x[i] = Math.exp(x[i] - largest);
-    for (let i = 0; i < count; i++) x[i] /= sum;
+    for (let i = 0; i < x.length; i++) largest = Math.max(largest, (x[i] *= scale));
+    for (let i = 0; i < x.length; i++) sum += x[i] = Math.exp(x[i] - largest);
+    for (let i = 0; i < x.length; i++) x[i] /= sum;
   };
 
   /** The place of the largest; of NaN, if there is one. */

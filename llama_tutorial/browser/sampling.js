@@ -1,56 +1,80 @@
 "use strict";
 /* From logits to a token: the rules of numpy_llama/sampling.py, and its random numbers.
 
-   Temperature comes first, then top-k, then top-p; both cuts keep the tokens above a threshold and,
-   among those exactly on it, the first. Python starts a row's draws from a hash of the seed and the
-   prompt (BLAKE2b) and draws from the Mersenne Twister; so does this, and one seed gives one text in
-   all three engines. */
+   A repetition penalty comes first, then temperature, top-k, top-p and min-p. Top-k and top-p keep the
+   tokens above a threshold and, among those exactly on it, the first. Python starts a row's draws from
+   a hash of the seed and the prompt (BLAKE2b) and draws from the Mersenne Twister; so does this, and
+   one seed gives one text in all three engines. */
 {
+  const [TINY, HUGE] = [1.1754943508222875e-38, 3.4028234663852886e38]; // of float32
+  const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
+
   /** What the next token is drawn from: a Float32Array (V) that sums to 1. */
-  const nextProbabilities = (logits, temperature, topK = null, topP = 1) => {
+  const nextProbabilities = (logits, temperature, topK = null, topP = 1, minP = 0) => {
     if (topK !== null && !(Number.isInteger(topK) && topK >= 1)) {
       throw new Error(`topK=${topK}: must be an integer of at least 1, or null for all`);
     }
     if (!(topP > 0 && topP <= 1)) throw new Error(`topP=${topP}: must be above 0 and at most 1, which keeps all`);
-    const best = logits.reduce((a, b) => Math.max(a, b));
-    const divisor = Math.fround(Math.min(Math.max(temperature, 1.1754943508222875e-38), 3.4028234663852886e38));
-    let scaled = logits.map((logit) => Math.fround(logit - best) / divisor); // the best becomes 0
-    if (topK !== null && topK < logits.length) scaled = keep(scaled, topK, sorted(scaled)[topK - 1]);
+    if (!(minP >= 0 && minP <= 1)) throw new Error(`minP=${minP}: must be 0, which keeps all, to 1`);
+    let best = -Infinity;
+    for (const logit of logits) best = Math.max(best, logit);
+    const divisor = Math.fround(clamp(temperature, TINY, HUGE));
+    const scaled = logits.map((logit) => Math.fround(logit - best) / divisor); // the best becomes 0
+    if (topK !== null && topK < scaled.length) keep(scaled, topK, scaled.slice().sort().at(-topK));
     if (topP < 1) {
-      const ordered = sorted(scaled);
+      const [exps, sum] = exponentials(scaled);
+      // Less than an equal share of what is cut: such a token is cut itself, and need not be sorted.
+      // A float32 is exact to 2 ** -24.
+      const share = sum * Math.max((1 - topP) / scaled.length - 2 ** -23, 0);
+      const ordered = scaled.filter((_, i) => exps[i] >= share).sort().reverse();
       let [reached, count] = [0, 0];
-      for (const probability of softmax(ordered)) {
+      for (const value of ordered) {
+        const probability = Math.fround(Math.fround(Math.exp(value)) / sum);
         reached += probability;
         // What the likelier tokens hold.
         if (Math.fround(Math.fround(reached) - probability) <= Math.fround(topP)) count++;
       }
       count = Math.max(count, 1); // the likeliest always stays
-      scaled = keep(scaled, count, ordered[count - 1]);
+      keep(scaled, count, ordered[count - 1]);
     }
-    return softmax(scaled);
+    if (minP) keep(scaled, scaled.length, Math.fround(Math.log(minP)));
+    const [exps, sum] = exponentials(scaled);
+    return exps.map((value) => value / sum);
   };
 
-  const sorted = (x) => Float32Array.from(x).sort().reverse();
-
-  const softmax = (x) => {
-    const largest = x.reduce((a, b) => Math.max(a, b));
-    const e = x.map((value) => Math.exp(value - largest));
-    const sum = e.reduce((a, b) => a + b);
-    return e.map((value) => value / sum);
+  /** Of numbers up to 0, as float32, and their sum. */
+  const exponentials = (x) => {
+    const exps = x.map(Math.exp);
+    let sum = 0;
+    for (const value of exps) sum += value;
+    return [exps, sum];
   };
 
-  /** All but the `count` largest set to -Infinity, of which `least` is the smallest. */
+  /** Sets all but the `count` largest to -Infinity, of which `least` is the smallest, in place. */
   const keep = (x, count, least) => {
-    let room = count - x.filter((value) => value > least).length; // for the first of the equals
-    return x.map((value) => (value > least || (value === least && room-- > 0) ? value : -Infinity));
+    let room = count; // for the first of the equals
+    for (const value of x) if (value > least) room--;
+    for (let i = 0; i < x.length; i++) if (!(x[i] > least || (x[i] === least && room-- > 0))) x[i] = -Infinity;
+  };
+
+  /** Logits with the tokens of a text made less likely: positive ones divided, the others multiplied. */
+  const penalized = (logits, ids, penalty) => {
+    if (!(penalty > 0 && penalty < Infinity)) throw new Error(`repetitionPenalty=${penalty}: must be above 0; 1 is none`);
+    const [found, by] = [logits.slice(), Math.fround(clamp(penalty, TINY, HUGE))];
+    for (const id of ids) {
+      const logit = logits[id];
+      if (logit > -Infinity) found[id] = clamp(logit > 0 ? logit / by : logit * by, -HUGE, HUGE);
+    }
+    return found;
   };
 
   /** The token whose share of the unit interval `uniform` falls into. */
   const draw = (probabilities, uniform) => {
-    const total = probabilities.reduce((a, b) => a + b); // float64, like the running sum below
-    const target = Math.min(uniform, 1 - 2 ** -53) * total;
-    let reached = 0;
-    return probabilities.findIndex((probability) => (reached += probability) > target);
+    let [total, reached, id] = [0, 0, -1];
+    for (const probability of probabilities) total += probability; // float64, like the running sum below
+    const target = clamp(uniform, 0, 1 - 2 ** -53) * total;
+    while (reached <= target) reached += probabilities[++id];
+    return id;
   };
 
   /** The number that starts the draws after a prompt; without a seed another each time. */
@@ -141,5 +165,5 @@
     return new Uint8Array(h.buffer.slice(0, 8));
   };
 
-  Object.assign(typeof module === "object" ? module.exports : globalThis, { draw, nextProbabilities, rowSeed, uniforms });
+  Object.assign(typeof module === "object" ? module.exports : globalThis, { draw, nextProbabilities, penalized, rowSeed, uniforms });
 }

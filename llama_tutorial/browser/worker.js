@@ -13,26 +13,31 @@
   const inNode = typeof require === "function";
   const { Llama, Tokenizer } = inNode ? require("./llama.js") : globalThis;
   const { encodeDialog } = inNode ? require("./dialog.js") : globalThis;
-  const { nextProbabilities } = inNode ? require("./sampling.js") : globalThis;
+  const { nextProbabilities, penalized } = inNode ? require("./sampling.js") : globalThis;
   const { bugs } = inNode ? require("./bugs.js") : globalThis;
 
-  const bytesOf = (base64) => {
-    const text = atob(base64);
-    const bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    return bytes;
+  /** The bytes that living.py has packed: zlib's, in base64. */
+  const bytesOf = async (packed) => {
+    if (typeof DecompressionStream !== "function") {
+      throw new Error("This browser cannot unpack the weights: that takes one from 2023 or later.");
+    }
+    const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Uint8Array(await new Response(unpacked).arrayBuffer());
   };
 
   /** A llama2.c file. Of float32 weights that end in 16 zeros, the asset has the other two bytes:
-      all the lower ones, then all the upper ones, which a server packs well. */
-  const fileOf = (parts) => {
-    const [first, low, high] = parts.map(bytesOf);
+      all the lower ones, then all the upper ones, which are often alike and pack well. */
+  const fileOf = async (parts) => {
+    const [first, low, high] = await Promise.all(parts.map(bytesOf));
     if (!low) return first.buffer;
     const words = new Uint32Array(first.length / 4 + low.length);
     words.set(new Uint32Array(first.buffer)); // the header
     for (let i = 0, at = first.length / 4; i < low.length; i++, at++) words[at] = (high[i] << 24) | (low[i] << 16);
     return words.buffer;
   };
+
+  const BREATH = 8; // ms: a stop is heard within half a frame
 
   /** Lets messages in: resolves once those that have come are received. */
   const breathe = (() => {
@@ -90,9 +95,9 @@
     const stopped = new Set();
     let last = Promise.resolve();
 
-    const open = ({ name, asset }) => {
-      const model = Llama.read(fileOf(asset.model));
-      const tokenizer = Tokenizer.read(bytesOf(asset.tokenizer).buffer);
+    const open = async ({ name, asset }) => {
+      const model = Llama.read(await fileOf(asset.model));
+      const tokenizer = Tokenizer.read((await bytesOf(asset.tokenizer)).buffer);
       opened.set(name, { tokenizer, models: new Map([["", model]]) });
       return { config: model.config };
     };
@@ -111,7 +116,7 @@
     };
 
     /** Makes the model tell what it does at each position, until the function that is returned is called. */
-    const watch = (id, model, tokenizer, ids, { look, temperature = 0.6, topK = null, topP = 0.9 }) => {
+    const watch = (id, model, tokenizer, ids, { look, temperature = 0.6, topK = null, topP = 0.9, minP = 0, repetitionPenalty = 1 }) => {
       if (!look) return () => {};
       const wanted = look === true ? { candidates: 10, attention: true, lens: true } : look;
       const named = (place, probabilities) => ({ id: place, piece: tokenizer.pieces[place], probability: probabilities[place] });
@@ -132,7 +137,8 @@
         const position = model.length;
         const seen = { position, id: ids[position], piece: tokenizer.pieces[ids[position]] };
         if (wanted.candidates) {
-          const after = nextProbabilities(logits, temperature, topK, topP);
+          const scores = penalized(logits, ids.slice(0, position + 1), repetitionPenalty);
+          const after = nextProbabilities(scores, temperature, topK, topP, minP);
           seen.candidates = largest(logits, wanted.candidates).map((place) => {
             const { probability, ...token } = named(place, before);
             return { ...token, before: probability, after: after[place] };
@@ -155,8 +161,12 @@
       };
     };
 
+    let breath = 0;
     const goOn = async (id) => {
-      await breathe();
+      if (performance.now() - breath > BREATH) {
+        await breathe();
+        breath = performance.now();
+      }
       return !stopped.has(id);
     };
 

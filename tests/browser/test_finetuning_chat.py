@@ -9,9 +9,8 @@ import pytest
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from browser.live import SET
-from browser.visits import RULES, Visit
+from browser.visits import OnAPhone, Visit
 from playwright.sync_api import Locator, Page, expect
 
 from llama_tutorial import generate, load
@@ -20,7 +19,6 @@ from llama_tutorial.chat.session import ChatSession
 from llama_tutorial.figures import finetuning
 from llama_tutorial.tales.dialogs import messages
 
-PHONE = {"width": 390, "height": 844}
 FIGURE = "figure[data-live='finetuning/chat']"
 PATH = "book/finetuning.html"
 FIRST = [
@@ -274,43 +272,23 @@ def test_status_speaks_when_an_answer_begins_and_ends_and_not_between(chat: Chat
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_state_is_accessible_and_fits_a_phone(browser, site: str, theme: str) -> None:
-    visit = Visit(browser, site, PATH)
-    visit.show(theme)
-    visit.page.set_viewport_size(PHONE)
+    visit = OnAPhone(browser, site, PATH, FIGURE, theme)
     chat = Chat(visit.page)
-    states = {}
-
-    def look(state: str) -> None:
-        found = Axe().run(visit.page, context={"include": [[FIGURE]]}, options=RULES).response
-        assert len(found["passes"]) > 10
-        states[state] = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-
-    visit.page.locator(FIGURE).scroll_into_view_if_needed()
-    look("before")
+    visit.look("before")
     chat.temperature(0)
+    chat.say("🦙" * 200)
+    visit.look("error")
     for _ in range(4):
         chat.say("Tell me a story.")
-    look("after, with a cut")
+    visit.look("after, with a cut")
     chat.figure.evaluate(SET, {"tags": True})
-    look("tags")
-    # A worker that is never asked: the state between two tokens, for as long as it takes.
-    visit.page.evaluate("() => void (globalThis.post = Worker.prototype.postMessage)")
-    visit.page.evaluate("() => void (Worker.prototype.postMessage = () => {})")
+    visit.look("tags")
+    visit.silence()
     chat.field.fill("Hello.")
     chat.field.press("Enter")
     expect(chat.button("Stop")).to_be_visible()
-    look("writing")
-    visit.context.close()
-    visit = Visit(browser, site, PATH)
-    visit.show(theme)
-    visit.page.set_viewport_size(PHONE)
-    chat = Chat(visit.page)
-    chat.say("🦙" * 200)
-    look("error")
-    assert {state: found for state, found in states.items() if found} == {}
-    assert len(states) == 5
-    visit.context.close()
+    visit.look("writing")
+    visit.end("before", "error", "after, with a cut", "tags", "writing")
 
 
 def test_without_a_book_the_dialog_stands_there(show) -> None:

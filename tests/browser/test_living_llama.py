@@ -8,15 +8,13 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need pytest-playwright")
 
-from axe_playwright_python.sync_playwright import Axe
 from browser.live import SET
-from browser.visits import RULES, Visit
+from browser.visits import OnAPhone, Visit
 from playwright.sync_api import Page, expect
 
 from llama_tutorial import generate, load
 from llama_tutorial.figures import intro
 
-PHONE = {"width": 390, "height": 844}
 FIGURE = "figure[data-live='intro/writer']"
 PATH = "book/intro.html"
 
@@ -243,34 +241,20 @@ def test_weights_that_cannot_be_loaded_are_said_so(browser, site: str) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_state_is_accessible_and_fits_a_phone(browser, site: str, theme: str) -> None:
-    visit = Visit(browser, site, PATH)
-    visit.show(theme)
-    visit.page.set_viewport_size(PHONE)
+    visit = OnAPhone(browser, site, PATH, FIGURE, theme)
     writer = Writer(visit.page)
-    states = {}
-
-    def look(state: str) -> None:
-        found = Axe().run(visit.page, context={"include": [[FIGURE]]}, options=RULES).response
-        assert len(found["passes"]) > 10
-        states[state] = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-
-    visit.page.locator(FIGURE).scroll_into_view_if_needed()
-    look("before")
-    # A worker that is never asked: the state between two tokens, for as long as it takes.
-    visit.page.evaluate("() => void (globalThis.post = Worker.prototype.postMessage)")
+    visit.look("before")
     writer.write.click()
     writer.done()
-    look("after")
-    visit.page.evaluate("() => void (Worker.prototype.postMessage = () => {})")
+    visit.look("after")
+    visit.silence()
     writer.write.click()
     expect(writer.status).to_have_text("Writing …")
-    look("writing")
-    visit.page.evaluate("() => void (Worker.prototype.postMessage = globalThis.post)")
+    visit.look("writing")
+    visit.silence(False)
     writer.tell("🦙" * 100)
-    look("error")
-    assert states == {"before": [], "after": [], "writing": [], "error": []}
-    visit.context.close()
+    visit.look("error")
+    visit.end("before", "after", "writing", "error")
 
 
 def test_status_speaks_when_a_tale_begins_and_ends_and_not_between(writer: Writer) -> None:

@@ -219,6 +219,6 @@ def test_without_scripts_the_recorded_pair_stands_there(browser, pages, models) 
 
 def test_a_notebook_says_where_the_switches_work(show) -> None:
     figure = show(museum.show("rope"))
-    assert "break_model" in figure.locator(".lt-hint").text_content()
+    assert "figures.museum.explore" in figure.locator(".lt-hint").text_content()
     assert figure.locator("mark").count() == 2
     assert not figure.locator("input").is_visible()

@@ -33,6 +33,9 @@ def pages() -> list[str]:
     return [f"{name}.html" for name in [toc["root"], *files, "genindex", "py-modindex", "search"]]
 
 
+PHONE = {"width": 390, "height": 844}
+
+
 class Visit:
     """An open page, and what it has asked for and complained of so far."""
 
@@ -71,6 +74,14 @@ class Visit:
             self.page.locator(".theme-switch-button").first.click()
         raise AssertionError(f"the switch of {self.path} does not reach {theme}")
 
+    def silence(self, silent: bool = True) -> None:
+        """No worker is asked any more: the state between two tokens, for as long as it takes."""
+        ask = "() => {}" if silent else "globalThis.asking"
+        self.page.evaluate(f"""() => {{
+          globalThis.asking ??= Worker.prototype.postMessage;
+          Worker.prototype.postMessage = {ask};
+        }}""")
+
     def unfold(self) -> None:
         """Opens what is folded: sections, solutions, hidden sources, what questions guard."""
         self.page.evaluate(UNFOLD)
@@ -89,3 +100,27 @@ class Visit:
         options = options | {"resultTypes": ["violations"]}
         found = Axe().run(self.page, context=context, options=options).response["violations"]
         return [f"{rule['id']}: {node['target']}" for rule in found for node in rule["nodes"]]
+
+
+class OnAPhone(Visit):
+    """A figure of a page on a phone, in a theme: what its states keep from readers, by name."""
+
+    def __init__(self, browser, site: str, path: str, figure: str, theme: str) -> None:
+        super().__init__(browser, site, path)
+        self.figure = figure
+        self.states: dict[str, list] = {}
+        self.show(theme)
+        self.page.set_viewport_size(PHONE)
+        self.page.locator(figure).scroll_into_view_if_needed()
+
+    def look(self, state: str) -> None:
+        """Keeps what breaks a rule of WCAG 2.1 A and AA in the state that the figure is in."""
+        found = Axe().run(self.page, context={"include": [[self.figure]]}, options=RULES).response
+        assert len(found["passes"]) > 10
+        self.states[state] = [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+    def end(self, *names: str) -> None:
+        """These states were looked at, and none keeps anything from anybody."""
+        assert self.states == {name: [] for name in names}
+        self.context.close()

@@ -22,6 +22,8 @@ const actions = {
     const numbers = sampling.uniforms(sampling.rowSeed(seed, ids));
     return Array.from({ length: count }, () => numbers.next().value);
   },
+  probabilities: ({ logits, temperature, topK, topP, minP }) =>
+    Array.from(sampling.nextProbabilities(Float32Array.from(logits), temperature, topK, topP, minP)),
   bugs: () => bugs.names,
   // With a bug the model and the prompt are broken; ids come after the prompt.
   logits: ({ model, ids, bug, prompt = [] }) => {
@@ -42,7 +44,15 @@ const actions = {
     const decoder = open(Tokenizer, tokenizer).streamDecoder();
     return [...ids.map((id) => decoder.feed(id)), decoder.flush()];
   },
-  unpack: ({ path, to }) => fs.writeFileSync(to, Buffer.from(fileOf(JSON.parse(fs.readFileSync(path)).model))),
+  unpack: async ({ path, to, old = false }) => {
+    const { DecompressionStream } = globalThis;
+    if (old) delete globalThis.DecompressionStream;
+    try {
+      fs.writeFileSync(to, Buffer.from(await fileOf(JSON.parse(fs.readFileSync(path)).model)));
+    } finally {
+      globalThis.DecompressionStream = DecompressionStream;
+    }
+  },
   // A worker of its own: what it posts to these requests, until all are answered.
   work: ({ requests, stop }) => new Promise((resolve) => {
     const [posted, tokens] = [[], {}];

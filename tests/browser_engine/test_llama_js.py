@@ -12,6 +12,7 @@ import pytest
 
 from llama_tutorial import BPETokenizer, ModelConfig
 from llama_tutorial.numpy_llama import NumpyLlama, llama2c
+from llama_tutorial.numpy_llama.sampling import next_probabilities
 from llama_tutorial.shipped import SHIPPED
 
 PROMPT = [1, 300, 40, 7, 300]
@@ -62,6 +63,20 @@ def test_one_seed_is_one_text(engine, name: str, seed: int) -> None:
         ({"topP": 1, "temperature": 1}, {"top_p": 1, "temperature": 1}),
         ({"topK": 9, "topP": 0.5}, {"top_k": 9, "top_p": 0.5}),
         ({"temperature": 1e-30}, {"temperature": 1e-30}),
+        ({"topP": 0.9999999, "temperature": 2}, {"top_p": 0.9999999, "temperature": 2}),
+        ({"topP": 1e-9}, {"top_p": 1e-9}),
+        (
+            {"minP": 0.2, "topP": 1, "temperature": 1.5},
+            {"min_p": 0.2, "top_p": 1, "temperature": 1.5},
+        ),
+        ({"minP": 1}, {"min_p": 1}),
+        ({"repetitionPenalty": 1.3}, {"repetition_penalty": 1.3}),
+        (
+            {"repetitionPenalty": 1.7, "temperature": 0},
+            {"repetition_penalty": 1.7, "temperature": 0},
+        ),
+        ({"repetitionPenalty": 0.5, "minP": 0.01}, {"repetition_penalty": 0.5, "min_p": 0.01}),
+        ({"repetitionPenalty": 1e30}, {"repetition_penalty": 1e30}),
     ],
 )
 def test_cuts_are_those_of_python(engine, options: dict, settings: dict) -> None:
@@ -139,6 +154,10 @@ def test_a_model_forgets_at_reset(engine) -> None:
         ({"topK": 0}, "topK=0: must be an integer of at least 1"),
         ({"topP": 0}, "topP=0: must be above 0"),
         ({"topP": 1.5}, "topP=1.5: must be above 0"),
+        ({"minP": -0.1}, "minP=-0.1: must be 0"),
+        ({"minP": 2}, "minP=2: must be 0"),
+        ({"repetitionPenalty": 0}, "repetitionPenalty=0: must be above 0"),
+        ({"repetitionPenalty": "x"}, "repetitionPenalty=x: must be above 0"),
         ({"seed": 0.5}, "seed=0.5: must be an integer"),
         ({"maxNewTokens": 9999}, "2 ids and maxNewTokens=9999: must fit into the context of"),
         ({"maxNewTokens": -1}, "maxNewTokens=-1: must"),
@@ -235,3 +254,20 @@ def test_damaged_files_are_errors_at_once(engine, tmp_path: Path) -> None:
         outcomes["refused" if refused else "read"] += 1
     assert outcomes["refused"] > 300, outcomes
     assert outcomes["read"] > 5, outcomes
+
+
+@pytest.mark.parametrize("top_p", [1e-6, 0.3, 0.9, 0.999, 0.99999, 1])
+@pytest.mark.parametrize("spread", [0, 1e-6, 0.1, 1, 10])
+def test_cuts_keep_the_same_tokens_of_flat_and_steep_logits(engine, top_p, spread) -> None:
+    """Where top-p leaves tokens unsorted too: the sizes of the others do not matter."""
+    draw = np.random.default_rng(3)
+    for size in (1, 2, 1024):
+        logits = (
+            (spread * draw.normal(size=size)).round(2 if spread > 0.1 else 7).astype(np.float32)
+        )
+        for top_k, min_p in ((None, 0), (7, 0), (None, 0.3)):
+            given = {"temperature": 0.7, "topK": top_k, "topP": top_p, "minP": min_p}
+            found = engine("probabilities", logits=logits.tolist(), **given)
+            expected = next_probabilities(logits, 0.7, top_k, top_p, min_p)
+            assert np.flatnonzero(found).tolist() == np.flatnonzero(expected).tolist()
+            np.testing.assert_allclose(found, expected, rtol=1e-5)

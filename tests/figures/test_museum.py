@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from llama_tutorial import figures, generate, load
+from llama_tutorial import Transformer, figures, generate, load
 from llama_tutorial.bugs import BUGS, break_model
 from llama_tutorial.figures.museum.live import COUNT, exhibit, says
 from llama_tutorial.tales import tales
@@ -79,3 +79,103 @@ def test_page_carries_every_bug_of_its_chapter_and_the_first_pair(models) -> Non
 def test_a_chapter_without_bugs_is_refused() -> None:
     with pytest.raises(ValueError, match="no bugs of a chapter 'lora'; there are rope, rmsnorm"):
         figures.museum.show("lora")
+
+
+@pytest.mark.parametrize("bug", ["half_split", "no_bos"])
+def test_drawn_texts_are_those_of_generate_by_the_same_draws(models, bug: str) -> None:
+    model, tokenizer = models
+    given = {"temperature": 0.8, "seed": 3}
+    shown = exhibit(model, tokenizer, bug, "Once upon a time", count=20, **given)
+    ids = tokenizer.encode("Once upon a time", bos=True)
+    assert shown["right"] == generate(model, [ids], 20, **given)[0]
+    if bug != "no_bos":  # whose other prompt would begin other draws
+        with break_model(model, bug):
+            assert shown["broken"] == generate(model, [ids], 20, **given)[0]
+
+
+@pytest.mark.parametrize(
+    ("bug", "text", "given", "message"),
+    [
+        ("no such", "Once", {}, "no bug 'no such'; there are half_split"),
+        ("no_bos", "", {}, "leaves nothing to feed: type a beginning"),
+        ("gelu", "Once", {"count": 0}, "count=0: must be at least 1"),
+        ("gelu", "Once", {"temperature": -1}, "temperature=-1"),
+        ("gelu", "a b " * 200, {}, "context"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_so(models, bug, text, given, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        exhibit(*models, bug, text, **given)
+
+
+@pytest.fixture
+def view(models):
+    pytest.importorskip("ipywidgets")
+    return figures.museum.explore(*models, "The dragon", count=12)
+
+
+def columns(view) -> list[str]:
+    found = re.findall(r"<p><span>(.*?)</p>", view.children[-1].value)
+    return [html.unescape(re.sub("<.*?>", "", one)) for one in found]
+
+
+def test_explorer_shows_the_mistake_that_is_chosen(models, view) -> None:
+    bug, *_, shown = view.children
+    assert [name for _, name in bug.options] == list(BUGS)
+    for name in ("half_split", "no_silu", "double_bos"):
+        bug.value = name
+        expected = exhibit(*models, name, "The dragon", count=12)
+        assert says(expected) in html.unescape(shown.value)
+        for found, side in zip(columns(view), ("right", "broken"), strict=True):
+            assert found == "The dragon" + "".join(expected[f"{side}Texts"])
+        marks = re.findall(r"<mark>(.*?)</mark>", shown.value)
+        at = expected["parts"]
+        tokens = [expected[f"{side}Texts"][at].strip() for side in ("right", "broken")]
+        assert [html.unescape(mark) for mark in marks] == tokens
+        assert html.escape(BUGS[name].wrong) in shown.value
+
+
+def test_explorer_draws_by_its_temperature_and_seed(models, view) -> None:
+    _, text, temperature, seed, _ = view.children
+    text.value, temperature.value = "A <b>fox", 1
+    texts = []
+    for number in (1, 2, 1):
+        seed.value = number
+        expected = exhibit(*models, "half_split", "A <b>fox", temperature=1, seed=number, count=12)
+        assert columns(view)[0] == "A <b>fox" + "".join(expected["rightTexts"])
+        texts.append(columns(view))
+    assert texts[0] == texts[2] != texts[1]
+
+
+def test_explorer_leaves_the_model_right(models, view) -> None:
+    model, tokenizer = models
+    ids = [tokenizer.encode("The dragon", bos=True)]
+    before = generate(model, ids, 12, temperature=0)
+    for name in ("half_split", "no_norm_weight", "reads_before_writing"):
+        view.children[0].value = name
+    assert generate(model, ids, 12, temperature=0) == before
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
+def test_explorer_says_what_is_wrong_and_goes_on(view) -> None:
+    bug, text, *_, shown = view.children
+    text.value = "a b " * 200
+    assert "context" in shown.value
+    bug.value, text.value = "no_bos", ""
+    assert shown.value == "this mistake leaves nothing to feed: type a beginning"
+    text.value = "Once"
+    assert columns(view)[0].startswith("Once")
+
+
+def test_explorer_takes_any_width_of_numbers(view) -> None:
+    pytest.importorskip("ipywidgets")
+    model, tokenizer = load("tales", dtype="bfloat16")
+    view = figures.museum.explore(model, tokenizer, count=6)
+    assert columns(view)[0].startswith("Once upon a time")
+
+
+def test_explorer_refuses_a_gpt_in_words(models) -> None:
+    pytest.importorskip("ipywidgets")
+    config = models[0].config.replace(positions="learned")
+    view = figures.museum.explore(Transformer(config), models[1])
+    assert "only a Llama can be broken" in view.children[-1].value

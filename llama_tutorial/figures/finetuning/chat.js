@@ -3,19 +3,6 @@ const setup = (figure) => {
   const { dialog: recorded, suggestions, tags } = figure.data;
   const { params, download } = figure.llama;
 
-  const element = (parent, tag, name, text = "") => {
-    const one = document.createElement(tag);
-    if (name) one.className = name;
-    one.textContent = text;
-    return parent.appendChild(one);
-  };
-  const button = (parent, name, words, act) => {
-    const one = element(parent, "button", name, words);
-    one.type = "button";
-    one.addEventListener("click", act);
-    return one;
-  };
-
   figure.stage.replaceChildren();
   const desk = element(figure.stage, "div", "lt-chat");
   const scroller = element(desk, "div", "lt-log");

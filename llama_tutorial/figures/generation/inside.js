@@ -6,19 +6,6 @@ const setup = (figure) => {
   const field = figure.inputs.find((input) => input.dataset.name === "beginning");
   const percent = (share) => (share < 0.001 ? "< 0.1 %" : `${textOf(Math.round(1000 * share) / 10)} %`);
 
-  const element = (parent, tag, name, text = "") => {
-    const one = document.createElement(tag);
-    if (name) one.className = name;
-    one.textContent = text;
-    return parent.appendChild(one);
-  };
-  const button = (parent, name, words, act) => {
-    const one = element(parent, "button", name, words);
-    one.type = "button";
-    one.addEventListener("click", act);
-    return one;
-  };
-
   // The tale as it is shown: tokens { id, piece }, how many are the reader's, what was seen by position,
   // and with which settings the rest was drawn.
   const recorded = seen.map((one) => ({

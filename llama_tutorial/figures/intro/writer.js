@@ -5,19 +5,6 @@ const setup = (figure) => {
   const controls = figure.root.querySelector(".lt-controls");
   const field = figure.inputs.find((input) => input.dataset.name === "beginning");
 
-  const element = (parent, tag, name, text = "") => {
-    const one = document.createElement(tag);
-    if (name) one.className = name;
-    one.textContent = text;
-    return parent.appendChild(one);
-  };
-  const button = (parent, name, words, act) => {
-    const one = element(parent, "button", name, words);
-    one.type = "button";
-    one.addEventListener("click", act);
-    return one;
-  };
-
   figure.stage.replaceChildren();
   const desk = element(figure.stage, "div", "lt-writer");
   const bar = element(desk, "div", "lt-bar");

@@ -14,10 +14,10 @@
 // A prompt is a text (BOS comes before it), ids, or a dialog for tales-chat,
 // [{ role: "user", content: "…" }]. Runs wait for each other, in order. Options, all of them optional:
 //
-//   temperature (0.6; 0: the likeliest), topK, topP (0.9), seed, maxNewTokens (at most; what fits),
-//   stopIds (BOS and EOS)
+//   temperature (0.6; 0: the likeliest), topK, topP (0.9), minP, repetitionPenalty, seed,
+//   maxNewTokens (at most; what fits), stopIds (BOS and EOS)
 //   bug: "name"         a silent bug of browser/bugs.js in the model
-//   signal              an AbortSignal: the run ends within a token, and what it has written stays
+//   signal              an AbortSignal: the run ends at once, and what it has written stays
 //   onToken(token)      { id, piece, text, position }: text is what to append; without an id, the end
 //                       of a character that was never completed
 //   look                true, or which of { candidates: 10, attention, lens, logits, flow }: at each
@@ -107,3 +107,17 @@ const llamaInPage = (globalThis.llamaInPage ??= (() => {
 
   return { here, open };
 })());
+
+// What such a figure is built of: a new element, or button, as the last child of parent.
+const element = (parent, tag, name, text = "") => {
+  const one = document.createElement(tag);
+  if (name) one.className = name;
+  one.textContent = text;
+  return parent.appendChild(one);
+};
+const button = (parent, name, words, act) => {
+  const one = element(parent, "button", name, words);
+  one.type = "button";
+  one.addEventListener("click", act);
+  return one;
+};

@@ -7,12 +7,16 @@ was written here, in PyTorch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from llama_tutorial._util.generation_settings import check_sampling, read_rows
+from llama_tutorial._util.shapes import Float
 from llama_tutorial.bugs import BUGS, Bug, break_model, broken_prompt
 from llama_tutorial.figures.kit.controls import Select, Text
 from llama_tutorial.figures.kit.live import WITHOUT_SCRIPT, LiveFigure, fill
@@ -20,9 +24,13 @@ from llama_tutorial.figures.kit.numbers import rounded
 from llama_tutorial.hub import load
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer
+from llama_tutorial.numpy_llama.sampling import uniforms
+from llama_tutorial.sampling import draw, next_probabilities
 
 COUNT = 40
 """New tokens of each text: enough for all but the quietest to part, and written in a moment."""
+
+TOP_P = 0.9
 
 EQUAL = 1e-4
 """Logits that differ by less are the same: a page rounds them to float32."""
@@ -76,42 +84,93 @@ def show(chapter: str, beginning: str = "Once upon a time") -> LiveFigure:
         "by side, and the first token that differs is marked in both. Then <b>type another "
         "beginning</b>, or let both <b>draw by the same seed</b>.",
         llama="tales",
-        still=_still(bug, beginning, shown),
+        still=pair(
+            bug,
+            beginning,
+            shown,
+            before='<div class="lt-bugs" role="group" aria-label="mistakes"></div>',
+            more=f'<p class="lt-hint"><i>{WITHOUT_SCRIPT}</i></p>',
+        ),
     )
     figure.label = f"fig-museum-{chapter}"
     return figure
 
 
-def exhibit(model: Transformer, tokenizer: Any, bug: str, text: str) -> dict[str, Any]:
-    """What the page's ``exhibit`` gives for a beginning, each token the likeliest.
+def exhibit(
+    model: Transformer,
+    tokenizer: Any,
+    bug: str,
+    text: str,
+    *,
+    temperature: float | int = 0,
+    seed: int = 0,
+    count: int = COUNT,
+) -> dict[str, Any]:
+    """What the page's ``exhibit`` gives for a beginning: right and broken, by the same draws.
 
     Args:
-        model: A Llama in float64, as the page computes.
+        model: A Llama; in float64 it computes as the page does.
         tokenizer: Its tokenizer.
         bug: A name in :data:`~llama_tutorial.bugs.BUGS`.
         text: The beginning.
+        temperature: 0 takes the likeliest token each time; above, top-p is 0.9.
+        seed: Fixes the draws.
+        count: How many tokens each of the two writes at most.
 
     Returns:
         The new ids of both texts and what each adds to the text, the number of the first that
         differs (None: none does), how far the logits are that it was taken from (without a
         difference, where they are furthest): by the largest difference and by the KL divergence in
         nats, and what the right text costs either model, in nats a token.
+
+    Raises:
+        ValueError: There is no such bug, or it leaves nothing of the beginning; the model is no
+            Llama; the text does not fit its context; or a setting means nothing.
     """
     ids = tokenizer.encode(text, bos=True)
     stops = {tokenizer.bos_id, tokenizer.eos_id}
-    right, logits = _continued(model, ids, stops)
+    fed = broken_prompt(ids, bug)
+    if not fed:
+        raise ValueError("this mistake leaves nothing to feed: type a beginning")
+    if count < 1:
+        raise ValueError(f"count={count}: must be at least 1")
+    [(_, start)] = read_rows(model.config, [ids], count, seed)
+    sampling = check_sampling(temperature, top_p=TOP_P)
+
+    def choose(logits: Float[Tensor, " V"], numbers: Iterator[float]) -> int:
+        if sampling.temperature == 0:
+            return int(logits.argmax())
+        uniform = torch.tensor(next(numbers), dtype=torch.float64)
+        chances = next_probabilities(logits, sampling.temperature, top_p=sampling.top_p)
+        return int(draw(chances, uniform))
+
+    def continued(prompt: list[int]) -> tuple[list[int], Float[Tensor, "T V"]]:
+        """Up to ``count`` tokens, and the logits that each (and a stop) was taken from."""
+        cache, numbers = _cache(model, len(prompt) + count), uniforms(start)
+        _read(model, prompt[:-1], cache)
+        found: list[int] = []
+        logits: list[Tensor] = []
+        last = prompt[-1]
+        while len(found) < count:
+            logits += _read(model, [last], cache)
+            last = choose(logits[-1], numbers)
+            if last in stops:
+                break
+            found.append(last)
+        return found, torch.stack(logits)
+
+    right, logits = continued(ids)
     with break_model(model, bug):
-        fed = broken_prompt(ids, bug)
-        broken, _ = _continued(model, fed, stops)
-        steps = _logits(model, fed + right)[len(fed) - 1 :]  # one more than the new tokens
-    steps = steps[: len(logits)]
+        broken, _ = continued(fed)
+        steps = _read(model, fed + right, _cache(model, len(fed) + count))
+    others = torch.stack(steps[len(fed) - 1 :][: len(logits)])
     ends = [*broken, None]  # a text that ends early parts there
     pairs = enumerate(zip([*right, None], ends, strict=False))
     parts = next((i for i, (a, b) in pairs if a != b), None)
-    off = (logits - steps).abs().amax(-1)  # (T,)
+    off = (logits - others).abs().amax(-1)  # (T,)
     at = int(off.argmax()) if parts is None else parts
-    p, q = logits[at].log_softmax(-1), steps[at].log_softmax(-1)
-    costs = [F.cross_entropy(x[: len(right)], torch.tensor(right)) for x in (logits, steps)]
+    p, q = logits[at].log_softmax(-1), others[at].log_softmax(-1)
+    costs = [F.cross_entropy(x[: len(right)], torch.tensor(right)) for x in (logits, others)]
     return {
         "right": right,
         "broken": broken,
@@ -125,31 +184,16 @@ def exhibit(model: Transformer, tokenizer: Any, bug: str, text: str) -> dict[str
     }
 
 
-@torch.no_grad()
-def _continued(
-    model: Transformer, ids: list[int], stops: set[int]
-) -> tuple[list[int], torch.Tensor]:
-    """Up to ``COUNT`` likeliest tokens, and the logits that each (and a stop) was taken from."""
-    cache = KVCache(model.config, dtype=model.dtype)
-    for token in ids[:-1]:
-        model(torch.tensor([[token]]), cache)
-    found: list[int] = []
-    logits: list[torch.Tensor] = []
-    last = ids[-1]
-    while len(found) < COUNT:
-        logits.append(model(torch.tensor([[last]]), cache)[0, -1])
-        last = int(logits[-1].argmax())
-        if last in stops:
-            break
-        found.append(last)
-    return found, torch.stack(logits)
+def _cache(model: Transformer, room: int) -> KVCache:
+    """One more than there is room for, as a mistake may take a slot, where the context has it."""
+    slots = min(room + 1, model.config.max_seq_len)
+    return KVCache(model.config, max_seq_len=slots, dtype=model.dtype, device=model.device)
 
 
 @torch.no_grad()
-def _logits(model: Transformer, ids: list[int]) -> torch.Tensor:
-    """One token after the other, as the page reads: (T, V)."""
-    cache = KVCache(model.config, dtype=model.dtype)
-    return torch.cat([model(torch.tensor([[token]]), cache)[0] for token in ids])
+def _read(model: Transformer, ids: list[int], cache: KVCache) -> list[Float[Tensor, " V"]]:
+    """One token after the other, as the page reads: the logits after each, on the CPU."""
+    return [model(torch.tensor([[i]], device=model.device), cache)[0, 0].cpu() for i in ids]
 
 
 def _texts(tokenizer: Any, prompt: list[int], ids: list[int]) -> list[str]:
@@ -171,20 +215,19 @@ def says(shown: dict[str, Any]) -> str:
     return fill(SAYS[kind], rounded({**shown, "number": number, "count": len(shown["right"])}))
 
 
-def _still(bug: Bug, beginning: str, shown: dict[str, Any]) -> str:
-    """The first mistake as the script would show it; the script fills the same elements anew."""
+def pair(bug: Bug, beginning: str, shown: dict[str, Any], before: str = "", more: str = "") -> str:
+    """A mistake and both texts, as HTML; the page's script fills the same elements anew."""
     sides = [
         _side(beginning, shown[f"{side}Texts"], shown["parts"]) for side in ("right", "broken")
     ]
     return (
-        '<div class="lt-museum"><div class="lt-bugs" role="group" aria-label="mistakes"></div>'
+        f'<div class="lt-museum">{before}'
         f'<p class="lt-what"><b>{escape(bug.title)}.</b> <span>{escape(bug.what)}</span></p>'
         f'<div class="lt-lines"><pre><del>{escape(bug.right)}</del></pre>'
         f"<pre><ins>{escape(bug.wrong)}</ins></pre></div>"
         f'<div class="lt-sides"><div><b>right</b>{sides[0]}</div>'
         f"<div><b>broken</b>{sides[1]}</div></div>"
-        f'<p class="lt-status" role="status">{escape(says(shown))}</p>'
-        f'<p class="lt-hint"><i>{WITHOUT_SCRIPT}</i></p></div>'
+        f'<p class="lt-status" role="status">{escape(says(shown))}</p>{more}</div>'
     )
 
 

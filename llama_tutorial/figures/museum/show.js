@@ -14,13 +14,12 @@ const setup = (figure) => {
     find(".lt-what span").textContent = what;
     lines.querySelector("del").textContent = right;
     lines.querySelector("ins").textContent = wrong;
-    for (const button of group.children) button.setAttribute("aria-pressed", button.dataset.bug === chosen);
+    for (const one of group.children) one.setAttribute("aria-pressed", one.dataset.bug === chosen);
   };
 
   const fillSide = (side, beginning, texts, parts) => {
-    const span = document.createElement("span");
-    span.textContent = beginning;
-    side.replaceChildren(span);
+    side.replaceChildren();
+    element(side, "span", "", beginning);
     if (parts === null) return side.append(texts.join(""));
     const mark = document.createElement("mark");
     const token = texts[parts] ?? " (the end)";
@@ -38,7 +37,7 @@ const setup = (figure) => {
   figure.root.shown = { bug: chosen, ...first };
   if (!llamaInPage.here) {
     figure.root.querySelector(".lt-controls").style.display = "none";
-    hint.textContent = "The switches work in the pages of the book. In a notebook, llama_tutorial.bugs.break_model(model, name) breaks any Llama.";
+    hint.textContent = "The switches work in the pages of the book. In a notebook, figures.museum.explore(model, tokenizer) breaks any Llama.";
     return () => ({});
   }
 
@@ -69,15 +68,12 @@ const setup = (figure) => {
   };
 
   for (const name of names) {
-    const button = document.createElement("button");
-    Object.assign(button, { type: "button", textContent: bugs[name].title });
-    button.dataset.bug = name;
-    button.addEventListener("click", () => {
+    const choose = () => {
       chosen = name;
       describe();
       run();
-    });
-    group.append(button);
+    };
+    button(group, "", bugs[name].title, choose).dataset.bug = name;
   }
   describe();
   hint.textContent = `The first click loads ${figure.llama.params} weights (${figure.llama.download}, once).`;
