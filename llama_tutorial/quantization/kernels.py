@@ -19,6 +19,7 @@ second, and keeps it in ``__pycache__``, from where the next process has it in m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, no_type_check
 
@@ -29,12 +30,23 @@ from numba.extending import overload
 ROWS = 64
 
 
-def _jit(function: Any) -> Any:
-    fast = partial(numba.njit, nogil=True, fastmath=True, boundscheck=False, error_model="numpy")
-    try:
-        return fast(function, cache=True)
-    except RuntimeError:  # nowhere to write: neither beside this file nor in the user's folders
-        return fast(function)
+def _jit(*freedoms: str) -> Callable[[Any], Any]:
+    """Compile; the freedoms are those of fast mathematics that the compiler may take."""
+    # Never all of them. With "reassoc" it would multiply the sum by `_float`'s 2^112 before the
+    # scale, and a thousand times that is infinite; "nnan" lets it take NaN for a number.
+    fast = partial(numba.njit, nogil=True, boundscheck=False, error_model="numpy")
+
+    def compiled(function: Any) -> Any:
+        try:
+            return fast(function, fastmath={*freedoms}, cache=True)
+        except RuntimeError:  # nowhere to write: neither beside this file nor in the user's folders
+            return fast(function, fastmath={*freedoms})
+
+    return compiled
+
+
+_in_order = _jit("contract")
+_in_any_order = _jit("contract", "reassoc", "nsz")  # the sum of a row in several parts
 
 
 @no_type_check
@@ -59,7 +71,7 @@ def _float_of(number):
     return widen
 
 
-@_jit
+@_in_order
 @no_type_check
 def int8(first, last, q, scales, _zeros, x, _sums, y):
     """Rows of the blocks ``first`` to ``last - 1`` times ``x``.
@@ -85,7 +97,7 @@ def int8(first, last, q, scales, _zeros, x, _sums, y):
         y[b] = total
 
 
-@_jit
+@_in_order
 @no_type_check
 def int4(first, last, q, scales, zeros, x, sums, y):
     """Likewise of two weights a byte.
@@ -115,7 +127,7 @@ def int4(first, last, q, scales, zeros, x, sums, y):
         y[b] = total
 
 
-@_jit
+@_in_order
 @no_type_check
 def widen_int8(first, last, q, scales, _zeros, w):
     """The blocks ``first`` to ``last - 1`` as float32, ``w (last - first, D, 64)``."""
@@ -130,7 +142,7 @@ def widen_int8(first, last, q, scales, _zeros, w):
                     w[b - first, i, r] = np.float32(q[b, i, r]) * scale[r]
 
 
-@_jit
+@_in_order
 @no_type_check
 def widen_int4(first, last, q, scales, zeros, w):
     """Likewise of two weights a byte."""
@@ -149,7 +161,7 @@ def widen_int4(first, last, q, scales, zeros, w):
                     w[b - first, 2 * g * half + half + i, r] = high * scale[r] + zero[r]
 
 
-@_jit
+@_in_any_order
 @no_type_check
 def float32(first, last, w, x, y):
     """Rows ``first`` to ``last - 1`` of a float32 matrix ``w (N, D)`` times ``x (D,)``."""
@@ -160,7 +172,7 @@ def float32(first, last, w, x, y):
         y[r] = total
 
 
-@_jit
+@_in_any_order
 @no_type_check
 def bfloat16(first, last, w, x, y):
     """Likewise of a bfloat16 matrix, as the uint16 of its bits: the upper half of a float32's."""
