@@ -19,6 +19,7 @@ second, and keeps it in ``__pycache__``, from where the next process has it in m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, no_type_check
 
@@ -29,23 +30,23 @@ from numba.extending import overload
 ROWS = 64
 
 
-# All that ``fastmath=True`` allows but to change the order of products: a sum of a thousand times
-# 2^112, which `_float` multiplies by, would be infinite.
-_IN_ORDER = {"nnan", "ninf", "nsz", "arcp", "contract", "afn"}
+def _jit(*freedoms: str) -> Callable[[Any], Any]:
+    """Compile; the freedoms are those of fast mathematics that the compiler may take."""
+    # Never all of them. With "reassoc" it would multiply the sum by `_float`'s 2^112 before the
+    # scale, and a thousand times that is infinite; "nnan" lets it take NaN for a number.
+    fast = partial(numba.njit, nogil=True, boundscheck=False, error_model="numpy")
+
+    def compiled(function: Any) -> Any:
+        try:
+            return fast(function, fastmath={*freedoms}, cache=True)
+        except RuntimeError:  # nowhere to write: neither beside this file nor in the user's folders
+            return fast(function, fastmath={*freedoms})
+
+    return compiled
 
 
-def _jit(function: Any, fastmath: Any = True) -> Any:
-    fast = partial(
-        numba.njit, nogil=True, fastmath=fastmath, boundscheck=False, error_model="numpy"
-    )
-    try:
-        return fast(function, cache=True)
-    except RuntimeError:  # nowhere to write: neither beside this file nor in the user's folders
-        return fast(function)
-
-
-def _in_order(function: Any) -> Any:
-    return _jit(function, _IN_ORDER)
+_in_order = _jit("contract")
+_in_any_order = _jit("contract", "reassoc", "nsz")  # the sum of a row in several parts
 
 
 @no_type_check
@@ -160,7 +161,7 @@ def widen_int4(first, last, q, scales, zeros, w):
                     w[b - first, 2 * g * half + half + i, r] = high * scale[r] + zero[r]
 
 
-@_jit
+@_in_any_order
 @no_type_check
 def float32(first, last, w, x, y):
     """Rows ``first`` to ``last - 1`` of a float32 matrix ``w (N, D)`` times ``x (D,)``."""
@@ -171,7 +172,7 @@ def float32(first, last, w, x, y):
         y[r] = total
 
 
-@_jit
+@_in_any_order
 @no_type_check
 def bfloat16(first, last, w, x, y):
     """Likewise of a bfloat16 matrix, as the uint16 of its bits: the upper half of a float32's."""
