@@ -10,6 +10,7 @@ from llama_tutorial.checkpoints.download import is_hub_id
 from llama_tutorial.cli.options import for_shell
 from llama_tutorial.config import PRESETS, ModelConfig
 from llama_tutorial.hub import find, read_tokenizer
+from llama_tutorial.quantization import packed_bytes
 from llama_tutorial.shipped import SHIPPED
 
 
@@ -76,3 +77,5 @@ def _print_info(title: str, config: ModelConfig, more: dict[str, str]) -> None:
             for n_bytes, dtype in ((2, "float16"), (4, "float32"))
         )
         print(f"  {label:<16} {half} of memory in 16 bit, {single} in float32")
+    eight, four = (bytes_in_words(packed_bytes(config, kind)) for kind in ("int8", "int4"))
+    print(f"  {'packed':<16} {eight} of memory with --quantize int8, {four} with int4")

@@ -5,6 +5,7 @@ from llama_tutorial.quantization.formats import (
     QuantizedTensor,
     check_group_size,
     fitting_group,
+    packed_bytes,
     quantize,
     quantize_int4,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "QuantizedTensor",
     "check_group_size",
     "fitting_group",
+    "packed_bytes",
     "quantize",
     "quantize_int4",
 ]

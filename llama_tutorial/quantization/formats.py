@@ -44,6 +44,7 @@ from typing import Any
 import numpy as np
 
 from llama_tutorial._util.shapes import Float, Int, UInt
+from llama_tutorial.config import ModelConfig
 
 SMALLEST_GROUP = 8  # weights: with fewer the scales weigh as much as what they save
 
@@ -212,6 +213,22 @@ def fitting_group(row_length: int, most: int = 32) -> int | None:
     """The largest even group of 8 to ``most`` weights that divides a row; None if there is none."""
     sizes = range(most - most % 2, SMALLEST_GROUP - 1, -2)
     return next((size for size in sizes if row_length % size == 0), None)
+
+
+def packed_bytes(config: ModelConfig, kind: str, group_size: int = 32) -> int:
+    """Bytes of a model's weights when its matrices are packed and all else has 16 bits.
+
+    Args:
+        config: The model's configuration.
+        kind: ``"int8"``, or ``"int4"``, in which the output head is int8.
+        group_size: Weights that share a scale.
+    """
+    embedding = config.vocab_size * config.dim
+    stored = embedding * (1 if config.tie_embeddings else 2)
+    blocks = config.n_params - stored  # and some norms, which hardly count
+    bits = 16 / group_size + (8 if kind == "int8" else 4)
+    head = 16 / group_size + 8  # a tied one is a copy
+    return round(embedding * 2 + embedding * head / 8 + blocks * bits / 8)
 
 
 def _check_finite(largest: np.ndarray, bits: int) -> None:

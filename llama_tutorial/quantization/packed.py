@@ -88,13 +88,14 @@ class PackedMatrix:
         """
         n_rows, columns = weight.shape
         step = max(1, 2**20 // columns // ROWS) * ROWS
-        pieces = []
-        for first in range(0, n_rows, step):
+
+        def piece(first: int) -> PackedMatrix:
             rows = read(weight[first : first + step])
             if bits == 8:
-                pieces.append(cls.pack(quantize(rows, group_size, np.float16)))
-            else:
-                pieces.append(cls.pack(quantize_int4(rows, group_size)))
+                return cls.pack(quantize(rows, group_size, np.float16))
+            return cls.pack(quantize_int4(rows, group_size))
+
+        pieces = list(_pool(os.getpid(), n_threads()).map(piece, range(0, n_rows, step)))
         integers = np.concatenate([piece.integers for piece in pieces])
         return cls(n_rows, integers, np.concatenate([piece.scales for piece in pieces]))
 
