@@ -7,7 +7,7 @@ The pairs are the shipped ``tales-chat``'s own answers about tales of the traini
 story world prefers them. Everything is measured on tales of the test split that nothing else looks
 at. Each experiment's result is a file of its own: what is there is not done again, and a training
 that was killed goes on. ``--only`` takes the first letters of names: ``dpo``, ``rejection-true``.
-About an hour on one core; everything but the last bits of the scores is reproducible.
+About two hours on one core that does nothing else; everything but the last bits is reproducible.
 """
 
 from __future__ import annotations

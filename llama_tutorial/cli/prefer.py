@@ -43,6 +43,7 @@ from llama_tutorial.cli.training import (
     report_end,
     samples,
     say,
+    setting_of_run,
     train_config,
     weights_name,
 )
@@ -236,7 +237,7 @@ def _dpo(this: _Run) -> bool:
     training, validation = this.batches(this.learned), this.batches(this.held_out)
     if arguments.lora:
         adapt(model, arguments)
-    config = _config(this, training.steps(arguments.epochs or this.defaults.epochs))
+    config = _config(this, this.out, training.steps(arguments.epochs or this.defaults.epochs))
     _summary(this, model, training, config)
     return train(
         model,
@@ -268,7 +269,7 @@ def _rejection(this: _Run) -> bool:
         packed = _packed(this, [best.dialog() for best in kept])
         if arguments.lora and number == 1:
             adapt(model, arguments)
-        config = _config(this, packed.steps(arguments.epochs or defaults.epochs))
+        config = _config(this, folder, packed.steps(arguments.epochs or defaults.epochs))
         say(
             f"round {number} of {arguments.rounds}: {len(kept):,} answers, the best of "
             f"{arguments.samples} each; {config.total_steps:,} steps of {this.batch_size} rows"
@@ -316,7 +317,11 @@ def _ppo(this: _Run) -> bool:
         Prompts([pair.prompt for pair in part], this.tokenizer, this.batch_size, arguments.seed)
         for part in (this.learned, this.held_out)
     )
-    config = _config(this, arguments.total_steps or PPO_STEPS, min_ratio=1.0, warmup_steps=0)
+    changes = {
+        "min_ratio": 1.0,
+        "warmup_steps": arguments.warmup_steps or 0,
+    }  # constant, as Llama 2
+    config = _config(this, this.out, arguments.total_steps or PPO_STEPS, **changes)
     _summary(this, model, training, config)
     write = _writer(this)
     return train(
@@ -343,7 +348,7 @@ def _reward(this: _Run) -> RewardModel | None:
         model.output.requires_grad_(True)
     lr = this.defaults.reward_lora_lr if arguments.lora else this.defaults.reward_lr
     steps = training.steps(1)  # as in the paper: a second epoch overfits
-    config = _config(this, steps, peak_lr=lr, warmup_steps=None)
+    config = _config(this, folder, steps, peak_lr=lr, warmup_steps=_warmup(folder, steps))
     state = torch.random.get_rng_state()
     finished = train(
         model,
@@ -418,17 +423,22 @@ def _packed(this: _Run, dialogs: Sequence[Dialog]) -> PackedExamples:
 # -- what the methods share ---------------------------------------------------------------------
 
 
-def _config(this: _Run, steps: int, **changes: Any) -> TrainConfig:
+def _config(this: _Run, folder: Path, steps: int, **changes: Any) -> TrainConfig:
     arguments, defaults = this.arguments, this.defaults
-    warmup = arguments.warmup_steps
-    if warmup is None:  # the paper's: a thirtieth of the steps, and at least five
-        warmup = min(max(5, round(0.03 * steps)), steps)
     given = {
         "peak_lr": arguments.peak_lr or (defaults.lora_lr if arguments.lora else defaults.lr),
-        "warmup_steps": warmup,
-        **{name: value for name, value in changes.items() if value is not None},
+        "warmup_steps": arguments.warmup_steps,
+        **changes,
     }
+    if given["warmup_steps"] is None:
+        given["warmup_steps"] = _warmup(folder, steps)
     return train_config(arguments, total_steps=steps, **given)
+
+
+def _warmup(folder: Path, steps: int) -> int:
+    """The paper's 3 % of the steps, and at least five; a run that gets more keeps its own."""
+    own = setting_of_run(str(folder), "training", "warmup_steps")
+    return min(max(5, round(0.03 * steps)), steps) if own is None else own
 
 
 def _watching(this: _Run) -> dict[str, Any]:

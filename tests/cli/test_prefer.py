@@ -200,6 +200,14 @@ def test_a_run_goes_on_with_its_own_settings_only(base, file, tmp_path, capsys, 
     assert "holds a run of prefer, and finetune cannot go on with it" in capsys.readouterr().err
 
 
+def test_a_finished_run_gets_more_epochs(base, file, tmp_path, capsys):
+    options = ("--out", tmp_path, "--model", base, "--data", file, QUICK, "--batch-size 4")
+    assert run(*options, "--epochs 1") == 0
+    assert run(*options, "--epochs 4") == 0
+    assert "the run was finished at step 3, and goes on to step 12" in capsys.readouterr().out
+    assert len(metrics(tmp_path)) == 12
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
