@@ -264,7 +264,7 @@ def test_damaged_weights_are_named(engine, tmp_path, recwarn):
     damaged = model if engine == "torch" else NumpyLlama.load(tmp_path / "model.bin")
     weight = damaged.norm.weight.data if engine == "torch" else damaged.norm
     if engine == "numpy":
-        damaged.norm = damaged._weights["norm.weight"] = weight * np.nan
+        damaged.norm = damaged.numbers["norm.weight"] = weight * np.nan
     else:
         weight[0] = float("nan")
     with pytest.raises(ValueError, match=r"the weights are damaged, norm\.weight holds nan"):

@@ -143,7 +143,9 @@ class NumpyLlama:
         sizes = f"dim={c.dim}, n_layers={c.n_layers}, n_heads={c.n_heads}"
         sizes += f", n_kv_heads={c.n_kv_heads}, hidden_dim={c.hidden_dim}"
         sizes += f", vocab_size={c.vocab_size}, max_seq_len={c.max_seq_len}"
-        return f"NumpyLlama({sizes}; {c.n_params:,} parameters in float32)"
+        matrix = self.layers[0].wq
+        kind = f"int{matrix.bits}" if isinstance(matrix, PackedMatrix) else "float32"
+        return f"NumpyLlama({sizes}; {c.n_params:,} parameters in {kind})"
 
     @classmethod
     def load(

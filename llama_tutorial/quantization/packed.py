@@ -184,7 +184,8 @@ class PackedMatrix:
         if len(x) <= FEW and (compiled := kernels(warn=True)) is not None:
             kernel = compiled.int8 if self.bits == 8 else compiled.int4
             weights = self.integers.size * 8 // self.bits
-            sums = x.reshape(len(x), self.scales.shape[1], -1).sum(-1)  # (T, groups)
+            grouped = x.reshape(len(x), self.scales.shape[1], -1)
+            sums = x if self.bits == 8 else grouped.sum(-1)  # (T, groups), for zero points
             for vector, total, out in zip(x, sums, y, strict=True):
                 in_parallel(kernel, n_blocks, weights, *self._arrays(), vector, total, out)
         else:

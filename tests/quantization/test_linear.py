@@ -104,6 +104,7 @@ def test_both_engines_give_the_same(tmp_path, kind, config):
     assert isinstance(numpy_model.layers[0].wq, PackedMatrix)
     assert isinstance(numpy_model.output, PackedMatrix)
     assert isinstance(numpy_model.tok_embeddings, np.ndarray)
+    assert f"{config.n_params:,} parameters in {kind})" in repr(numpy_model)
 
 
 def small_models_arrays(model) -> dict[str, np.ndarray]:
