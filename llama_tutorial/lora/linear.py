@@ -51,7 +51,7 @@ class LoRALinear(nn.Module):
     Attributes:
         lora_a: ``(rank, D)``.
         lora_b: ``(F, rank)``, 0 at first.
-        off: Leave the adapter out, for :func:`llama_tutorial.lora.adapters_off`.
+        off: Leave the adapter out, for :func:`llama_tutorial.lora.adapters.adapters_off`.
     """
 
     weight: Any

@@ -83,7 +83,7 @@ def encode_pair(pair: Pair, tokenizer: Encoder) -> tuple[Example, Example]:
     """Both dialogs as tokens; only the last answer has labels, with the EOS that ends it.
 
     Raises:
-        ValueError: As :func:`llama_tutorial.finetuning.encode_example`.
+        ValueError: As :func:`llama_tutorial.finetuning.examples.encode_example`.
     """
     chosen, rejected = (last_answer(encode_example(dialog, tokenizer)) for dialog in pair.dialogs())
     return chosen, rejected

@@ -99,7 +99,7 @@ def sequence_logprobs(
         model: The model.
         ids: Prompt and answer; what follows the answer may be anything.
         labels: The id where it belongs to the answer, -100 elsewhere; not shifted. As
-            :func:`llama_tutorial.finetuning.encode_example` makes them.
+            :func:`llama_tutorial.finetuning.examples.encode_example` makes them.
     """
     return token_logprobs(model(ids), labels).sum(-1)  # (B, T-1) -> (B,)
 

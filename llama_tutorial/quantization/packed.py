@@ -130,9 +130,9 @@ class PackedMatrix:
         return sum(part.nbytes for part in parts if part is not None)
 
     @property
-    def T(self) -> _Transposed:  # noqa: N802  # NumPy's name
+    def T(self) -> Transposed:  # noqa: N802  # NumPy's name
         """What ``x @`` takes."""
-        return _Transposed(self)
+        return Transposed(self)
 
     def __getitem__(self, rows: Any) -> Any:
         """Some rows in float32, ``(len(rows), D)``; of a slice from the first, a `PackedMatrix`."""
@@ -220,9 +220,9 @@ class FloatMatrix:
         return self.array.shape
 
     @property
-    def T(self) -> _Transposed:  # noqa: N802  # NumPy's name
+    def T(self) -> Transposed:  # noqa: N802  # NumPy's name
         """What ``x @`` takes."""
-        return _Transposed(self)
+        return Transposed(self)
 
     def __getitem__(self, rows: slice) -> FloatMatrix:
         """Some rows."""
@@ -247,13 +247,14 @@ def rows_times(
 
 
 @dataclass(frozen=True, eq=False)
-class _Transposed:
+class Transposed:
     """``matrix.T``, for products alone."""
 
     matrix: PackedMatrix | FloatMatrix
     __array_ufunc__ = None
 
     def __rmatmul__(self, x: Float[np.ndarray, "*T D"]) -> Float[np.ndarray, "*T rows"]:
+        """The product of each vector of ``x`` with the matrix."""
         y = self.matrix.times(x.reshape(-1, x.shape[-1]))
         return y.reshape(*x.shape[:-1], -1)
 
