@@ -192,14 +192,18 @@ def make_torch(config: ModelConfig, kind: str) -> tuple[Any, Any]:
     weights = Weights(config)
 
     def tensors() -> Iterator[tuple[str, torch.Tensor]]:
-        return ((name, torch.from_numpy(weights[name])) for name in weights)
+        for name, shape in weights.shapes.items():
+            if is_wide or len(shape) == 1:
+                yield name, torch.from_numpy(weights[name])
+            else:  # as from a file of 16 bits: the head of a 7B model would be half a GB in float32
+                bound = 1.5 / shape[1] ** 0.5
+                yield name, torch.empty(shape, dtype=torch.bfloat16).uniform_(-bound, bound)
 
-    empty = empty_model(config)
-    checkpoint = Checkpoint(Path("random"), "random", "float32", empty, tensors)
     quantize = kind if kind.startswith("int") else None
     # What is not packed is 16 bits wide in a file of that size.
     is_wide = kind == "float32" or (quantize is not None and config.n_params < 1e9)
     dtype = torch.float32 if is_wide else torch.bfloat16
+    checkpoint = Checkpoint(Path("random"), "random", "float32", empty_model(config), tensors)
     model = fast_linear(fill(checkpoint, dtype, "cpu", quantize))
     return model, lambda prompt, n: list(stream(model, prompt, n, temperature=0))  # type: ignore[arg-type]
 

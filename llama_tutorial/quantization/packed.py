@@ -32,6 +32,7 @@ from llama_tutorial._util.shapes import Float, Int, UInt
 from llama_tutorial.quantization.formats import (
     Int4Tensor,
     QuantizedTensor,
+    check_group_size,
     quantize,
     quantize_int4,
 )
@@ -87,17 +88,24 @@ class PackedMatrix:
             ValueError: See :func:`~llama_tutorial.quantization.formats.quantize`.
         """
         n_rows, columns = weight.shape
-        step = max(1, 2**20 // columns // ROWS) * ROWS
+        check_group_size(group_size, columns)
+        blocks, kind = -(-n_rows // ROWS), np.int8 if bits == 8 else np.uint8
+        integers = np.empty((blocks, columns * bits // 8, ROWS), kind)
+        scales = np.empty((blocks, columns // group_size, ROWS), np.float16)
+        step = max(1, 2**20 // columns // ROWS)  # blocks
 
-        def piece(first: int) -> PackedMatrix:
-            rows = read(weight[first : first + step])
+        def piece(first: int) -> None:
+            rows = read(weight[first * ROWS : (first + step) * ROWS])
             if bits == 8:
-                return cls.pack(quantize(rows, group_size, np.float16))
-            return cls.pack(quantize_int4(rows, group_size))
+                packed = cls.pack(quantize(rows, group_size, np.float16))
+            else:
+                packed = cls.pack(quantize_int4(rows, group_size))
+            at = slice(first, first + step)
+            integers[at], scales[at] = packed.integers, packed.scales
 
-        pieces = list(_pool(os.getpid(), n_threads()).map(piece, range(0, n_rows, step)))
-        integers = np.concatenate([piece.integers for piece in pieces])
-        return cls(n_rows, integers, np.concatenate([piece.scales for piece in pieces]))
+        for _ in _pool(os.getpid(), n_threads()).map(piece, range(0, blocks, step)):
+            pass  # what a piece raised is raised here
+        return cls(n_rows, integers, scales)
 
     def unpack(self) -> QuantizedTensor | Int4Tensor:
         """The matrix with its rows in a row again; a copy."""
