@@ -109,6 +109,15 @@ TASKS = [
         tolerance=1e-6,
         bugs=[
             Bug(
+                "all_not_shifted",
+                edit=("ids[:-1]", "ids"),
+                more=(("torch.tensor(ids[1:])", "torch.tensor(ids)"),),
+                says="You compare the logits at each position with the token at that same "
+                "position, which the model has just read.",
+                effect="A model that repeats what it reads would be perfect.",
+                look="Of which token do the logits at position 0 speak?",
+            ),
+            Bug(
                 "not_shifted",
                 edit=("targets = torch.tensor(ids[1:])", "targets = torch.tensor(ids[:-1])"),
                 says="You ask of each position its own token, which the model has just read.",

@@ -71,16 +71,20 @@ def _draw_cases() -> list[Case]:
     return [*cases, Case("a sum of 0.999, u = 0.9995", short, 0.9995)]
 
 
+def _joined(calls: list[list[int]]) -> list[int]:
+    return [token for ids in calls for token in ids]
+
+
 class _Feed:
     """A model with a cache: what comes next depends on all that was fed."""
 
     def __init__(self, vocab_size: int, seed: int) -> None:
         self.vocab_size, self.seed = vocab_size, seed
-        self.fed: list[int] = []
+        self.calls: list[list[int]] = []
 
     def __call__(self, ids: Sequence[int]) -> Tensor:
-        self.fed += [int(token) for token in ids]
-        seed = hash((self.seed, *self.fed)) % 2**31
+        self.calls.append([int(token) for token in ids])
+        seed = hash((self.seed, *_joined(self.calls))) % 2**31
         return torch.randn(self.vocab_size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -94,10 +98,11 @@ def _written(
     feed = _Feed(12, seed)
     new = answer(feed, list(prompt), n, stop_ids) if stop_ids else answer(feed, list(prompt), n)
     # Whether the last token is fed as well does not matter.
-    fed = feed.fed
-    if isinstance(new, list) and len(fed) == len(prompt) + len(new) and fed[len(prompt) :] == new:
-        fed = fed[: -1 if new else None]
-    return {"new ids": new, "all ids fed": fed}
+    calls = feed.calls
+    if isinstance(new, list):
+        ended = len(new) >= n or (len(new) > 0 and new[-1] in stop_ids)
+        calls = calls[: len(new) + (not ended)]
+    return {"new ids": new, "ids of the first call": calls[:1], "all ids fed": _joined(calls)}
 
 
 def _greedy_cases() -> list[Case]:

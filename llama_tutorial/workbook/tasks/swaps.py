@@ -77,7 +77,7 @@ TASKS = [
         minutes=5,
         page="#three-seeds-can-agree-by-chance",
         teaches="With three runs an effect must be more than twice the spread to be believed.",
-        tolerance=1e-9,
+        tolerance=2e-4,  # t with more digits is right, too
     ),
     Task(
         "swaps.worth",
