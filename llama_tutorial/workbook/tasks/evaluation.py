@@ -102,6 +102,11 @@ def _interval_cases() -> list[Case]:
     ]
 
 
+def _share_and_half_width(n_right: int, n: int) -> tuple[float, float]:
+    share = n_right / n
+    return share, 1.96 * math.sqrt(share * (1 - share) / n)
+
+
 TASKS = [
     Task(
         "evaluation.perplexity",
@@ -375,6 +380,14 @@ TASKS = [
                 says="You divide by n outside of the root.",
                 effect="The interval falls with n instead of its root: far too sure.",
                 look="How many questions halve the width?",
+            ),
+            Bug(
+                "half_the_width",
+                wrong=_share_and_half_width,
+                says="You return the share and half the width. Here the two ends are asked for; "
+                "it is the other chapter's interval that is a mean and half a width.",
+                effect="None, but whoever reads your second number takes the model for useless.",
+                look="Between which two numbers does the true score lie?",
             ),
             Bug(
                 "in_percent",

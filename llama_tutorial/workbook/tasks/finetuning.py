@@ -379,10 +379,11 @@ TASKS = [
                 look="Which of the two reads x, and which writes the output?",
             ),
             Bug(
-                "no_scale",
+                "change_not_scaled",
                 edit=("self.scale = alpha / rank", "self.scale = 1.0"),
                 says="Your change is not scaled. It is multiplied by alpha over rank.",
-                effect="alpha does nothing: adapters that others trained come out too weak.",
+                effect="alpha does nothing: an adapter that somebody else trained comes out too "
+                "weak or too strong.",
                 look="What do you use alpha for?",
             ),
             Bug(
