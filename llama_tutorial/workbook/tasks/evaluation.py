@@ -99,6 +99,7 @@ def _interval_cases() -> list[Case]:
         Case("81 of 100", 81, 100),
         Case("50 of 100", 50, 100),
         Case("30 of 164", 30, 164),
+        Case("1 of 20", 1, 20),
     ]
 
 
@@ -380,6 +381,13 @@ TASKS = [
                 says="You divide by n outside of the root.",
                 effect="The interval falls with n instead of its root: far too sure.",
                 look="How many questions halve the width?",
+            ),
+            Bug(
+                "cut_off",
+                edit=("return p - half, p + half", "return max(p - half, 0.0), min(p + half, 1.0)"),
+                says="You cut the ends off at 0 and 1. Here they stay.",
+                effect="None, but an end of exactly 0 hides that the formula does not hold there.",
+                look="What should tell a reader that there are too few questions?",
             ),
             Bug(
                 "half_the_width",

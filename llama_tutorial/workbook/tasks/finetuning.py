@@ -451,7 +451,7 @@ TASKS = [
         hints=[
             "Freeze the layer first: `requires_grad_` of a module is for all its parameters.",
             "x goes through A first, to `rank` features, and through B after that.",
-            "Two rows of parameters: A (rank, D), random over the root of D; B (F, rank), zeros. "
+            "Two parameters: A (rank, D), random over the root of D, and B (F, rank), zeros. "
             "In code x stands on the left, so both are transposed.",
         ],
         minutes=15,

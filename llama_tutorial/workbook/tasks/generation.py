@@ -143,6 +143,14 @@ def _laid_out(answer: Callable[..., Any], dialog: list[dict[str, str]]) -> Any:
     return readable(answer(dialog, Letters()))
 
 
+def _in_one_text(dialog: list[dict[str, str]], tokenizer: Letters) -> list[int]:
+    texts = [message["content"].strip() for message in dialog]
+    if dialog[0]["role"] == "system":
+        texts[:2] = [f"<<SYS>>\n{texts[0]}\n<</SYS>>\n\n{texts[1]}"]
+    turns = [f"[INST] {text} [/INST]" if n % 2 == 0 else text for n, text in enumerate(texts)]
+    return tokenizer.encode(" ".join(turns), bos=True)
+
+
 def _answer_alone(dialog: list[dict[str, str]], tokenizer: Letters) -> list[int]:
     texts = [message["content"] for message in dialog]
     if dialog[0]["role"] == "system":
@@ -513,6 +521,22 @@ TASKS = [
                 says="Questions keep the white space at their ends.",
                 effect="Two spaces are another token than one.",
                 look="What does Meta do with a message before it puts it in?",
+            ),
+            Bug(
+                "nothing_stripped",
+                edit=("{contents[i].strip()}", "{contents[i]}"),
+                more=(("{contents[i + 1].strip()}", "{contents[i + 1]}"),),
+                says="Messages keep the white space at their ends.",
+                effect="A line feed after an answer is an id that ended no answer in training.",
+                look="What does a message look like that somebody has typed?",
+            ),
+            Bug(
+                "one_text",
+                wrong=_in_one_text,
+                says="You encode the whole dialog as one text, with one BOS and no EOS.",
+                effect="In training each question with its answer was a text of its own; the model "
+                "reads a layout that it has never seen.",
+                look="How often does tokenizer.encode run for a dialog of two questions?",
             ),
             Bug(
                 "no_spaces_in_the_tags",
