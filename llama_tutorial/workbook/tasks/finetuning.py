@@ -26,10 +26,10 @@ def _read(answer: Callable[..., Any], dialog: Dialog) -> Any:
     """Ids as text, and of the labels the letters that are learned; a dot where nothing is."""
     found = answer(dialog, Letters())
     if not isinstance(found, list | tuple) or len(found) != 2 or not all(map(_is_ids, found)):
-        return found
+        return {"two lists of int": False}
     ids, labels = found
     learned = "".join("·" if label == -100 else shown(label) for label in labels)
-    return readable(ids), learned
+    return {"two lists of int": True, "ids": readable(ids), "labels": learned}
 
 
 def _is_ids(value: Any) -> bool:

@@ -443,6 +443,19 @@ TASKS = [
                 look="At which point of the step does the weight shrink?",
             ),
             Bug(
+                "step_counted_for_each_weight",
+                edit=(
+                    "self.t += 1\n"
+                    "        for w, m, v in zip(self.weights, self.m, self.v, strict=True):",
+                    "for w, m, v in zip(self.weights, self.m, self.v, strict=True):\n"
+                    "            self.t += 1",
+                ),
+                says="You count a step for each weight. A step is one for all of them.",
+                effect="The corrections end too soon, and sooner for the last weights than for the "
+                "first: the first steps differ from layer to layer.",
+                look="What is t after the first call, if there are two weights?",
+            ),
+            Bug(
                 "vectors_decay",
                 edit=("if w.ndim >= 2:", "if True:"),
                 says="Vectors decay, too.",
