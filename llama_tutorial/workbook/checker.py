@@ -111,7 +111,7 @@ class _Check:
     def __init__(self, task: Task, answer: Any, seconds: float | int) -> None:
         self.task, self.answer, self.seconds = task, answer, seconds
         self.rules = Rules(task.tolerance, task.same_dtype)
-        self.right = [_use(task, solution(task), case) for case in task.cases()]
+        self.right = [_use(task, solution(task), case) for case in _cases(task)]
 
     def result(self) -> Result:
         if not callable(self.answer):
@@ -122,7 +122,7 @@ class _Check:
             )
         if problem := self._signature_problem():
             return self._wrong(problem)
-        cases = self.task.cases()
+        cases = _cases(self.task)
         outcomes = self._run(cases)
         if (first := self._fault(cases, outcomes)) is None:
             return self._properties()
@@ -132,7 +132,7 @@ class _Check:
             parts := parts_of(self.task, self.answer)
         ):
             with right_parts(self.answer, parts):
-                outcomes = self._run(cases := self.task.cases())
+                outcomes = self._run(cases := _cases(self.task))
             if (first := self._fault(cases, outcomes)) is None:
                 return self._waits(parts)
         error = outcomes[-1].error
@@ -171,7 +171,7 @@ class _Check:
 
     def _fault(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str | None:
         """The first thing that is wrong; None if nothing is."""
-        fresh = self.task.cases()
+        fresh = _cases(self.task)
         for n, outcome in enumerate(outcomes):
             label = cases[min(n, len(cases) - 1)].label
             if isinstance(outcome.error, TimeUp):
@@ -182,7 +182,8 @@ class _Check:
                 return f"In the case “{label}”, {found}{'' if found.endswith('?') else '.'}"
             if found := self._changed(cases[n], fresh[n]):
                 return f"{found} (The case is “{label}”.)"
-            if self.task.fresh and (name := self._shares_memory(outcome.value, cases[n])):
+        for outcome, case in zip(outcomes, cases, strict=False):
+            if self.task.fresh and (name := self._shares_memory(outcome.value, case)):
                 return (
                     f"The result shares its memory with the argument {name}: whoever changes one "
                     "changes the other. Return a tensor of its own."
@@ -303,7 +304,7 @@ class _Check:
         ):
             return False
         other = Rules(self.task.tolerance, self.task.same_dtype, any_array=True)
-        cases = self.task.cases()
+        cases = _cases(self.task)
         if not any(_is_array(value) for case in cases for value in case.args):
             return False
         try:
@@ -337,7 +338,7 @@ class _Check:
             if len(bugs) == 1:
                 raise
             return []
-        return [_use(self.task, wrong, case) for case in self.task.cases()]
+        return [_use(self.task, wrong, case) for case in _cases(self.task)]
 
     def _same(self, outcomes: Sequence[Outcome], wrong: Sequence[Outcome], rules: Rules) -> bool:
         """Whether the outcomes are those of a mistake, and one at least is a wrong one."""
@@ -365,6 +366,35 @@ class _Check:
             texts.append(" ".join(part for part in parts if part))
         name = "+".join(bug.name for bug in bugs)
         return Result(self.task.name, WRONG, "\n".join(texts), name)
+
+
+def _cases(task: Task) -> list[Case]:
+    """The cases, none of which shares memory with another.
+
+    They are often pieces of one tensor, and an answer that changes its argument in place would make
+    the other cases wrong, too: then the message would speak of numbers, and not of the change.
+    """
+    return [
+        Case(
+            case.label,
+            *map(_copied, case.args),
+            **{name: _copied(value) for name, value in case.kwargs.items()},
+        )
+        for case in task.cases()
+    ]
+
+
+def _copied(value: Any) -> Any:
+    """Data with memory of its own; a model or a function as it is."""
+    if not _is_data(value):
+        return value
+    if isinstance(value, dict):
+        return {name: _copied(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_copied, value))
+    if is_tensor(value):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    return value.copy() if _is_array(value) else value
 
 
 def _use(task: Task, function: Any, case: Case) -> Outcome:

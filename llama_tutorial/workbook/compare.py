@@ -75,7 +75,7 @@ def _number_difference(yours: Any, right: Any, rules: Rules, what: str) -> str |
     if a == b or (math.isnan(a.real) and math.isnan(b.real)):
         return None
     if is_whole or not abs(a - b) <= rules.tolerance * max(abs(b), 1):
-        return f"{what} is {shown(yours)}, and {shown(right)} is right"
+        return f"{what} is {_side_by_side(yours, right)}"
     return None
 
 
@@ -97,7 +97,8 @@ def _dict_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | N
         return f"{what} is {kind(yours)}, where a dict is wanted{_none_hint(yours)}"
     for name, value in right.items():
         if name not in yours:
-            return f"{what} has no {name!r}"
+            other = next((shown(mine) for mine in yours if mine not in right), "")
+            return f"{what} has no {name!r}{f', but {other}' if other else ''}"
         if found := difference(yours[name], value, rules, f"{what}[{name!r}]"):
             return found
     if extra := [name for name in yours if name not in right]:
@@ -140,7 +141,7 @@ def values_difference(yours: Any, right: Any, rules: Rules, what: str) -> str | 
         many = int(np.isnan(a).sum())
         return f"{place} is NaN, and {shown(b[index])} is right ({many} of {a.size} are NaN)"
     both = (a[index], b[index]) if dtype_name(right) != "bool" else (bool(a[index]), bool(b[index]))
-    first = f"{place} is {shown(both[0])}, and {shown(both[1])} is right"
+    first = f"{place} is {_side_by_side(*both)}"
     return first + _pattern(a, b, wrong, rules)
 
 
@@ -231,6 +232,13 @@ def kind(value: Any) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     names = {"int": "an integer", "str": "a string", "float": "a float", "bool": "a bool"}
     return names.get(name := type(value).__name__, f"a {name}")
+
+
+def _side_by_side(yours: Any, right: Any) -> str:
+    """Two values that are not equal, with so many digits that it can be seen."""
+    if shown(yours) != shown(right) or not isinstance(right, float | np.floating):
+        return f"{shown(yours)}, and {shown(right)} is right"
+    return f"{float(yours):.9g}, and {float(right):.9g} is right"
 
 
 def shown(value: Any) -> str:

@@ -20,7 +20,8 @@ def parts_of(task: Task, answer: Any) -> dict[str, tuple[Task, Any]]:
     """The tasks' functions that an answer calls, by the name it calls them by, and whose they are.
 
     A module's function belongs to the chapter of that module's name; one that was written in a
-    notebook to the task's own chapter, or to the first that has one of that name.
+    notebook to the task's own chapter, or to the first that has one of that name. Under the task's
+    own name an answer calls itself, though other chapters may have a task called so.
     """
     tasks = list(every_task())
     used = _names_used(answer, {other.function for other in tasks})
@@ -30,8 +31,8 @@ def parts_of(task: Task, answer: Any) -> dict[str, tuple[Task, Any]]:
         theirs = _globals_of(answer).get(other.function)
         home = str(getattr(theirs, "__module__", None)).rpartition(".")[2]
         if callable(theirs) and theirs is not solution(other) and other.function not in found:
-            homes = {known.chapter for known in named}
-            if home == other.chapter or home not in homes:
+            homes = {known.chapter for known in tasks if known.function == other.function}
+            if home == other.chapter or (home not in homes and other.function != task.function):
                 found[other.function] = (other, theirs)
     return found
 

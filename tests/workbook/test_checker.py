@@ -17,7 +17,14 @@ import numpy as np  # noqa: E402
 
 import llama_tutorial  # noqa: E402
 from llama_tutorial import check  # noqa: E402
-from llama_tutorial.workbook.solutions import gqa, rmsnorm, rope, tokenizer  # noqa: E402
+from llama_tutorial.workbook.solutions import (  # noqa: E402
+    gqa,
+    model,
+    pretraining,
+    rmsnorm,
+    rope,
+    tokenizer,
+)
 
 right = rope.rotate
 
@@ -170,7 +177,10 @@ def test_numbers_strings_lists_and_dicts_are_described():
     assert "the result has 3 elements, where 2 are wanted: ['lo', 'w', '!']" in told(
         lambda symbols, piece: [*tokenizer.merge(symbols, piece), "!"], "tokenizer.merge"
     )
-    assert "the result has no 'ab'" in told(lambda spelled, counts: {}, "tokenizer.count_pairs")
+    assert "the result has no 'ab'." in told(lambda spelled, counts: {}, "tokenizer.count_pairs")
+    assert "the result has no 'ab', but ('a', 'b')." in told(
+        lambda spelled, counts: {("a", "b"): 1}, "tokenizer.count_pairs"
+    )
     assert "the result['ab'] is 7, and 1 is right" in told(
         lambda spelled, counts: dict.fromkeys(tokenizer.count_pairs(spelled, counts), 7),
         "tokenizer.count_pairs",
@@ -207,6 +217,37 @@ def test_an_argument_that_is_changed_is_named():
 
     assert told(scaled).startswith("Your code changes its argument x in place")
     assert told(joined, "tokenizer.merge").startswith("Your code changes its argument symbols in")
+
+
+@pytest.mark.parametrize("task", ["generation.top_k", "model.Block"])
+def test_a_change_in_place_does_not_make_other_cases_wrong(task):
+    def top_k(logits, k):
+        logits[logits.argsort(descending=True)[k:]] = -torch.inf
+        return logits
+
+    class Block(model.Block):
+        def forward(self, x, cos, sin, cache=None, start=0):
+            x += self.attention(self.attention_norm(x), cos, sin, cache, start)
+            x += self.feed_forward(self.ffn_norm(x))
+            return x
+
+    answer = top_k if task == "generation.top_k" else Block
+    assert told(answer, task).startswith("Your code changes its argument")
+
+
+def test_numbers_that_are_close_are_shown_with_more_digits():
+    def almost(step, peak, warmup, total):
+        return pretraining.rate(step, peak, warmup, total) - (1e-6 if step == 101 else 0)
+
+    message = told(almost, "pretraining.rate")
+    assert "the result is 0.999996258, and 0.999997258 is right" in message
+
+
+def test_a_float64_is_not_cut_to_a_float32():
+    def narrow(x, eps=1e-5):
+        return rmsnorm.rms_norm(x.float(), eps).to(x.dtype)
+
+    assert "A float64 comes back with the seven digits" in told(narrow, "rmsnorm.rms_norm")
 
 
 def test_a_view_of_an_argument_is_named():
@@ -303,6 +344,14 @@ def attention(q, k, v, start=0):
     exec(source, names)
     result = check("gqa.attention", names["attention"])
     assert result.message == "It is right by itself, but it needs gqa.repeat_kv: do that first."
+
+
+def interval(differences, again=True):  # evaluation has a task of this name, too
+    return interval(differences, False) if again else (0.0, 0.0)
+
+
+def test_an_answer_that_calls_itself_calls_no_other_task_of_its_name():
+    assert "the result[0] is 0, and 2 is right" in told(interval, "swaps.interval")
 
 
 def test_hints_come_one_by_one():
@@ -442,6 +491,16 @@ def the_list_that_grows(model, ids, n_new, choose, stop=None):
     return ids
 
 
+def the_whole_text_again(feed, prompt, n, stop_ids=()):
+    new = []
+    for _ in range(n):
+        token = int(feed(prompt + new).argmax())
+        if token in stop_ids:
+            break
+        new.append(token)
+    return new
+
+
 def queries_first(q, k, v, start=0):
     k, v = (x.repeat(1, q.shape[1] // x.shape[1], 1, 1) for x in (k, v))
     mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(diagonal=start)
@@ -457,6 +516,7 @@ def queries_first(q, k, v, start=0):
         ("gpt.attention_weights", scaled_by_the_wrong_size, "scaled_by_positions"),
         ("gpt.next_token_loss", targets_not_shifted, "not_shifted"),
         ("gpt.generate", the_list_that_grows, "prompt_returned"),
+        ("generation.greedy", the_whole_text_again, "everything_again"),
         ("gqa.attention", queries_first, "repeat_in_rounds"),
         ("swiglu.silu", torch.relu, "relu"),
         ("tokenizer.spell", lambda text, scores: list(text), None),

@@ -170,7 +170,8 @@ def _header_by_numpy(data):
 def _header_of_the_package(data):
     config = llama2c.parse_header(data[:28].tobytes()).config
     names = "dim hidden_dim n_layers n_heads n_kv_heads vocab_size max_seq_len head_dim".split()
-    return {name: getattr(config, name) for name in names} | {"tied": config.tie_embeddings}
+    sizes = {name: getattr(config, name) for name in names}
+    return SimpleNamespace(**sizes, tied=config.tie_embeddings)
 
 
 def _shapes_of_the_package(m):
@@ -218,6 +219,23 @@ def _attention_of_the_package(x, m, i, turns, keys, values, start):
     return layers.attention(x, layer, turns, keys, values, start)
 
 
+def _attention_by_the_sizes(x, m, i, turns, keys, values, start):
+    T, D, h = len(x), m.dim, m.dim // m.n_heads
+    q, k, v = (x @ w[i].T for w in (m.wq, m.wk, m.wv))
+    k = _rotate_in_reals(k.reshape(T, m.n_kv_heads, h), turns)
+    q = _rotate_in_reals(q.reshape(T, m.n_heads, h), turns)
+    keys[:, start : start + T] = k.swapaxes(0, 1)
+    values[:, start : start + T] = v.reshape(T, -1, h).swapaxes(0, 1)
+    y = np.zeros((T, D), np.float32)
+    for head in range(m.n_heads):
+        shared = head * m.n_kv_heads // m.n_heads
+        scores = q[:, head] @ keys[shared, : start + T].T / math.sqrt(h)
+        scores[~np.tri(T, start + T, start, dtype=bool)] = -math.inf
+        weights = _softmax_by_logarithms(scores)
+        y[:, head * h : (head + 1) * h] = weights @ values[shared, : start + T]
+    return y @ m.wo[i].T
+
+
 def _attention_head_by_head(x, m, i, turns, keys, values, start):
     h, group = m.head_dim, m.n_heads // m.n_kv_heads
     out = np.zeros((len(x), m.n_heads * h), np.float32)
@@ -255,13 +273,13 @@ def _loss_of_the_package(model, x, y, documents=None):
     return total / n
 
 
-def _gradient_in_one(model, batch, parts):
-    x, y, documents = batch
-    assert parts
-    model.zero_grad()
-    logits = model(x, documents=documents)
-    F.cross_entropy(logits.transpose(1, 2), y, ignore_index=-100).backward()
-    return nn.utils.parameters_to_vector(p.grad for p in model.parameters())
+def _gradient_of_weighted_means(model, batch, parts):
+    weights, total = list(model.parameters()), 0
+    for x, y, documents in zip(*(one.chunk(parts) for one in batch), strict=True):
+        if (here := (y >= 0).sum()) > 0:
+            loss = F.cross_entropy(model(x, documents=documents).mT, y) * here
+            total = total + nn.utils.parameters_to_vector(torch.autograd.grad(loss, weights))
+    return total / (batch[1] >= 0).sum()
 
 
 def _clip_of_torch(gradients, longest):
@@ -300,8 +318,17 @@ def _interval_by_numpy(differences):
     return float(values.mean()), float(4.303 * values.std(ddof=1) / len(values) ** 0.5)
 
 
+def _interval_by_the_table(differences):
+    mean, half = _interval_by_numpy(differences)
+    return mean, half / 4.303 * 4.302652729911275  # Student's t with all its digits
+
+
 def _worth_by_numpy(before, after):
     return _interval_by_numpy(np.subtract(after, before))
+
+
+def _worth_by_the_table(before, after):
+    return _interval_by_the_table(np.subtract(after, before))
 
 
 # Evaluation
@@ -432,15 +459,19 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     "numpy_llama.softmax": [layers.softmax, _softmax_by_logarithms],
     "numpy_llama.rms_norm": [_rms_norm_of_the_package, _rms_norm_by_einsum],
     "numpy_llama.rotate": [layers.rotate, _rotate_in_reals],
-    "numpy_llama.attention_cached": [_attention_of_the_package, _attention_head_by_head],
+    "numpy_llama.attention_cached": [
+        _attention_of_the_package,
+        _attention_head_by_head,
+        _attention_by_the_sizes,
+    ],
     "pretraining.rows_at": [_rows_by_index],
     "pretraining.loss_of": [_loss_by_gather, _loss_of_the_package],
-    "pretraining.accumulated": [_gradient_in_one],
+    "pretraining.accumulated": [_gradient_of_weighted_means],
     "pretraining.clip": [_clip_of_torch],
     "pretraining.AdamW": [_AdamWOfTorch],
     "pretraining.rate": [_rate_of_the_package],
-    "swaps.interval": [_interval_by_numpy],
-    "swaps.worth": [_worth_by_numpy],
+    "swaps.interval": [_interval_by_numpy, _interval_by_the_table],
+    "swaps.worth": [_worth_by_numpy, _worth_by_the_table],
     "evaluation.perplexity": [_perplexity_in_python],
     "evaluation.bits_per_byte": [_bits_by_log2],
     "evaluation.option_costs": [_option_costs_in_a_batch],
@@ -459,6 +490,46 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
 def test_another_way_is_right_too(name: str, answer: Callable[..., Any], unchecked: None) -> None:
     result = check(name, answer)
     assert result.ok, result.message
+
+
+# What gives the right numbers and is wrong all the same
+
+
+def _prompt_token_by_token(feed, prompt, n, stop_ids=()):
+    new = []
+    for token in prompt:
+        logits = feed([token])
+    while len(new) < n and (token := int(logits.argmax())) not in stop_ids:
+        new.append(token)
+        logits = feed([token])
+    return new
+
+
+def _header_in_a_dict(data):
+    return vars(_header_of_the_package(data))
+
+
+def _whole_batch_at_once(model, batch, parts):
+    return _gradient_of_weighted_means(model, batch, 1)
+
+
+def _row_in_int32(examples, context):
+    return tuple(part.int() for part in _row_by_lists(examples, context))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "said"),
+    [
+        ("generation.greedy", _prompt_token_by_token, "ids of the first call"),
+        ("numpy_llama.read_header", _header_in_a_dict, "return a SimpleNamespace"),
+        ("pretraining.accumulated", _whole_batch_at_once, "the model sees 3 at once"),
+        ("finetuning.packed_row", _row_in_int32, "has the dtype int32, and int64 is right"),
+    ],
+)
+def test_the_right_numbers_in_the_wrong_way(name, answer, said) -> None:
+    result = check(name, answer)
+    assert result.state == "wrong"
+    assert said in result.message
 
 
 def test_every_task_has_another_answer() -> None:

@@ -87,7 +87,8 @@ def interval(n_right, n):
     """Between which two shares the true score lies in 95 of 100 such exams.
 
     The share p of right answers, and on each side of it 1.96 standard deviations of that share,
-    which are the root of p (1 - p) / n.
+    which are the root of p (1 - p) / n. An end may lie below 0 or above 1, and is left there: it
+    says that there are too few questions for this formula.
 
     Args:
         n_right: Questions that were answered right.

@@ -20,11 +20,12 @@ def top_k(logits, k):
 def top_p(logits, p):
     """Keep the likeliest tokens that together hold a share p.
 
-    Meta's rule: a token stays if and only if the tokens that are likelier than it hold at most p
-    together. So the likeliest always stays, and so does the one with which the sum crosses p.
+    Meta's rule: put the tokens in order, the likeliest first. A token stays if and only if those
+    before it hold at most p together. So the likeliest always stays, and so does the one with which
+    the sum crosses p.
 
     Args:
-        logits: float[V], in any order. Of equal ones any may stay.
+        logits: float[V], in any order. Which of equal ones comes first does not matter.
         p: A number above 0 and below 1.
 
     Returns:

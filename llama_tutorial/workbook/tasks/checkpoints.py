@@ -160,6 +160,14 @@ TASKS = [
                 look="Where does byte 0 of the data stand in the file?",
             ),
             Bug(
+                "list_forgotten",
+                edit=("(8 + length + offset for", "(8 + offset for"),
+                says="You count the offsets from the end of the eight bytes, so what you read as "
+                "numbers is the list.",
+                effect="Its weights are letters of JSON, read as floats.",
+                look="What stands between the eight bytes and the data, and how long is it?",
+            ),
+            Bug(
                 "eight_too_early",
                 edit=("(8 + length + offset for", "(length + offset for"),
                 says="You begin eight bytes too early: all numbers of float32 are two places late.",

@@ -99,7 +99,13 @@ def _interval_cases() -> list[Case]:
         Case("81 of 100", 81, 100),
         Case("50 of 100", 50, 100),
         Case("30 of 164", 30, 164),
+        Case("1 of 20", 1, 20),
     ]
+
+
+def _share_and_half_width(n_right: int, n: int) -> tuple[float, float]:
+    share = n_right / n
+    return share, 1.96 * math.sqrt(share * (1 - share) / n)
 
 
 TASKS = [
@@ -108,6 +114,15 @@ TASKS = [
         cases=_perplexity_cases,
         tolerance=1e-6,
         bugs=[
+            Bug(
+                "all_not_shifted",
+                edit=("ids[:-1]", "ids"),
+                more=(("torch.tensor(ids[1:])", "torch.tensor(ids)"),),
+                says="You compare the logits at each position with the token at that same "
+                "position, which the model has just read.",
+                effect="A model that repeats what it reads would be perfect.",
+                look="Of which token do the logits at position 0 speak?",
+            ),
             Bug(
                 "not_shifted",
                 edit=("targets = torch.tensor(ids[1:])", "targets = torch.tensor(ids[:-1])"),
@@ -366,6 +381,21 @@ TASKS = [
                 says="You divide by n outside of the root.",
                 effect="The interval falls with n instead of its root: far too sure.",
                 look="How many questions halve the width?",
+            ),
+            Bug(
+                "cut_off",
+                edit=("return p - half, p + half", "return max(p - half, 0.0), min(p + half, 1.0)"),
+                says="You cut the ends off at 0 and 1. Here they stay.",
+                effect="None, but an end of exactly 0 hides that the formula does not hold there.",
+                look="What should tell a reader that there are too few questions?",
+            ),
+            Bug(
+                "half_the_width",
+                wrong=_share_and_half_width,
+                says="You return the share and half the width. Here the two ends are asked for; "
+                "it is the other chapter's interval that is a mean and half a width.",
+                effect="None, but whoever reads your second number takes the model for useless.",
+                look="Between which two numbers does the true score lie?",
             ),
             Bug(
                 "in_percent",

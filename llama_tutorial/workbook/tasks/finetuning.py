@@ -26,10 +26,10 @@ def _read(answer: Callable[..., Any], dialog: Dialog) -> Any:
     """Ids as text, and of the labels the letters that are learned; a dot where nothing is."""
     found = answer(dialog, Letters())
     if not isinstance(found, list | tuple) or len(found) != 2 or not all(map(_is_ids, found)):
-        return found
+        return {"two lists of int": False}
     ids, labels = found
     learned = "".join("·" if label == -100 else shown(label) for label in labels)
-    return readable(ids), learned
+    return {"two lists of int": True, "ids": readable(ids), "labels": learned}
 
 
 def _is_ids(value: Any) -> bool:
@@ -92,15 +92,21 @@ def _across(examples: Sequence[tuple[list[int], list[int]]], context: int) -> tu
 
 
 def _adapted(
-    answer: Callable[..., Any], D: int, F: int, rank: int, alpha: float | int, bias: bool = False
+    answer: Callable[..., Any],
+    D: int,
+    F: int,
+    rank: int,
+    alpha: float | int,
+    bias: bool = False,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
     """An adapter as it begins, and with A and B given."""
     draw = torch.Generator().manual_seed(D)
 
     def random(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=draw)
+        return torch.randn(shape, generator=draw).to(dtype)
 
-    linear = nn.Linear(D, F, bias=bias)
+    linear = nn.Linear(D, F, bias=bias, dtype=dtype)
     linear.weight.data = random(F, D)
     if bias:
         linear.bias.data = random(F)
@@ -112,7 +118,8 @@ def _adapted(
             tuple(p.shape) for p in layer.parameters() if p.requires_grad
         ),
         "shapes of a and b": [tuple(a.shape), tuple(b.shape)],
-        "whether a begins random": bool(0 < a.std() < 3 / D**0.5),
+        "whether a begins random": bool(a.std() > 0),
+        "whether a is about as large as it should be": D < 64 or bool(a.std() < 3 / D**0.5),
         "whether b begins at 0": not b.any(),
         "whether it begins as the layer was": torch.equal(layer(x), linear(x)),
     }
@@ -127,6 +134,8 @@ def _lora_cases() -> list[Case]:
         Case("a layer of 8 to 6 features, rank 2, alpha 4", 8, 6, 2, 4),
         Case("a square layer, rank 4, alpha 2", 6, 6, 4, 2),
         Case("a layer with a bias, rank 3, alpha 3", 5, 7, 3, 3, True),
+        Case("a layer of 256 to 4 features, rank 8, alpha 8", 256, 4, 8, 8),
+        Case("a layer in float64", 8, 6, 2, 4, False, torch.float64),
     ]
 
 
@@ -264,6 +273,7 @@ TASKS = [
     Task(
         "finetuning.packed_row",
         cases=_row_cases,
+        same_dtype=True,  # cross_entropy refuses targets in int32
         bugs=[
             Bug(
                 "one_document",
@@ -369,6 +379,40 @@ TASKS = [
                 look="Which of the two reads x, and which writes the output?",
             ),
             Bug(
+                "change_not_scaled",
+                edit=("self.scale = alpha / rank", "self.scale = 1.0"),
+                says="Your change is not scaled. It is multiplied by alpha over rank.",
+                effect="alpha does nothing: an adapter that somebody else trained comes out too "
+                "weak or too strong.",
+                look="What do you use alpha for?",
+            ),
+            Bug(
+                "a_too_large",
+                edit=("start / math.sqrt(D)", "start"),
+                says="A begins with a standard deviation of 1. It is about 1 / sqrt(D).",
+                effect="The gradient of B is larger by the root of D, 64 times in 7B: the first "
+                "steps are far too long.",
+                look="How large is a sum of D products?",
+            ),
+            Bug(
+                "bias_learns",
+                edit=(
+                    "self.linear = linear.requires_grad_(False)",
+                    "self.linear = linear\n        linear.weight.requires_grad_(False)",
+                ),
+                says="The layer's matrix is frozen, and its bias still learns.",
+                effect="What was trained is more than A and B: whoever stores only these loses it.",
+                look="Which parameters does a layer with a bias have?",
+            ),
+            Bug(
+                "always_float32",
+                edit=("torch.randn(rank, D, dtype=linear.weight.dtype)", "torch.randn(rank, D)"),
+                more=(("torch.zeros(F, rank, dtype=linear.weight.dtype)", "torch.zeros(F, rank)"),),
+                says="A and B are float32, whatever W is.",
+                effect="On a layer in bfloat16 the first product fails.",
+                look="Which dtype do randn and zeros take, if they are told none?",
+            ),
+            Bug(
                 "both_zero",
                 edit=("start / math.sqrt(D)", "start * 0"),
                 says="A and B both begin at 0.",
@@ -407,7 +451,7 @@ TASKS = [
         hints=[
             "Freeze the layer first: `requires_grad_` of a module is for all its parameters.",
             "x goes through A first, to `rank` features, and through B after that.",
-            "Two rows of parameters: A (rank, D), random over the root of D; B (F, rank), zeros. "
+            "Two parameters: A (rank, D), random over the root of D, and B (F, rank), zeros. "
             "In code x stands on the left, so both are transposed.",
         ],
         minutes=15,

@@ -71,16 +71,20 @@ def _draw_cases() -> list[Case]:
     return [*cases, Case("a sum of 0.999, u = 0.9995", short, 0.9995)]
 
 
+def _joined(calls: list[list[int]]) -> list[int]:
+    return [token for ids in calls for token in ids]
+
+
 class _Feed:
     """A model with a cache: what comes next depends on all that was fed."""
 
     def __init__(self, vocab_size: int, seed: int) -> None:
         self.vocab_size, self.seed = vocab_size, seed
-        self.fed: list[int] = []
+        self.calls: list[list[int]] = []
 
     def __call__(self, ids: Sequence[int]) -> Tensor:
-        self.fed += [int(token) for token in ids]
-        seed = hash((self.seed, *self.fed)) % 2**31
+        self.calls.append([int(token) for token in ids])
+        seed = hash((self.seed, *_joined(self.calls))) % 2**31
         return torch.randn(self.vocab_size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -94,10 +98,11 @@ def _written(
     feed = _Feed(12, seed)
     new = answer(feed, list(prompt), n, stop_ids) if stop_ids else answer(feed, list(prompt), n)
     # Whether the last token is fed as well does not matter.
-    fed = feed.fed
-    if isinstance(new, list) and len(fed) == len(prompt) + len(new) and fed[len(prompt) :] == new:
-        fed = fed[: -1 if new else None]
-    return {"new ids": new, "all ids fed": fed}
+    calls = feed.calls
+    if isinstance(new, list):
+        ended = len(new) >= n or (len(new) > 0 and new[-1] in stop_ids)
+        calls = calls[: len(new) + (not ended)]
+    return {"new ids": new, "ids of the first call": calls[:1], "all ids fed": _joined(calls)}
 
 
 def _greedy_cases() -> list[Case]:
@@ -136,6 +141,14 @@ def _dialog_cases() -> list[Case]:
 
 def _laid_out(answer: Callable[..., Any], dialog: list[dict[str, str]]) -> Any:
     return readable(answer(dialog, Letters()))
+
+
+def _in_one_text(dialog: list[dict[str, str]], tokenizer: Letters) -> list[int]:
+    texts = [message["content"].strip() for message in dialog]
+    if dialog[0]["role"] == "system":
+        texts[:2] = [f"<<SYS>>\n{texts[0]}\n<</SYS>>\n\n{texts[1]}"]
+    turns = [f"[INST] {text} [/INST]" if n % 2 == 0 else text for n, text in enumerate(texts)]
+    return tokenizer.encode(" ".join(turns), bos=True)
 
 
 def _answer_alone(dialog: list[dict[str, str]], tokenizer: Letters) -> list[int]:
@@ -508,6 +521,22 @@ TASKS = [
                 says="Questions keep the white space at their ends.",
                 effect="Two spaces are another token than one.",
                 look="What does Meta do with a message before it puts it in?",
+            ),
+            Bug(
+                "nothing_stripped",
+                edit=("{contents[i].strip()}", "{contents[i]}"),
+                more=(("{contents[i + 1].strip()}", "{contents[i + 1]}"),),
+                says="Messages keep the white space at their ends.",
+                effect="A line feed after an answer is an id that ended no answer in training.",
+                look="What does a message look like that somebody has typed?",
+            ),
+            Bug(
+                "one_text",
+                wrong=_in_one_text,
+                says="You encode the whole dialog as one text, with one BOS and no EOS.",
+                effect="In training each question with its answer was a text of its own; the model "
+                "reads a layout that it has never seen.",
+                look="How often does tokenizer.encode run for a dialog of two questions?",
             ),
             Bug(
                 "no_spaces_in_the_tags",

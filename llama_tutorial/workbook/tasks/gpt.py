@@ -77,6 +77,7 @@ def _generate_cases() -> list[Case]:
         Case("no new token", _toy_model, [4, 5], 0, _likeliest),
         Case("a stop id that comes third", _toy_model, [4, 5], 5, _likeliest, 3),
         Case("a stop id that does not come", _toy_model, [4, 5], 5, _likeliest, 2),
+        Case("a stop id of 0, which comes at once", _toy_model, [5, 6], 3, _likeliest, 0),
     ]
 
 
@@ -150,6 +151,16 @@ TASKS = [
                 look="What is the variance of your result?",
             ),
             Bug(
+                "over_all_axes",
+                edit=("x - x.mean(-1, keepdim=True)", "x - x.mean()"),
+                more=(("centred.pow(2).mean(-1, keepdim=True)", "centred.pow(2).mean()"),),
+                says="You take one mean and one variance of the whole tensor. Each vector has its "
+                "own.",
+                effect="How a word is read depends on all other words, later ones as well, and on "
+                "the other texts of the batch.",
+                look="How many means are there for x of shape (2, 5, 8)?",
+            ),
+            Bug(
                 "bias_first",
                 wrong=lambda x, weight, bias, eps=1e-5: (
                     (torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps) + bias) * weight
@@ -202,6 +213,15 @@ TASKS = [
                 says="Your mask hides a query's own position, too. The first query then sees "
                 "nothing at all: NaN.",
                 effect="Everything is NaN at once.",
+                look="Does a query see its own key?",
+            ),
+            Bug(
+                "mask_too_near_finite",
+                edit=(".triu(1)", ".triu(0)"),
+                more=(("-math.inf", "-1e9"),),
+                says="Your mask hides a query's own position, too. The first query then sees "
+                "nothing, and with -1e9 in place of minus infinity it looks at all keys alike.",
+                effect="A word cannot look at itself, and the first one looks into the future.",
                 look="Does a query see its own key?",
             ),
             Bug(
@@ -314,6 +334,38 @@ TASKS = [
                 says="Your e^z overflows: from about 89 on it is infinite in float32.",
                 effect="Training runs well, and one day the loss is inf.",
                 look="A softmax stays the same if you subtract one number from all logits.",
+            ),
+            Bug(
+                "softmax_twice",
+                edit=("guesses.log_softmax(-1)", "guesses.softmax(-1).log_softmax(-1)"),
+                says="You take the softmax of a softmax. cross_entropy takes logits as they are.",
+                effect="The loss cannot fall far: even a model that is sure is taken for one that "
+                "guesses.",
+                look="How often do you turn logits into probabilities?",
+            ),
+            Bug(
+                "rolled",
+                edit=("logits[:, :-1], tokens[:, 1:]", "logits, tokens.roll(-1, 1)"),
+                says="The last position is asked for the text's first token: roll brings it round.",
+                effect="One target in T is nonsense, and no curve complains.",
+                look="Which token comes after the last one?",
+            ),
+            Bug(
+                "axes_by_reshape",
+                wrong=lambda logits, tokens: torch.nn.functional.cross_entropy(
+                    logits[:, :-1].reshape(len(logits), logits.shape[2], -1), tokens[:, 1:]
+                ),
+                says="You reshape the logits to (B, V, T). That gives the right shape, and numbers "
+                "of different tokens in each row.",
+                effect="The loss hardly falls, and nothing says why.",
+                look="Which call of torch exchanges two axes?",
+            ),
+            Bug(
+                "bits",
+                edit=(".mean()", ".mean() / math.log(2)"),
+                says="Your loss is in bits; it should be in nats.",
+                effect="None, but all losses are 1.44 times those of others.",
+                look="To which base is the logarithm?",
             ),
             Bug(
                 "summed_by_text",
@@ -433,6 +485,13 @@ TASKS = [
                 says="The stop id is in your result. It ends the text and is no part of it.",
                 effect="Texts end in a mark that nobody should see.",
                 look="When do you check whether it is the stop id?",
+            ),
+            Bug(
+                "stop_0_ignored",
+                edit=("if token == stop:", "if stop and token == stop:"),
+                says="A stop id of 0 does not stop you: 0 counts as false, like None.",
+                effect="Nothing, until a vocabulary has its EOS at 0, as Pythia's has.",
+                look="What is `if stop` for stop = 0, and for None?",
             ),
             Bug(
                 "stop_ignored",

@@ -68,14 +68,17 @@ def _use_loader(load: Any, tensors: dict[str, torch.Tensor], dtype: torch.dtype)
     """What a model holds after a call, or whether the call was refused and changed nothing."""
     model = filled(Llama(_ONE_LAYER)).to(dtype)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    refused = False
+    error = "none"
     try:
         load(model, tensors)
-    except ValueError:
-        refused = True
+    except NotImplementedError:  # a stub
+        raise
+    except (ValueError, RuntimeError, KeyError) as raised:
+        error = "ValueError" if isinstance(raised, ValueError) else type(raised).__name__
+    refused = error != "none"
     now = model.state_dict()
     kept = all(torch.equal(before[name], now[name]) for name in before)
-    found: dict[str, Any] = {"“a ValueError is raised”": refused}
+    found: dict[str, Any] = {"error that is raised": error}
     if refused:
         return {**found, "“nothing has been changed”": kept}
     return {**found, "the model": {name: tensor.clone() for name, tensor in now.items()}}
@@ -121,6 +124,20 @@ TASKS = [
         cases=_block_cases,
         use=_use_block,
         bugs=[
+            Bug(
+                "norms_exchanged",
+                edit=("self.attention(self.attention_norm(x)", "self.attention(self.ffn_norm(x)"),
+                more=(
+                    (
+                        "self.feed_forward(self.ffn_norm(h))",
+                        "self.feed_forward(self.attention_norm(h))",
+                    ),
+                ),
+                says="The two norms are exchanged: attention_norm stands before attention.",
+                effect="Both have D weights, so a checkpoint loads, and is a little wrong in every "
+                "layer.",
+                look="Which norm belongs to which part?",
+            ),
             Bug(
                 "no_residual",
                 edit=(
@@ -207,6 +224,13 @@ TASKS = [
         cases=_model_cases,
         use=_use_model,
         bugs=[
+            Bug(
+                "probabilities",
+                edit=("self.output(self.norm(x))", "self.output(self.norm(x)).softmax(-1)"),
+                says="You return probabilities. Logits are asked for: the softmax comes later.",
+                effect="The loss takes a softmax of its own, and temperature and cuts want logits.",
+                look="What does the docstring call the result?",
+            ),
             Bug(
                 "no_last_norm",
                 edit=("self.output(self.norm(x))", "self.output(x)"),

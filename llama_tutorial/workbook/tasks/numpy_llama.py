@@ -27,6 +27,15 @@ def _fields(answer: Callable[..., Any], data: np.ndarray) -> Any:
     return getattr(found, "__dict__", found)
 
 
+def _has_attributes(answer: Callable[..., Any]) -> str | None:
+    if isinstance(answer(_bytes(*_TIED)), dict):
+        return (
+            "The numbers are right, in a dict. The rest of the module says m.dim: return a "
+            "SimpleNamespace."
+        )
+    return None
+
+
 def _header_cases() -> list[Case]:
     return [
         Case("a tied head, six query heads and two key heads", _bytes(*_TIED)),
@@ -42,11 +51,12 @@ def _sizes(*sizes: int) -> SimpleNamespace:
 
 
 def _in_order(answer: Callable[..., Any], m: SimpleNamespace) -> Any:
-    """A dict as a list: here the order counts."""
+    """A dict, and its names in their order, which counts here."""
     found = answer(m)
     if not isinstance(found, dict):
         return found
-    return [(name, tuple(int(size) for size in shape)) for name, shape in found.items()]
+    shapes = {name: tuple(int(size) for size in shape) for name, shape in found.items()}
+    return {"names, in order": list(found), "shapes": shapes}
 
 
 def _shapes_cases() -> list[Case]:
@@ -117,15 +127,9 @@ def _attention_cases() -> list[Case]:
     def case(label: str, T: int, start: int, K: int, slots: int) -> Case:
         h, H = 8, 4
         D, seed = H * h, 10 * T + start
-        m = SimpleNamespace(
-            n_heads=H,
-            n_kv_heads=K,
-            head_dim=h,
-            wq=_random(1, 2, D, D) / 6,
-            wk=_random(2, 2, K * h, D) / 6,
-            wv=_random(3, 2, K * h, D) / 6,
-            wo=_random(4, 2, D, D) / 6,
-        )
+        m = _sizes(D, 96, 2, H, K, 50, 16)
+        m.wq, m.wo = _random(1, 2, D, D) / 6, _random(4, 2, D, D) / 6
+        m.wk, m.wv = _random(2, 2, K * h, D) / 6, _random(3, 2, K * h, D) / 6
         kv = _random(5, 2, K, slots, h)
         kv[:, :, start:] = 0
         turns = _turns(np.arange(start, start + T), h)
@@ -187,6 +191,7 @@ TASKS = [
         "numpy_llama.read_header",
         cases=_header_cases,
         use=_fields,
+        properties=[_has_attributes],
         bugs=[
             Bug(
                 "sign_kept",
@@ -512,6 +517,24 @@ TASKS = [
         cases=_attention_cases,
         use=_step,
         bugs=[
+            Bug(
+                "no_wo",
+                edit=("reshape(T, -1) @ m.wo[i].T", "reshape(T, -1)"),
+                says="The matrix wo is missing: the heads stand side by side, and nothing mixes "
+                "them.",
+                effect="What the heads have found goes into the stream where nobody reads it.",
+                look="How many matrices do you use?",
+            ),
+            Bug(
+                "first_slots",
+                edit=(
+                    _WRITES,
+                    "keys[:, :T] = k.swapaxes(0, 1)\n    values[:, :T] = v.swapaxes(0, 1)",
+                ),
+                says="You write into the first slots. The new positions begin at start.",
+                effect="Each new token overwrites the first of the text.",
+                look="In which slot does position 3 belong?",
+            ),
             Bug(
                 "no_mask",
                 edit=("scores[..., ~np.tri(T, stop, start, dtype=bool)] = -math.inf", "pass"),

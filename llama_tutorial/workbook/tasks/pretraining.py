@@ -86,6 +86,18 @@ def _gradient(
     return answer(model, batch, parts)
 
 
+def _one_part_at_a_time(answer: Callable[..., Any]) -> str | None:
+    model, rows = _Model(), [0]
+    model.register_forward_pre_hook(lambda _, args: rows.append(len(args[0]) if args else 0))
+    answer(model, (_INPUTS, _TARGETS, _DOCUMENTS), 3)
+    if max(rows) > 1:
+        return (
+            f"The gradient is right, but of three rows in three parts the model sees {max(rows)} "
+            "at once. The parts are there because the whole batch has no room in memory."
+        )
+    return None
+
+
 def _gradient_cases() -> list[Case]:
     batch, none = (_INPUTS, _TARGETS, _DOCUMENTS), _TARGETS.clone()
     none[2] = -100
@@ -278,6 +290,7 @@ TASKS = [
         "pretraining.accumulated",
         cases=_gradient_cases,
         use=_gradient,
+        properties=[_one_part_at_a_time],
         bugs=[
             Bug(
                 "mean_of_means",
@@ -430,6 +443,19 @@ TASKS = [
                 look="At which point of the step does the weight shrink?",
             ),
             Bug(
+                "step_counted_for_each_weight",
+                edit=(
+                    "self.t += 1\n"
+                    "        for w, m, v in zip(self.weights, self.m, self.v, strict=True):",
+                    "for w, m, v in zip(self.weights, self.m, self.v, strict=True):\n"
+                    "            self.t += 1",
+                ),
+                says="You count a step for each weight. A step is one for all of them.",
+                effect="The corrections end too soon, and sooner for the last weights than for the "
+                "first: the first steps differ from layer to layer.",
+                look="What is t after the first call, if there are two weights?",
+            ),
+            Bug(
                 "vectors_decay",
                 edit=("if w.ndim >= 2:", "if True:"),
                 says="Vectors decay, too.",
@@ -508,6 +534,25 @@ TASKS = [
                 says="Your cosine goes down to 0, not to a tenth.",
                 effect="The last steps teach nothing.",
                 look="Where should half a cosine end, that begins at 1?",
+            ),
+            Bug(
+                "zero_at_the_end",
+                edit=("(0.55 + 0.45 * math", "(0.5 + 0.5 * math"),
+                more=(("return 0.1 * peak", "return 0.0"),),
+                says="Your rate goes down to 0 and stays there. It ends at a tenth of the peak.",
+                effect="The last steps teach nothing, and a run that is continued stands still.",
+                look="Where should half a cosine end, that begins at 1?",
+            ),
+            Bug(
+                "cut_off_at_a_tenth",
+                edit=(
+                    "peak * (0.55 + 0.45 * math.cos(math.pi * done))",
+                    "max(0.1 * peak, peak * (0.5 + 0.5 * math.cos(math.pi * done)))",
+                ),
+                says="Your cosine goes down to 0, and is cut off at a tenth. It should come down "
+                "to a tenth just at total.",
+                effect="The rate is too low on the whole way, and flat for the last fifth of it.",
+                look="By how much is the cosine to be scaled, and how far moved?",
             ),
             Bug(
                 "one_step_early",

@@ -27,6 +27,14 @@ def _norm_cases() -> list[Case]:
     ]
 
 
+def _float64_stays_exact(answer: Any) -> str | None:
+    x = _draw(5, 8).double()
+    right = x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    if (answer(x) - right).abs().max() > 1e-12:
+        return "A float64 comes back with the seven digits of a float32: leave it as wide as it is."
+    return None
+
+
 def _use_norm(norm: Any, weight: torch.Tensor, x: torch.Tensor, eps: float = 1e-5) -> torch.Tensor:
     layer = norm(len(weight), eps)
     layer.weight = torch.nn.Parameter(weight)
@@ -64,6 +72,7 @@ TASKS = [
     Task(
         "rmsnorm.rms_norm",
         cases=_norm_cases,
+        properties=[_float64_stays_exact],
         bugs=[
             Bug(
                 "eps_outside",

@@ -240,6 +240,14 @@ TASKS = [
                 look="Which rows of the tables belong to a token at position 7?",
             ),
             Bug(
+                "ends_at_the_length",
+                edit=("end = start + x.shape[-2]", "end = x.shape[-2]"),
+                says="Your slice ends at the number of positions. That is right where it begins "
+                "at 0.",
+                effect="With a cache there are too few rows, or none.",
+                look="Which row is the last one for a token at position 7?",
+            ),
+            Bug(
                 "one_late",
                 wrong=lambda x, cos, sin, start=0: _rotated_from(x, cos, sin, start + 1),
                 says="You are one position late: at start you take the row start + 1.",

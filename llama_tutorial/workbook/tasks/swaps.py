@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from llama_tutorial.workbook.solutions.swaps import interval
 from llama_tutorial.workbook.task import Bug, Case, Task
 
 _BEFORE, _AFTER = [0.971, 0.973, 0.963], [0.951, 0.957, 0.945]
@@ -33,11 +34,23 @@ def _unpaired(before: Sequence[float], after: Sequence[float]) -> tuple[float, f
     return mean, 4.303 * spread / math.sqrt(3)
 
 
+def _both_ends(differences: Sequence[float]) -> tuple[float, float]:
+    mean, half = interval(differences)
+    return mean - half, mean + half
+
+
 TASKS = [
     Task(
         "swaps.interval",
         cases=_interval_cases,
         bugs=[
+            Bug(
+                "both_ends",
+                wrong=_both_ends,
+                says="You return the two ends. The mean and half the width are asked for.",
+                effect="No model is harmed, but a table of such numbers says nothing.",
+                look="What does the docstring say under Returns?",
+            ),
             Bug(
                 "as_if_of_many",
                 edit=("4.303", "1.96"),
@@ -77,7 +90,7 @@ TASKS = [
         minutes=5,
         page="#three-seeds-can-agree-by-chance",
         teaches="With three runs an effect must be more than twice the spread to be believed.",
-        tolerance=1e-9,
+        tolerance=1e-4,  # t with more digits than 4.303 is right, too
     ),
     Task(
         "swaps.worth",
@@ -122,6 +135,6 @@ TASKS = [
         minutes=5,
         page="#three-seeds-can-agree-by-chance",
         teaches="Equal seeds cancel what they have in common: compare runs in pairs.",
-        tolerance=1e-9,
+        tolerance=1e-4,  # see there
     ),
 ]

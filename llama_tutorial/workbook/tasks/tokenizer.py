@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llama_tutorial.workbook.solutions.tokenizer import BOS, EOS, encode
 from llama_tutorial.workbook.task import Bug, Case, Task
 
 _COUNTS = {"▁low": 5, "▁lower": 2, "▁new": 6, "▁newer": 3, "▁aaa": 1}
@@ -73,7 +74,25 @@ def _encode_cases() -> list[Case]:
         Case("an empty text with BOS and EOS", "", ids, _SCORES, True, True),
         Case("low with BOS and EOS", "low", ids, _SCORES, True, True),
         Case("low with EOS", "low", ids, _SCORES, False, True),
+        Case(
+            "two spaces, for which there is a piece",
+            "low  low",
+            {**ids, "▁▁": 300},
+            {**_SCORES, "▁▁": 0.0},
+        ),
     ]
+
+
+def _word_by_word(
+    text: str,
+    ids: dict[str, int],
+    scores: dict[str, float],
+    bos: bool = False,
+    eos: bool = False,
+) -> list[int]:
+    words = text.split(" ") if text else []
+    spelled = [encode(word, ids, scores) or [ids["▁"]] for word in words]
+    return [BOS] * bos + [i for word in spelled for i in word] + [EOS] * eos
 
 
 TASKS = [
@@ -314,6 +333,14 @@ TASKS = [
                 "is inside a text.",
                 effect="The first word is one that the model has hardly ever seen.",
                 look="What comes before the first word?",
+            ),
+            Bug(
+                "word_by_word",
+                wrong=_word_by_word,
+                says="You split at the spaces and spell each word by itself. Llama's vocabulary "
+                "has pieces for two spaces and more.",
+                effect="Indented code is spelled as the model never saw it.",
+                look="What does your spell get to see of two spaces?",
             ),
             Bug(
                 "prefix_alone",
