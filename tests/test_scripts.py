@@ -18,8 +18,11 @@ import notebook_text
 import notebooks
 import run_notebooks
 import set_url
+import workbook_page
 import yaml
 from nbclient.exceptions import CellExecutionError
+
+from llama_tutorial.workbook.registry import BOOK
 
 DRAFT = """\
 (ch:x)=
@@ -212,9 +215,11 @@ def test_the_address_is_carried_to_where_it_is_needed(
     config = (notebooks.ROOT / "_config.yml").read_text(encoding="utf-8")
     elsewhere = re.sub(r"^(  url: ).*$", r"\1https://example.org/a/b/", config, flags=re.MULTILINE)
     elsewhere = re.sub(r"^(  branch: ).*$", r"\1v9.9", elsewhere, flags=re.MULTILINE)
+    elsewhere = re.sub(r"^(  baseurl: ).*$", r"\1https://example.org/pages", elsewhere, flags=re.M)
     (notebook.parent / "_config.yml").write_text(elsewhere, encoding="utf-8")
-    for name in set_url.FILES:
-        shutil.copy(notebooks.ROOT / name, notebook.parent)
+    for name in (*set_url.FILES, set_url.WORKBOOK):
+        (notebook.parent / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(notebooks.ROOT / name, notebook.parent / name)
     monkeypatch.setattr(notebooks, "ROOT", notebook.parent)
     monkeypatch.setattr(notebooks, "BOOK", notebook.parent)
     set_url.main()
@@ -227,6 +232,18 @@ def test_the_address_is_carried_to_where_it_is_needed(
     citation = yaml.safe_load((notebook.parent / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["repository-code"] == "https://example.org/a/b"
     renewed = re.findall("(.*): renewed", capsys.readouterr().out)
-    assert renewed == ["x.ipynb", "pyproject.toml", "CITATION.cff"]
+    assert renewed == ["x.ipynb", "pyproject.toml", "CITATION.cff", "registry.py"]
+    workbook = (notebook.parent / set_url.WORKBOOK).read_text(encoding="utf-8")
+    assert 'BOOK = "https://example.org/pages/"\n' in workbook
     set_url.main()
     assert "renewed" not in capsys.readouterr().out
+
+
+def test_the_books_page_has_every_task() -> None:
+    assert workbook_page.PAGE.read_text(encoding="utf-8") == workbook_page.page(), (
+        "run: python scripts/workbook_page.py"
+    )
+
+
+def test_the_workbook_links_to_where_the_book_is() -> None:
+    assert notebooks.published() == BOOK, "run: python scripts/set_url.py"

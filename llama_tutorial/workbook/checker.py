@@ -18,7 +18,7 @@ from typing import Any
 
 from llama_tutorial.workbook.compare import Rules, difference, is_tensor, kind
 from llama_tutorial.workbook.parts import parts_of, right_parts
-from llama_tutorial.workbook.registry import find, mistaken, solution
+from llama_tutorial.workbook.registry import BOOK, find, mistaken, page_of, solution
 from llama_tutorial.workbook.running import Outcome, Place, TimeUp, place_of, run_limited
 from llama_tutorial.workbook.task import Bug, Case, Task, call
 
@@ -59,6 +59,7 @@ class Result:
     def _repr_html_(self) -> str:
         colour = _COLOURS[self.state]
         text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.message, quote=False))
+        text = re.sub(rf"{re.escape(BOOK)}[\w./#-]+", r"<a href='\g<0>'>\g<0></a>", text)
         paragraphs = "".join(f"<p style='margin:0.3em 0'>{line}</p>" for line in text.split("\n"))
         title = f"<b>{_MARKS[self.state]} {self.task}</b>"
         return (
@@ -413,8 +414,8 @@ def _museum(task: Task, bug: Bug) -> tuple[str, str]:
     shown = BUGS.get(bug.name)
     has_page = bug.museum if bug.museum is not None else shown is not None
     chapter = shown.chapter if shown else task.chapter
-    page = f"See it happen: {chapter}.html#fig-museum-{chapter}, in the book." if has_page else ""
-    return bug.effect or (shown.what if shown else ""), page
+    page = page_of(chapter, f"#fig-museum-{chapter}")
+    return bug.effect or (shown.what if shown else ""), f"See it: {page}" if has_page else ""
 
 
 def _with_other_arrays(case: Case) -> Case:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_tutorial._util.files import replace_file
-from llama_tutorial.workbook.registry import TITLES, chapters, solution, tasks_of
+from llama_tutorial.workbook.registry import TITLES, chapters, page_of, solution, tasks_of
 from llama_tutorial.workbook.task import Task
 
 PACKAGE = "my_llama"
@@ -107,8 +107,8 @@ def _chapter_cells(chapter: str) -> Iterator[tuple[str, str]]:
     yield (
         "markdown",
         f"# {TITLES[chapter]}\n\n"
-        f"{len(tasks)} tasks, about {minutes} minutes once you have read the chapter "
-        f"(`{chapter}.html` in the book). Write your code in "
+        f"{len(tasks)} tasks, about {minutes} minutes once you have read "
+        f"[the chapter]({page_of(chapter)}). Write your code in "
         f"[`{PACKAGE}/{chapter}.py`]({PACKAGE}/{chapter}.py): each docstring there is the "
         "specification. Come back here to be told whether it is right.",
     )
@@ -119,7 +119,7 @@ def _chapter_cells(chapter: str) -> Iterator[tuple[str, str]]:
         f"from {PACKAGE} import {chapter}\n\nfrom llama_tutorial import check",
     )
     for task in tasks:
-        page = f" It is explained in `{chapter}.html{task.page}`." if task.page else ""
+        page = f" [The book explains it.]({page_of(chapter, task.page)})"
         yield (
             "markdown",
             f"## `{task.function}`\n\n{first_sentence(task)}{page} About {task.minutes} minutes; "

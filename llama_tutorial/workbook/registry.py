@@ -35,6 +35,14 @@ TITLES = {
 }
 """What the chapters are called, in the book's order."""
 
+BOOK = "https://llama2-from-scratch.github.io/llama2-from-scratch/"
+"""Where the book's pages are; written by scripts/set_url.py."""
+
+
+def page_of(chapter: str, anchor: str = "") -> str:
+    """The address of a chapter's page, or of a place on it, such as ``"#fig-museum-rope"``."""
+    return f"{BOOK}book/{chapter}.html{anchor}"
+
 
 @cache
 def chapters() -> tuple[str, ...]:

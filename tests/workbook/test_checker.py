@@ -17,6 +17,7 @@ import numpy as np  # noqa: E402
 
 import llama_tutorial  # noqa: E402
 from llama_tutorial import check  # noqa: E402
+from llama_tutorial.workbook.registry import BOOK  # noqa: E402
 from llama_tutorial.workbook.solutions import (  # noqa: E402
     gqa,
     model,
@@ -404,7 +405,9 @@ def test_the_museums_page_is_named():
     result = check("gqa.repeat_kv", lambda x, group_size: x.repeat(1, group_size, 1, 1))
     assert result.bug == "repeat_in_rounds"
     assert "Query heads read the keys 0, 1, 2, 3, 0, 1, 2, 3" in result.message  # what it does
-    assert result.message.endswith("See it happen: gqa.html#fig-museum-gqa, in the book.")
+    address = f"{BOOK}book/gqa.html#fig-museum-gqa"
+    assert result.message.endswith(f"See it: {address}")
+    assert f"<a href='{address}'>" in result._repr_html_()
 
 
 def test_random_numbers_of_the_caller_stay():
