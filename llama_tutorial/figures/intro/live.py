@@ -86,7 +86,7 @@ def writer(beginning: str, tale: str) -> LiveFigure:
         ],
         numbers=writer_numbers,
         readout="Temperature {temperature}: a token half as likely as the best is drawn {often} "
-        "times for every 100 of it.",
+        "times for every 100 times that the best is.",
         alt="A tale that begins with “{beginning}”, at temperature {temperature}.",
         caption="<b>Type a beginning</b> and press Enter; Escape stops. <b>Again</b> draws another "
         "tale. Turn the temperature down to 0 for the likeliest token each time, or up for more "

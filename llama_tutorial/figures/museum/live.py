@@ -42,8 +42,8 @@ COSTS = (
 )
 # What the line under the texts says: where they part, where only numbers do, where nothing does.
 SAYS = {
-    "parts": "The texts part at new token {number}, up to which both have read the same. One of "
-    "its logits is off by {largest} (KL divergence {divergence} nats). " + COSTS,
+    "parts": "The texts part at new token {number}, up to which both have read the same. The "
+    "largest error of a logit there is {largest} (KL divergence {divergence} nats). " + COSTS,
     "same": "The same {count} tokens. But some logit is off by {largest} on the way (KL divergence "
     "{divergence} nats). " + COSTS,
     "harmless": "The same {count} tokens, and every logit is the same as well: no mistake at all.",
