@@ -152,11 +152,25 @@ def with_tensorboard(shell: Shell) -> None:
     assert "events.out.tfevents" in shell.run("ls run/tensorboard")
 
 
+def with_gguf(shell: Shell) -> None:
+    """A file of llama.cpp's form is written, and writes."""
+    shell.run("llama-tutorial convert tales tales.gguf --format gguf --quantize q8_0")
+    assert shell.run('llama-tutorial generate "Once upon a time" --model tales.gguf').strip()
+
+
+def with_kernels(shell: Shell) -> None:
+    """Packed weights are multiplied without a warning that they would be slow."""
+    assert shell.has("numba")
+    assert shell.run('llama-tutorial generate "Once upon a time" --quantize int8').strip()
+
+
 AFTER = {
     "pip install .": numpy_alone,
     'pip install ".[torch]"': with_torch,
     'pip install ".[torch,hub]"': with_the_hub,
+    'pip install ".[torch,fast]"': with_kernels,
     'pip install ".[torch,tensorboard]"': with_tensorboard,
+    'pip install ".[torch,gguf]"': with_gguf,
     'pip install ".[notebooks]"': with_notebooks,
 }
 

@@ -55,6 +55,7 @@ def test_one_changed_digit_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.elsewhere
 @pytest.mark.parametrize(
     "path",
     [path for path in notebooks.every() if path.stem not in TRAINED_ONCE],

@@ -35,6 +35,7 @@ _IN_FILES = {field.name for field in fields(ModelConfig)}  # what a checkpoint s
 # Python that a message advises, and what does the same in a shell.
 _PHRASES = [
     (r"[\w.]+= \(on the command line, (--[\w-]+)\)", r"\1"),
+    (r": convert the model first, model\.float\(\)", ": give --dtype float32"),
     (r"\bor None for all\b", "or left out for all"),
     (r"\bthe nearest n_heads that does\b", "the nearest --heads that does"),
     (r"\bthe nearest n_kv_heads that does\b", "the nearest --kv-heads that does"),

@@ -639,8 +639,8 @@ def _add_quantize(command: Any) -> None:
     command.add_argument(
         "--quantize",
         choices=["int8", "int4"],
-        help="pack the matrices into integers of 8 or 4 bits as they are read (fast with numba: "
-        "pip install 'llama-tutorial[fast]')",
+        help="pack the matrices into integers of 8 or 4 bits as they are read (default: as the "
+        "file has them; fast with numba: pip install 'llama-tutorial[fast]')",
     )
 
 

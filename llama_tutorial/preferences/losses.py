@@ -15,9 +15,8 @@ reward in itself: :math:`\beta \log \pi(y|x) / \pi_\mathrm{ref}(y|x)`, up to a n
 on the prompt alone and cancels in a difference (Rafailov et al., equation 7):
 
 .. math::
-    \mathcal L = -\log \sigma\Big(
-        \beta \log \frac{\pi(y_c|x)}{\pi_\mathrm{ref}(y_c|x)}
-      - \beta \log \frac{\pi(y_r|x)}{\pi_\mathrm{ref}(y_r|x)} \Big)
+    \hat r(x, y) &= \beta \log \frac{\pi(y|x)}{\pi_\mathrm{ref}(y|x)} \\
+    \mathcal L &= -\log \sigma\big(\hat r(x, y_c) - \hat r(x, y_r)\big)
 
 Source: Touvron et al. (2023), "Llama 2"; Rafailov et al. (2023), "Direct Preference Optimization"
 (Llama 2 did not have it, Llama 3 did); Bradley and Terry (1952).

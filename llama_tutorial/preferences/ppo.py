@@ -12,9 +12,9 @@ expected; what comes out better than that is the token's advantage :math:`A_t` (
 clipped, so that what was drawn once can be learned from without going too far:
 
 .. math::
-    \mathcal L = -\frac 1 N \sum_t \min\big(\rho_t A_t,\
-        \mathrm{clip}(\rho_t, 1 - \epsilon, 1 + \epsilon)\, A_t\big), \qquad
-    \rho_t = \frac{\pi(y_t)}{\pi_\mathrm{old}(y_t)}
+    \rho_t &= \frac{\pi(y_t)}{\pi_\mathrm{old}(y_t)} \\
+    c_t &= \mathrm{clip}(\rho_t, 1 - \epsilon, 1 + \epsilon) \\
+    \mathcal L &= -\frac 1 N \sum_t \min\big(\rho_t A_t,\; c_t A_t\big)
 
 Where :math:`\rho_t = 1`, its gradient is that of the policy gradient, :math:`-A_t \nabla \log \pi`.
 

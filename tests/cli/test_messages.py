@@ -87,6 +87,7 @@ NOT_FROM_A_SHELL = {
         "the model has LoRA adapters",  # what is loaded has them merged
         " holds no tokenizer: it is a file",  # convert writes that file itself
     ),
+    "quantization.linear": ("the model has LoRA adapters",),  # likewise merged
     "checkpoints.adapter": ("the model's adapters are", "; remove_lora"),
     "lora.adapters": ("the model has", " of another layer has one", "; remove_lora", "the model's"),
     "model": (": tokens.to(model.device)",),

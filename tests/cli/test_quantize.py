@@ -91,7 +91,7 @@ def test_finetune_trains_adapters_beside_packed_weights(tmp_path, capsys, monkey
     [
         (
             ("convert", "tales", "OUT", "--format", "llama2c", "--quantize", "int8"),
-            "--quantize int8: only --format native holds what it packs; llama2c-int8 rounds by",
+            "--quantize int8: only --format native and gguf hold what it packs; llama2c-int8",
         ),
         (
             ("finetune", "--quantize", "int4", "--out", "OUT"),
@@ -108,8 +108,8 @@ def test_finetune_trains_adapters_beside_packed_weights(tmp_path, capsys, monkey
         ),
         (
             ("convert", "FOUR", "OUT", "--format", "huggingface"),
-            "--format huggingface does not hold a model that is quantized to int4: 'native' does; "
-            "or save the floating model that it was made from",
+            "--format huggingface does not hold a model that is quantized to int4: 'native' and "
+            "'gguf' do; or save the floating model that it was made from",
         ),
         (("generate", "--quantize", "int2"), "argument --quantize: invalid choice: 'int2'"),
     ],
