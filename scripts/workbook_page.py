@@ -30,7 +30,7 @@ def page() -> str:
         minutes = sum(task.minutes for task in tasks)
         rows = [
             # HTML, as headings of a notebook have no label that Markdown could name.
-            f'| <a href="{chapter}.html{task.page}"><code>{task.function}</code></a> '
+            f'| <a href="{chapter}.html{task.page}"><code>{_breakable(task.function)}</code></a> '
             f"| {task.teaches} | {task.minutes} |"
             for task in tasks
         ]
@@ -40,6 +40,11 @@ def page() -> str:
         )
         parts.append("\n".join(rows) + "\n")
     return "".join([*parts, teachers])
+
+
+def _breakable(name: str) -> str:
+    """A name that a narrow screen breaks between its words."""
+    return name.replace("_", "_<wbr>")
 
 
 if __name__ == "__main__":
