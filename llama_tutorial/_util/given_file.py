@@ -11,7 +11,10 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from typing import Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -76,6 +79,45 @@ def read_bytes(path: str | os.PathLike[str], largest: int) -> bytes:
     if size > largest:
         raise ValueError(f"{path} is too large: it has more than {largest} bytes")
     return data
+
+
+def read_lined(path: Path, thing: str, form: str) -> str:
+    """The text of a file that holds one ``thing`` a line, each of the ``form``.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is not UTF-8, or a file of another kind.
+    """
+    if not kind_of(path):
+        raise FileNotFoundError(f"{path}: no such file; give a .jsonl file with one {thing} a line")
+    check_file(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM first
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    what = foreign(text[:256].encode()) if text.strip() else None
+    if what and not what.startswith("text"):
+        raise ValueError(f"{path} is {what}; a line must be {form}")
+    return text
+
+
+def parse_lines(text: str, path: Path, thing: str, parse: Callable[[str], Any]) -> list[Any]:
+    """What ``parse`` makes of each line that is not empty.
+
+    Raises:
+        ValueError: As ``parse``, with the line's number; or all lines are empty.
+    """
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):  # JSON may hold other line separators
+        if not line.strip():
+            continue
+        try:
+            found.append(parse(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+    if not found:
+        raise ValueError(f"{path} holds no {thing}: every line is empty")
+    return found
 
 
 def is_unfinished(name: str) -> bool:

@@ -22,7 +22,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from llama_tutorial._util.given_file import check_file, foreign, kind_of
+from llama_tutorial._util.given_file import parse_lines, read_lined
 from llama_tutorial._util.json_file import parse_json
 from llama_tutorial.finetuning.examples import answered_turns
 
@@ -48,29 +48,10 @@ def read_dialogs(path: str | Path) -> list[list[Message]]:
             forms, or is no dialog that ends with an answer. The error names the line and the rule.
     """
     path = Path(path)
-    if not kind_of(path):
-        raise FileNotFoundError(f"{path}: no such file; give a .jsonl file with one dialog a line")
-    check_file(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM first
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    what = foreign(text[:256].encode()) if text.strip() else None
-    if what and not what.startswith("text"):
-        raise ValueError(f"{path} is {what}; a line must be {_FORMS}")
+    text = read_lined(path, "dialog", _FORMS)
     if text.lstrip()[:1] == "[":
         return _array(text, path)
-    dialogs = []
-    for number, line in enumerate(text.split("\n"), 1):  # JSON may hold other line separators
-        if not line.strip():
-            continue
-        try:
-            dialogs.append(parse_dialog(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    if not dialogs:
-        raise ValueError(f"{path} holds no dialog: every line is empty")
-    return dialogs
+    return parse_lines(text, path, "dialog", parse_dialog)
 
 
 def _array(text: str, path: Path) -> list[list[Message]]:

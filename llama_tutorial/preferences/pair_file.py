@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llama_tutorial._util.files import replace_file
-from llama_tutorial._util.given_file import check_file, foreign, kind_of
+from llama_tutorial._util.given_file import parse_lines, read_lined
 from llama_tutorial._util.json_file import parse_json
 from llama_tutorial.chat.dialog import dialog_turns
 
@@ -68,27 +68,8 @@ def read_pairs(path: str | Path) -> list[Pair]:
             line and the rule.
     """
     path = Path(path)
-    if not kind_of(path):
-        raise FileNotFoundError(f"{path}: no such file; give a .jsonl file with one pair a line")
-    check_file(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors write a BOM first
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-    what = foreign(text[:256].encode()) if text.strip() else None
-    if what and not what.startswith("text"):
-        raise ValueError(f"{path} is {what}; a line must be {FORM}")
-    pairs = []
-    for number, line in enumerate(text.split("\n"), 1):  # JSON may hold other line separators
-        if not line.strip():
-            continue
-        try:
-            pairs.append(parse_pair(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    if not pairs:
-        raise ValueError(f"{path} holds no pair: every line is empty")
-    return pairs
+    text = read_lined(path, "pair", FORM)
+    return parse_lines(text, path, "pair", parse_pair)
 
 
 def parse_pair(line: str) -> Pair:
