@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 
 import pytest
 
@@ -10,7 +12,7 @@ pytest.importorskip("matplotlib")
 
 import numpy as np
 import torch
-from live_figures import check_page, texts
+from live_figures import texts
 
 from llama_tutorial import load
 from llama_tutorial.figures import quantization as figures
@@ -148,7 +150,13 @@ def test_live_figure_has_a_page(tales):
     model, _ = tales
     matrix = model.layers[5].feed_forward.w2.weight.detach().numpy()
     figure = figures.levels(matrix, 114, 64, a_study(), "Once", " upon a time")
-    check_page(figure)
+    page = figure.to_html()
+    payload = json.loads(re.search(r'application/json">(.*?)</script>', page, re.DOTALL)[1])
+    assert len(payload["checks"]) >= 7
+    assert "<b>Once</b> there was</p>" in page  # what stands there without a script
+    assert not re.search(r"\{\w+\}", figure.alt_text(figure.first()))
+    assert not re.search(r"\{\w+\}", figure.readout_text(figure.first()))
+    assert len(page) < 60_000
     first = figure.numbers(**figure.first())
     assert first["perplexity"] == 1.5
     assert set(first) == {"zeros", "used", "error", "width", "perplexity"}
