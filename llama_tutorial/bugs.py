@@ -669,7 +669,7 @@ BUGS: dict[str, Bug] = {
         "scale = w.reshape(-1, 32).abs().amax(1) / 8",
         "scale = w.abs().max() / 8",
         "The largest weight of a whole matrix sets the step for all of it, and most weights round "
-        "to 0 or to the one step beside it. In int8 this costs little; here it is int4.",
+        "to 0 or to the one step beside it. In int8 that costs little; in int4 it shows.",
         _packed("int4", _one_scale),
         base=_packed("int4"),
     ),
@@ -709,8 +709,8 @@ BUGS: dict[str, Bug] = {
         "w[i] = q[i] * scale[i // 32]",
         "w[i] = q[i] * scale[i // 32 + 1]",
         "Scales of neighbouring groups are alike, so each weight is a little too large or too "
-        "small, and keeps its sign. This is in int8. The scales of Q4_0 have signs of their own, "
-        "and there the same mistake writes nonsense.",
+        "small, and keeps its sign: int8 writes a tale all the same. The scales of Q4_0 have signs "
+        "of their own, and there the same mistake writes nonsense.",
         _packed("int8", _next_scale),
         base=_packed("int8"),
     ),
