@@ -168,6 +168,6 @@ def test_pictures_say_their_numbers():
     drawn = texts(svg_text(figures.block()))
     assert {"16", "17", "31", "0", "1", "15", "byte 15", "2 bytes"} <= set(drawn)
     courses = texts(svg_text(figures.courses(a_study())))
-    assert {"one a row", "one for 16", "one step a matrix"} <= set(courses)
+    assert {"one a row", "one for 16", "one scale a matrix"} <= set(courses)
     costs = texts(svg_text(figures.shares({"wq": 0.002, "layer 1": 0.03})))
     assert {"wq", "layer 1"} <= set(costs)

@@ -26,7 +26,7 @@ const setup = (figure) => {
   const picture = (bits, group) => {
     const svg = draw(board, "svg", { viewBox: "0 0 406 300", role: "img", style: "max-width: 560px" });
     const plot = axes(svg, {
-      x: [first - 1, first + weights.length], y: [-far * 1.12, far * 1.12], box: [40, 26, 396, 256],
+      x: [first - 1, first + weights.length], y: [-far * 1.25, far * 1.25], box: [40, 26, 396, 256],
       xLabel: "place in the row", yLabel: "weight", xTicks: [64, 80, 96, 112, 127], yTicks: [-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3],
     });
     const groups = groupsOf(bits, group);
@@ -34,8 +34,8 @@ const setup = (figure) => {
       const [left, right] = [plot.x(first + from - 0.5), plot.x(first + to - 0.5)];
       for (let place = -middle; place < middle; place++) {
         const level = place * step;
-        if (Math.abs(level) > far * 1.1) continue;
-        const look = { stroke: "var(--lt-ink)", "stroke-width": bits > 4 ? 0.5 : 1, opacity: bits > 6 ? 0.35 : 0.6 };
+        if (Math.abs(level) > far * 1.24) continue;
+        const look = { stroke: color(4), "stroke-width": bits > 4 ? 0.6 : 1.4, opacity: bits > 6 ? 0.5 : 0.9 };
         draw(svg, "line", { x1: left + 2, x2: right - 2, y1: plot.y(level), y2: plot.y(level), ...look });
       }
       after.forEach((value, i) => {

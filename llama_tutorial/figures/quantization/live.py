@@ -72,20 +72,21 @@ def levels(
         data=data,
         controls=[
             Stops("bits", 4, values=BITS, label="bits a weight", unit=" bits"),
-            Stops("group", "matrix", values=GROUPS, label="weights that share a step"),
+            Stops("group", "matrix", values=GROUPS, label="weights that share a scale"),
             Text("beginning", beginning, label="a beginning", max_length=400),
         ],
         numbers=numbers,
-        readout="{width} bits a weight, steps included. {zeros} of these 64 weights become 0; the "
+        readout="{width} bits a weight, scales included. {zeros} of these 64 weights become 0; the "
         "error is {error} % of their size. Perplexity on unseen tales: {perplexity}.",
         alt="64 weights of one row as dots, over horizontal lines, the levels that they may have. "
-        "With {bits} and a step shared by: {group}, {used} levels are used, {zeros} weights become "
-        "0, and the error is {error} % of their size.",
-        caption="Dots are weights as trained; each moves to the nearest line (orange). <b>Turn the "
-        "bits down</b> to 2, then <b>drag the dashed edge</b> of the first group to the left: each "
-        "group has lines of its own. Below, the model’s likeliest text with all matrices of its "
-        "blocks rounded in this way; <mark>marked</mark> from where it leaves the trained model’s. "
-        "<b>Type a beginning</b> and press Enter: the page rounds the weights and writes.",
+        "With {bits} and a scale shared by: {group}, {used} levels are used, {zeros} weights "
+        "become 0, and the error is {error} % of their size.",
+        caption="Blue dots are weights as trained; each moves to the nearest line, where its "
+        "orange square is. <b>Turn the bits down</b> to 2, then <b>drag the dashed edge</b> of the "
+        "first group to the left: each group has lines of its own. Below, the model’s likeliest "
+        "text with all matrices of its blocks rounded in this way, <mark>marked</mark> from where "
+        "it leaves the trained model’s. <b>Type a beginning</b> and press Enter: the page rounds "
+        "the weights and writes.",
         llama="tales",
         still=f'<p class="lt-tale"><b>{escape(beginning)}</b>{escape(study[start]["text"])}</p>'
         f'<p class="lt-still"><i>{WITHOUT_SCRIPT}</i></p>',
@@ -105,7 +106,7 @@ def level_numbers(
         row: The largest weight of their row, with its sign.
         matrix: That of their matrix.
         bits: Of an integer.
-        group: What shares a step.
+        group: What shares a scale.
 
     Returns:
         ``zeros``, how many become 0; ``used``, how many different values are left; ``error``, the

@@ -18,7 +18,7 @@ _LINES = dict(
     zip(
         map(str, GROUPS),
         (
-            (ROSE, ":", "D", "one step a matrix"),
+            (ROSE, ":", "D", "one scale a matrix"),
             (ORANGE, "--", "s", "one a row"),
             (VIOLET, "-.", "v", "one for 64"),
             (BLUE, "-", "o", "one for 32"),
@@ -40,7 +40,8 @@ def laptop(gigabytes: Mapping[str, float | int], memory: float | int) -> Figure:
     for row, size in enumerate(gigabytes.values()):
         fits = size < memory
         axes.barh(row, rounded(size), 0.62, color=BLUE if fits else ORANGE, alpha=0.85)
-        axes.text(size + 0.4, row, f"{size:.1f}", va="center")
+        close = memory - 2 < size < memory  # the number would stand on the line
+        axes.text((memory if close else size) + 0.4, row, f"{size:.1f}", va="center")
     axes.axvline(memory, color=INK, linestyle="--", linewidth=1.4)
     axes.set_yticks(range(len(gigabytes)), list(gigabytes))
     axes.invert_yaxis()
@@ -55,12 +56,12 @@ def block(group: int = 32) -> Figure:
         group: Weights of the group.
     """
     half = group // 2
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.0))
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.7))
     boxes = {"scale": (0.0, 2.6), "0": (3.2, 1.7), "1": (4.9, 1.7), f"{half - 1}": (8.0, 1.7)}
     for name, (left, wide) in boxes.items():
         if name == "scale":
             axes.add_patch(Rectangle((left, 0), wide, 1, fc="none", ec=GREEN, lw=1.5))
-            axes.text(left + wide / 2, 0.5, "step\nfloat16", ha="center", va="center")
+            axes.text(left + wide / 2, 0.5, "scale\nfloat16", ha="center", va="center")
             axes.text(left + wide / 2, -0.3, "2 bytes", ha="center", va="center")
             continue
         number = int(name)
@@ -71,11 +72,9 @@ def block(group: int = 32) -> Figure:
         axes.add_patch(Rectangle((left, 0), wide, 1, fc="none", ec=INK, lw=1.5))
         axes.text(left + wide / 2, -0.3, f"byte {number}", ha="center", va="center")
     axes.text(7.3, 0.5, "…", ha="center", va="center")
-    axes.annotate("high half", (3.6, 1.02), (3.6, 1.5), ha="right", va="center", color=ORANGE,
-                  arrowprops={"arrowstyle": "-", "color": ORANGE})  # fmt: skip
-    axes.annotate("low half", (4.5, 1.02), (4.9, 1.5), ha="left", va="center", color=BLUE,
-                  arrowprops={"arrowstyle": "-", "color": BLUE})  # fmt: skip
-    axes.set(xlim=(-0.1, 9.9), ylim=(-0.6, 1.8))
+    axes.text(4.0, 1.2, "high half", ha="right", va="center", color=ORANGE)
+    axes.text(4.1, 1.2, "low half", ha="left", va="center", color=BLUE)
+    axes.set(xlim=(-0.1, 9.9), ylim=(-0.6, 1.5))
     axes.axis("off")
     return figure
 
@@ -94,7 +93,7 @@ def courses(study: Mapping[str, Mapping[str, Any]]) -> Figure:
             widths, rounded([one["divergence"] for one in own]), marker=mark, linestyle=line,
             color=color, label=label, markersize=4.5,
         )  # fmt: skip
-    axes.set(yscale="log", xlabel="bits a weight, steps included", ylabel="KL divergence (nats)")
+    axes.set(yscale="log", xlabel="bits a weight, scales included", ylabel="KL divergence (nats)")
     axes.set_yticks([1e-5, 1e-3, 0.1, 10], ["0.00001", "0.001", "0.1", "10"])
     axes.minorticks_off()
     axes.set_xticks([2, 3, 4, 5, 6, 7, 8, 9])

@@ -2,7 +2,7 @@
 
 The package packs 8 and 4 bits. Here any number of them is tried, by the rule that
 :mod:`llama_tutorial.quantization.formats` has for four: in each group the largest weight, whatever
-its sign, becomes -2^(b - 1) steps, and the step is kept as a float16. At 4 bits the weights are
+its sign, becomes -2^(b - 1) scales, and the scale is kept as a float16. At 4 bits the weights are
 those of the package, to the bit. The embedding, which is also the output head, and the norms stay
 as they are.
 """
@@ -41,7 +41,7 @@ class Moved(NamedTuple):
 
 
 def group_size(shape: tuple[int, ...], group: Group) -> int:
-    """Weights that share a step.
+    """Weights that share a scale.
 
     Args:
         shape: Rows and columns of the matrix.
@@ -64,7 +64,7 @@ def round_weights(
     Args:
         weight: The matrix, float32.
         bits: 2 to 8.
-        group: What shares a step; see :func:`group_size`.
+        group: What shares a scale; see :func:`group_size`.
 
     Raises:
         ValueError: There are too few bits or too many, or the group does not divide the rows.
@@ -98,7 +98,7 @@ def rounded_model(
     Args:
         model: Its weights must be exact in float32.
         bits: 2 to 8.
-        group: What shares a step; see :func:`group_size`.
+        group: What shares a scale; see :func:`group_size`.
         which: Tells from the name whether a matrix of the blocks is rounded; all, unless said.
     """
     rounded = copy.deepcopy(model)
@@ -110,7 +110,7 @@ def rounded_model(
 
 
 def bits_per_weight(model: Transformer, bits: int, group: Group) -> float:
-    """Bits of the integers and of the steps, 16 each, over the weights of the blocks' matrices."""
+    """Bits of the integers and of the scales, 16 each, over the weights of the blocks' matrices."""
     shapes = [tuple(matrix.shape) for _, matrix in matrices(model)]
     weights = [math.prod(shape) for shape in shapes]
     sizes = [group_size(shape, group) for shape in shapes]
