@@ -167,8 +167,8 @@ class NumpyLlama:
             file = read(SHIPPED[name].llama2c if name in SHIPPED else path)
         except ForeignFileError as error:
             raise ValueError(
-                f"{error}; NumpyLlama.load reads llama2.c's files alone: write one with "
-                'save_model(model, path, "llama2c"). llama.cpp\'s GGUF files are read by '
+                f"{error}; the NumPy engine reads llama2.c's files: write one with "
+                'save_model(model, path, "llama2c"); llama.cpp\'s GGUF files are opened by '
                 'load(path, engine="numpy")'
             ) from None
         return cls(file.config, file.tensors, quantize)
