@@ -168,8 +168,8 @@ class NumpyLlama:
         except ForeignFileError as error:
             raise ValueError(
                 f"{error}; the NumPy engine reads llama2.c's files: write one with "
-                'save_model(model, path, "llama2c"); llama.cpp\'s GGUF files are opened by '
-                'load(path, engine="numpy")'
+                'save_model(model, path, "llama2c"); llama.cpp\'s GGUF files are read by '
+                "load(..., engine='numpy')"
             ) from None
         return cls(file.config, file.tensors, quantize)
 

@@ -827,7 +827,7 @@ def test_a_folder_with_gguf_files_says_to_give_one(tmp_path, written):
 
 
 def test_what_the_numpy_engine_loads_itself_is_llama2cs(written):
-    message = r"is no llama2\.c checkpoint but a GGUF file.*opened by load\(path, engine="
+    message = r"is no llama2\.c checkpoint but a GGUF file.*are read by load\(\.\.\., engine="
     with pytest.raises(ValueError, match=message):
         NumpyLlama.load(written)
 
