@@ -1,8 +1,9 @@
 """What lies in a GGUF file, as NumPy arrays: all that is read of it without torch.
 
-:func:`read_file` opens a file, or all parts of one, and checks it; nothing of the weights is read
-yet. :mod:`llama_tutorial.checkpoints.gguf` makes a PyTorch model of it, and :func:`numpy_llama` one
-of the NumPy engine, in which blocks of Q8_0, Q4_0 and Q4_1 can stay packed as they are.
+:func:`~llama_tutorial.checkpoints.gguf_tensors.read_file` opens a file, or all parts of one, and
+checks it; nothing of the weights is read yet. :mod:`llama_tutorial.checkpoints.gguf` makes a
+PyTorch model of it, and :func:`~llama_tutorial.checkpoints.gguf_tensors.numpy_llama` one of the
+NumPy engine, in which blocks of Q8_0, Q4_0 and Q4_1 can stay packed as they are.
 """
 
 from __future__ import annotations
