@@ -26,15 +26,15 @@ def page() -> str:
     every = [task for chapter in chapters() for task in tasks_of(chapter)]
     hours = round(minutes_of([task for task in every if not task.extra]) / 60)
     extra = [task for task in every if task.extra]
-    further = ""
+    sentence = ""
     if extra:
-        further = (
+        sentence = (
             f" The chapters' exercises have {len(extra)} further tasks, another "
             f"{round(minutes_of(extra) / 60)} hours,\nand nothing else needs them."
         )
     bugs = sum(len(task.bugs) for task in every)
     head, teachers = START.split("\n<!-- the tasks -->\n")
-    parts = [head.format(n=len(every), bugs=bugs, hours=hours, further=further)]
+    parts = [head.format(n=len(every), bugs=bugs, hours=hours, further=sentence)]
     for chapter in chapters():
         way, further = way_of(chapter), further_of(chapter)
         parts.append(f"\n## [{TITLES[chapter]}]({chapter}.ipynb)\n\n")
