@@ -202,6 +202,8 @@ class _Check:
             text = "it calls itself without end"
         said = f"{name}: {text}" if text else name
         message = f"In the case “{label}” it raises {said}\nThat is {_at(place)}."
+        if "leaf Variable" in text:
+            message += " Write into parameters under `with torch.no_grad():`."
         is_shape = isinstance(error, RuntimeError | ValueError) and _SHAPES.search(text)
         if (is_shape or isinstance(error, IndexError)) and not isinstance(error, RecursionError):
             message += _told_shapes(place, self._given(case))

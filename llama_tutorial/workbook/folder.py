@@ -142,10 +142,13 @@ def _chapter_cells(chapter: str) -> Iterator[tuple[str, str]]:
 
 
 def _task_cells(task: Task) -> Iterator[tuple[str, str]]:
-    page = f" [The book explains it.]({page_of(task.chapter, task.page)})"
+    address = page_of(task.chapter, task.page)
+    page = f"[The book explains it.]({address})"
+    if task.extra:
+        page = f"It is [an exercise of the book]({address}), whose solution is folded there."
     yield (
         "markdown",
-        f"## `{task.function}`\n\n{first_sentence(task)}{page} About {task.minutes} minutes; "
+        f"## `{task.function}`\n\n{first_sentence(task)} {page} About {task.minutes} minutes; "
         "for a hint, add `hint=1`, then 2, then 3.",
     )
     yield "code", f'check("{task.name}", {task.chapter}.{task.function})'

@@ -66,6 +66,16 @@ def test_the_shapes_at_a_slip_are_those_of_the_line():
     assert "The shapes in it: x (1, 4). " in told(in_numpy, "swiglu.swiglu")
 
 
+def test_a_parameter_that_is_written_into_needs_no_gradient():
+    def folded(model):
+        model.norm.weight.fill_(1)
+        return model
+
+    message = told(folded, "rmsnorm.folded")
+    assert "a leaf Variable that requires grad" in message
+    assert message.endswith(" Write into parameters under `with torch.no_grad():`.")
+
+
 def test_no_shapes_are_told_where_something_else_is_wrong():
     def answer(x, cos, sin):
         return x.no_such_thing()

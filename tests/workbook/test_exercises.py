@@ -361,6 +361,7 @@ def test_they_are_listed_last_and_apart(on_the_way):
     text = (on_the_way / "gqa.ipynb").read_text(encoding="utf-8")
     assert text.index("gqa.Attention") < text.index("# Further") < text.index("gqa.take_back")
     assert "2 tasks from the chapter's exercises, about 11 minutes." in text
+    assert "/gqa.html#ex-gqa-take-back), whose solution is folded there." in text
     rows = (on_the_way / "README.md").read_text(encoding="utf-8").splitlines()
     [row] = [row for row in rows if "(gqa.ipynb)" in row]
     assert row.endswith("`Attention` | 36 | `take_back`, `to_eight_bits` |")

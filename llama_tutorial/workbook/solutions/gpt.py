@@ -121,8 +121,8 @@ def losses_without(model, loss):
 
     A block has two parts that write to the stream: its attention with wo, its feed-forward layer
     with w2. Silence one of them at a time, with zeros in everything that this layer adds to the
-    stream, its bias included. All other parts work as before, and the given model must stay as it
-    is: copy.deepcopy(model) makes another.
+    stream, its bias included; nn.init.zeros_ fills a parameter. All other parts work as before, and
+    the given model must stay as it is: copy.deepcopy(model) makes another.
 
     Args:
         model: A GPT: model.layers holds the blocks, and block.attention.wo and

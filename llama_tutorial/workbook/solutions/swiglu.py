@@ -109,7 +109,8 @@ def as_swiglu(w1, bias, w2):
         w2: float[D, F].
 
     Returns:
-        w1, w2 and w3 of the SwiGLU layer: float[F, D + 1], float[D, F] and float[F, D + 1].
+        w1, w2 and w3 of the SwiGLU layer: float[F, D + 1], float[D, F] and float[F, D + 1]. Any
+        three that give the same output are right.
     """
     gate = torch.cat((w1, bias[:, None]), dim=1)  # (F, D + 1)
     up = torch.zeros_like(gate)
@@ -121,8 +122,8 @@ def gate_is_first(both, w2, x, y):
     """Whether the gate is the upper half of a matrix that holds both gate and up, or the lower.
 
     Some libraries keep w1 and w3 as one matrix. Its shape cannot tell which is which; an input and
-    the right output can. Use your swiglu. A half is right if the largest difference from y is below
-    a thousandth of the largest number of y.
+    the right output can. Try both with your swiglu: one of them fits if no number of its output is
+    further from y than a thousandth of the largest number in y (in size).
 
     Args:
         both: float[2F, D].

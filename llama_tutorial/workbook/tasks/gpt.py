@@ -602,7 +602,7 @@ TASKS = [
         hints=[
             "Two loops, one in the other: over the blocks, and over the two parts.",
             "A fresh copy for each pair. In it, two tensors become zeros: a weight and a bias.",
-            "nn.init.zeros_(parameter) does it without a gradient.",
+            "`writer.parameters()` of a Linear layer goes through both of them.",
         ],
         minutes=8,
         page="#ex-gpt-ablate",

@@ -124,12 +124,15 @@ def _take_back_cases() -> list[Case]:
     ]
 
 
-def _use_eight_bits(to_eight_bits: Any, x: torch.Tensor) -> dict[str, Any]:
+def _use_eight_bits(to_eight_bits: Any, x: torch.Tensor) -> Any:
     """The integers, and the scales of those vectors that have one."""
-    integers, scales = to_eight_bits(x)
-    if tuple(scales.shape) == (*x.shape[:-1], 1):
+    found = to_eight_bits(x)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        return found
+    integers, scales = found
+    if isinstance(scales, torch.Tensor) and tuple(scales.shape) == (*x.shape[:-1], 1):
         scales = torch.where(x.abs().amax(-1, keepdim=True) > 0, scales, torch.zeros_like(scales))
-    return {"the integers": integers, "the scales": scales}
+    return integers, scales
 
 
 def _eight_bit_cases() -> list[Case]:

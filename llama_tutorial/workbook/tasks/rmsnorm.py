@@ -81,12 +81,10 @@ def _backward_cases() -> list[Case]:
     ]
 
 
-def _norms(model: Any) -> torch.Tensor:
-    weights = [p.detach() for name, p in model.named_parameters() if "norm" in name]
-    return torch.stack(weights).clone()
+def _norms(model: Any) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters() if "norm" in name}
 
 
-@torch.no_grad()
 def _use_folded(folded: Any, config: Any) -> dict[str, Any]:
     """What the new model says, what its norms have, and whether the old one is what it was."""
     from llama_tutorial.workbook.solutions.model import Llama
@@ -95,8 +93,10 @@ def _use_folded(folded: Any, config: Any) -> dict[str, Any]:
     model = filled(Llama(config))
     tokens = torch.randint(13, (2, 6), generator=torch.Generator().manual_seed(0))
     new = folded(model)
+    with torch.no_grad():
+        logits = new(tokens)
     return {
-        "the logits": new(tokens),
+        "the logits": logits,
         "the norms of the new model": _norms(new),
         "the norms of the given model afterwards": _norms(model),
     }
@@ -381,6 +381,24 @@ TASKS = [
                 look="What is under the root?",
             ),
             Bug(
+                "half_divided",
+                edit=(
+                    "(u - y * (u * y).mean(-1, keepdim=True)) / r",
+                    "u / r - y * (u * y).mean(-1, keepdim=True)",
+                ),
+                says="Only one of the two terms is divided by r.",
+                effect="A long vector is pushed back along itself, much too strongly.",
+                look="What does doubling x do to each of the two?",
+            ),
+            Bug(
+                "not_summed",
+                edit=(".reshape(-1, x.shape[-1]).sum(0)", ""),
+                says="You have a gradient for the weight at every position. There is one weight "
+                "for all of them: they are added up.",
+                effect="The optimiser refuses a gradient of another shape.",
+                look="Which shape does the weight have?",
+            ),
+            Bug(
                 "texts_kept_apart",
                 edit=(".reshape(-1, x.shape[-1]).sum(0)", ".sum(0)"),
                 says="There is one weight for all positions of all texts: sum over all axes but "
@@ -486,7 +504,8 @@ TASKS = [
             Bug(
                 "made_wide",
                 edit=("one_pass = x.pow", "x = x.double()\n    one_pass = x.pow"),
-                says="You compute in float64, where there is nothing to see yet.",
+                says="Your one pass is as good as the two: it was made in float64, or it is two "
+                "passes after all.",
                 effect="A test that passes, of a function that fails in the dtype of the model.",
                 look="Which dtype does x have, and which have your squares?",
             ),

@@ -460,7 +460,7 @@ TASKS = [
             ),
             Bug(
                 "exactly_equal",
-                edit=("limit = y.abs().max() / 1000", "limit = 1e-9"),
+                edit=("limit = y.abs().max() / 1000", "limit = y.abs().max() * 1e-5"),
                 says="You ask for equal numbers. The right output has some rounding.",
                 effect="No checkpoint in 16 bits ever fits.",
                 look="How close is close?",
