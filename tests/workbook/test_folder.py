@@ -17,7 +17,13 @@ torch = pytest.importorskip("torch")
 import llama_tutorial  # noqa: E402
 from llama_tutorial import cli, generate, load, save_model  # noqa: E402
 from llama_tutorial.workbook import folder as workbook  # noqa: E402
-from llama_tutorial.workbook.registry import chapters, every_task, solution, tasks_of  # noqa: E402
+from llama_tutorial.workbook.registry import (  # noqa: E402
+    chapters,
+    every_task,
+    further_of,
+    solution,
+    tasks_of,
+)
 
 TASKS = list(every_task())
 WAY = [task for task in TASKS if not task.extra]
@@ -261,13 +267,15 @@ def test_a_mistake_is_named_and_what_needs_it_waits(copied, capsys):
     edited(copied, "gqa", "x.repeat_interleave(group_size, dim=1)", "x.repeat(1, group_size, 1, 1)")
     assert cli.main(["check", str(copied), "gqa", "model.Block", "rope"]) == 1
     out = capsys.readouterr().out
-    states = {line.split()[0]: line.split()[1] for line in out.split("\n\n")[0].splitlines()[:-1]}
+    lines = [line.split() for line in out.split("\n\n")[0].splitlines()]
+    states = {name: state for name, state, *_ in lines if "." in name}
     assert states == {
         "gqa.repeat_kv": "wrong",
         "gqa.causal_mask": "done",
         "gqa.attention": "waits",
         "gqa.Cache": "done",
         "gqa.Attention": "waits",
+        **{task.name: "done" for task in further_of("gqa")},
         "model.Block": "waits",
         **{task.name: "done" for task in tasks_of("rope")},
     }
