@@ -141,8 +141,8 @@ def take_back(caches, n):
     """Let a model forget the last n tokens that it has read.
 
     These caches know how many positions they hold: cache.length, which is also the position of the
-    next token. (The Cache above is told by start.) What lies after the length is never looked at,
-    and is written over before it is: so there is nothing to erase, and nothing to return.
+    next token. (The Cache above has no length; it is told start at each call.) A slot at or after
+    the length is written again before it is read, so there is nothing to erase. Return nothing.
 
     Args:
         caches: A list of caches, one for each layer of the model; they are changed.

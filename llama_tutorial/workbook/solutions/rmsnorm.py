@@ -61,10 +61,10 @@ def centre_writer(weight):
 
 
 def rms_norm_backward(x, weight, grad, eps=1e-5):
-    """The way back through y = weight · x / r, with r the root of the mean square of x, plus eps.
+    """The gradients of y = weight · x / r, where r is the root of the mean square of x.
 
-    The loss depends on x twice: through the features above the line, and through r, which has all
-    features of the vector in it. No autograd: write the formula.
+    y depends on x in two ways: through the numerator, and through r, in which all features of the
+    vector meet. No autograd: write the formula.
 
     Args:
         x: What went in, float[..., D].
@@ -86,7 +86,7 @@ def folded(model):
     """Move the weights of all norms of a Llama into the matrices that read what was normed.
 
     A matrix that reads y · weight, feature by feature, can do the multiplying itself: it then reads
-    y, and the weight of the norm is 1. Each norm has other readers: in a block, attention_norm is
+    y, and the weight of the norm is 1. Each norm has its own readers: in a block, attention_norm is
     read by the matrices of the attention (wq, wk, wv) and ffn_norm by the gate and the way up (w1,
     w3); the last norm is read by the head. The logits stay what they were.
 
@@ -116,8 +116,8 @@ def variances(x):
 
     In one pass: the mean of the squares, minus the square of the mean. In two passes: the mean
     first, then the mean of the squared distances from it. Both divide by the number of numbers,
-    D, and are the same on paper. In float32 they are not, if the mean is large: that is to be seen,
-    so compute in the dtype of x.
+    D, and are the same on paper. In float32 they differ if the mean is large, and your result
+    should show it: compute in the dtype of x.
 
     Args:
         x: float32[D].

@@ -195,7 +195,7 @@ def dead_pieces(ids, lines, encode):
     Args:
         ids: A dict: learned piece, and its id.
         lines: The text, a list of strings. Each is encoded by itself.
-        encode: Takes a line, gives the list of its ids. It does not change ids.
+        encode: Takes a line, gives the list of its ids.
 
     Returns:
         A dict: piece that is never used, and the list of the other pieces that contain it, in the

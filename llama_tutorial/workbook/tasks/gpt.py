@@ -606,7 +606,7 @@ TASKS = [
         ],
         minutes=8,
         page="#ex-gpt-ablate",
-        teaches="A part that can be silenced at no cost is not what the model works with.",
+        teaches="If silencing a part costs nothing, the model does not use it.",
         extra=True,
     ),
 ]

@@ -422,7 +422,7 @@ TASKS = [
         ],
         minutes=6,
         page="#ex-swiglu-constant",
-        teaches="A constant feature makes biases of weights, and a plain layer of a gated one.",
+        teaches="With one constant feature, a gated layer without biases can be a plain one with them.",
         extra=True,
     ),
     Task(
