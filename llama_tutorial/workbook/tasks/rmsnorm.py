@@ -414,7 +414,7 @@ TASKS = [
         ],
         minutes=15,
         page="#ex-rmsnorm-backward",
-        teaches="A norm's gradient has nothing along x: growing longer changes nothing.",
+        teaches="A norm's gradient has almost nothing along x: a longer x gives the same output.",
         extra=True,
     ),
     Task(
