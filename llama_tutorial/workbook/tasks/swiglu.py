@@ -422,7 +422,7 @@ TASKS = [
         ],
         minutes=6,
         page="#ex-swiglu-constant",
-        teaches="With one constant feature, a gated layer can do what a plain one with biases does.",
+        teaches="With one constant feature, a gated layer does what a plain one with biases does.",
         extra=True,
     ),
     Task(
