@@ -529,7 +529,7 @@ TASKS = [
             "more than 1.",
         ],
         minutes=8,
-        page="#exercises-examine-the-examiner",
+        page="#ex-evaluation-pairs",
         teaches="Pairs tell more than two scores: only questions on which they differ count.",
     ),
     Task(
@@ -600,7 +600,7 @@ TASKS = [
             "with it.",
         ],
         minutes=8,
-        page="#exercises-examine-the-examiner",
+        page="#ex-evaluation-ngrams",
         teaches="The shorter the run, the more honest text is found: stock phrases are no leak.",
     ),
 ]

@@ -566,7 +566,7 @@ TASKS = [
             "Add up the gradients of the sums; divide once, by the number of all learned tokens.",
         ],
         minutes=5,
-        page="#six-mistakes-that-raise-no-error",
+        page="#ex-finetuning-halves",
         teaches="Sums can be added up from parts, means cannot: divide once, at the end.",
     ),
     Task(
@@ -635,7 +635,7 @@ TASKS = [
             "`reverse=True`, the longest come first.",
         ],
         minutes=5,
-        page="#deeper-first-fit-and-what-a-step-costs",
+        page="#ex-finetuning-longest",
         teaches="Sorted, it packs a little better, and batches are no longer fair samples.",
     ),
 ]

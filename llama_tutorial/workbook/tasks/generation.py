@@ -834,7 +834,7 @@ TASKS = [
             "computed.",
         ],
         minutes=4,
-        page="#exercises-from-a-cut-by-hand-to-drafts-that-change-nothing",
+        page="#ex-generation-min-p",
         teaches="A ratio of probabilities is a difference of logits.",
     ),
     Task(
@@ -909,7 +909,7 @@ TASKS = [
             "value does no harm; divided twice, it does.",
         ],
         minutes=5,
-        page="#exercises-from-a-cut-by-hand-to-drafts-that-change-nothing",
+        page="#ex-generation-penalty",
         teaches="A penalty that divides a logit depends on where 0 is, and the softmax does not.",
     ),
     Task(
@@ -991,7 +991,7 @@ TASKS = [
             "apart, into the text that was extended and its new token.",
         ],
         minutes=15,
-        page="#exercises-from-a-cut-by-hand-to-drafts-that-change-nothing",
+        page="#ex-generation-beam",
         teaches="Beam search ranks all extensions of all its texts together, by their sums.",
     ),
     Task(
@@ -1063,7 +1063,7 @@ TASKS = [
             "up its last two tokens in each round.",
         ],
         minutes=10,
-        page="#sec-generation-speculative",
+        page="#ex-generation-speculative",
         teaches="Any draft gives the same text; a better one gives it in fewer passes.",
     ),
     Task(
@@ -1145,7 +1145,7 @@ TASKS = [
             "whether there is a turn besides the last question.",
         ],
         minutes=8,
-        page="#exercises-from-a-cut-by-hand-to-drafts-that-change-nothing",
+        page="#ex-generation-trim",
         teaches="A system message lives in the first question, whichever that is by now.",
     ),
 ]

@@ -257,7 +257,7 @@ TASKS = [
             "the model that all of them are compared with.",
         ],
         minutes=6,
-        page="#exercises-what-would-convince-you",
+        page="#ex-swaps-back",
         teaches="Put in and taken back are two experiments, and a change can be worth two things.",
     ),
 ]
