@@ -727,9 +727,9 @@ TASKS = [
             Bug(
                 "right_after_the_sizes",
                 edit=("read_header(data[8:36]), 256", "read_header(data[8:36]), 37"),
-                says="You refuse a file that is right, because you do not end where it ends. Either "
-                "you do not begin at byte 256, or you expect tensors that are not there: version 1 "
-                "has no tables of RoPE.",
+                says="You refuse a file that is right, because you do not end where it ends. "
+                "Either you do not begin at byte 256, or you expect tensors that are not there: "
+                "version 1 has no tables of RoPE.",
                 effect="Without the test at the end, all weights would be shifted.",
                 look="Where does the first tensor stand in the file, and which are the tensors?",
             ),
