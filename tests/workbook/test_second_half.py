@@ -858,13 +858,30 @@ def test_exercises_name_tasks_that_there_are() -> None:
         assert any(name.startswith(f"{path.stem}.") for name in named), path.stem
         for name in named:
             find(name)
-        first = next(name for name in named if name.startswith(f"{path.stem}."))
-        others = re.search(rf'check\("{first}", \w+\)\n.*\n# also ((?:.*\n)+?)```', prose)
-        assert others is not None
-        rest = re.findall(r"\w+", others[1])
-        assert {first, *(f"{path.stem}.{name}" for name in rest)} == {
+        others = re.search(
+            rf'^check\("({path.stem}\.\w+)", \w+\)\n.*\n# also ((?:.*\n)+?)```', prose, re.MULTILINE
+        )
+        assert others is not None, path.stem
+        rest = re.findall(r"\w+", others[2])
+        assert {others[1], *(f"{path.stem}.{name}" for name in rest)} == {
             task.name for task in way_of(path.stem)
         }
+
+
+HALF = ("model", "checkpoints", "generation", "numpy_llama", "pretraining", "swaps", "evaluation")
+
+
+@pytest.mark.parametrize("chapter", [*HALF, "finetuning"])
+def test_every_coding_exercise_has_a_task(chapter: str) -> None:
+    cells = notebooks.read(notebooks.BOOK / f"{chapter}.ipynb").cells
+    prose = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    coding = re.findall(r"exercise-start\} Code: (.+?)\{exercise-end\}", prose, re.DOTALL)
+    assert coding
+    for exercise in coding:
+        named = re.search(r'check\("([\w.]+)", (\w+)\)', exercise)
+        assert named is not None, exercise.partition("\n")[0]
+        assert find(named[1]).function == named[2]
+        assert f"`{named[2]}(" in exercise  # the signature is stated
 
 
 def test_an_exercise_s_answer_is_right() -> None:

@@ -134,8 +134,8 @@ def from_gpt2(stored, table):
         stored: A dict from their names, which begin with ``transformer.``, to tensors.
         table: A dict from our names to how each is stored, with three attributes: ``name`` is
             theirs, without ``transformer.``; ``third`` says which part of it is ours, 0, 1 or 2, or
-            is None if all of it is; ``transposed``, a bool, says whether it is a matrix of which
-            they have (in, out).
+            is None if all of it is; ``transposed``, a bool, says whether a matrix is (in, out)
+            there; of a bias it says nothing.
 
     Returns:
         A dict from our names to tensors.
@@ -145,7 +145,7 @@ def from_gpt2(stored, table):
         weight = stored[f"transformer.{there.name}"]
         if there.third is not None:
             weight = weight.chunk(3, dim=-1)[there.third]
-        state[name] = weight.T if there.transposed else weight
+        state[name] = weight.T if there.transposed and weight.ndim == 2 else weight
     return state
 
 

@@ -170,7 +170,9 @@ def _gpt2_cases() -> list[Case]:
             "attention_norm.weight": ("ln_1.weight", None),
         }
         return {f"transformer.h.{n}.{name}": tensor for name, tensor in tensors.items()}, {
-            f"layers.{n}.{our}": stored(f"h.{n}.{their}", third, tensors[their].ndim == 2)
+            f"layers.{n}.{our}": stored(
+                f"h.{n}.{their}", third, third is not None or tensors[their].ndim == 2
+            )
             for our, (their, third) in table.items()
         }
 
@@ -194,7 +196,7 @@ def _transposed_first(stored: dict[str, Tensor], table: dict[str, Any]) -> dict[
     state = {}
     for name, there in table.items():
         weight = stored[f"transformer.{there.name}"]
-        weight = weight.T if there.transposed else weight
+        weight = weight.T if there.transposed and weight.ndim == 2 else weight
         state[name] = weight if there.third is None else weight.chunk(3, -1)[there.third]
     return state
 
@@ -572,7 +574,7 @@ TASKS = [
         bugs=[
             Bug(
                 "not_transposed",
-                edit=("weight.T if there.transposed else weight", "weight"),
+                edit=("weight.T if there.transposed and weight.ndim == 2 else weight", "weight"),
                 says="Your matrices are as they are stored: (in, out). Torch's Linear has them as "
                 "(out, in).",
                 effect="Three of GPT-2's four kinds do not fit. The fourth, which closes "

@@ -334,6 +334,15 @@ def _trim_cases() -> list[Case]:
     ]
 
 
+def _nothing_left(
+    dialog: list[dict[str, str]], tokenizer: Letters, room: int
+) -> list[dict[str, str]]:
+    system = dialog[0]["role"] == "system"
+    while len(encode_dialog(dialog, tokenizer)) > room:
+        dialog = dialog[:system] + dialog[system + 2 :]
+    return dialog
+
+
 TASKS = [
     Task(
         "generation.top_k",
@@ -1130,7 +1139,7 @@ TASKS = [
             ),
             Bug(
                 "last_question_dropped",
-                edit=("len(dialog) < system + 3", "len(dialog) < system + 1"),
+                wrong=_nothing_left,  # no edit: beside “newest_first” the loop would never end
                 says="You go on dropping when only the last question is left, and then there is "
                 "nothing to encode.",
                 effect="The program stops with an index error, in the middle of a talk.",

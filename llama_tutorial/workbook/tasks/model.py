@@ -192,6 +192,33 @@ def _kept_cases() -> list[Case]:
     ]
 
 
+def _counted(run: Any, pack: Any) -> None:
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run()
+
+
+def _whatever_comes_by(run: Any, _: Any) -> int:
+    sizes: list[int] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    _counted(run, pack)
+    return sum(sizes)
+
+
+def _objects(run: Any, weights: Any) -> int:
+    before, kept = set(weights), set()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept.add(tensor)
+        return tensor
+
+    _counted(run, pack)
+    return sum(tensor.nbytes for tensor in kept - before)
+
+
 TASKS = [
     Task(
         "model.Block",
@@ -664,6 +691,24 @@ TASKS = [
                 "twice, and is there once.",
                 effect="Far more bytes than there are.",
                 look="How do you notice that a storage has been there before?",
+            ),
+            Bug(
+                "whatever_comes_by",
+                wrong=_whatever_comes_by,
+                says="You add up every tensor that comes by, the weights too, and what is put away "
+                "twice counts twice.",
+                effect="Far more bytes than there are.",
+                look="What does x * x put away, and how much memory is that? What was in memory "
+                "before?",
+            ),
+            Bug(
+                "objects_for_storages",
+                wrong=_objects,
+                says="You tell tensors apart as objects. A view, such as the transposed matrix in "
+                "x @ w.T, is another object, but its numbers are the same memory.",
+                effect="Weights are counted as if they were activations, wherever a layer turns "
+                "them round.",
+                look="What do w and w.T have in common?",
             ),
             Bug(
                 "numbers_for_bytes",
