@@ -155,7 +155,7 @@ def gradient_in_parts(weight, parts):
 
 
 def longest_first(lengths, context):
-    """Put examples into rows: the longest first, each into the first row that has room for it.
+    """Put examples into rows, the longest first: each into the first row that has room for it.
 
     Args:
         lengths: Tokens of each example, a list of int, none above context. Of equally long ones

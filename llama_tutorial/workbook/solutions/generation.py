@@ -198,7 +198,7 @@ def beam_search(model, ids, width, n):
 
 
 def draft_from(texts):
-    """Make a draft of a table: which token has followed two others most often?
+    """Make a draft that looks its guesses up: which token has followed two others most often?
 
     Args:
         texts: A list of lists of ids. Each is a text of its own.
