@@ -159,7 +159,7 @@ def test_two_known_mistakes_that_never_end_together_are_given_up(monkeypatch):
 
         def endless(*args, **kwargs):
             while True:
-                args = args + ()
+                args = (*args,)
 
         return endless
 
