@@ -33,6 +33,8 @@ from llama_tutorial.checkpoints import meta_shards
 from llama_tutorial.checkpoints.names import heads, stored_as
 from llama_tutorial.lora.linear import LoRALinear
 from llama_tutorial.numpy_llama import layers, llama2c
+from llama_tutorial.quantization import Int4Tensor, QuantizedTensor, formats
+from llama_tutorial.quantization.packed import PackedMatrix
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.training import cosine_schedule, token_loss
 from llama_tutorial.workbook.checker import check
@@ -42,6 +44,7 @@ CHAPTERS = (
     "checkpoints",
     "generation",
     "numpy_llama",
+    "quantization",
     "pretraining",
     "swaps",
     "evaluation",
@@ -253,6 +256,108 @@ def _attention_head_by_head(x, m, i, turns, keys, values, start):
             scores = keys[n // group, seen] @ query / math.sqrt(h)
             out[t, part] = _softmax_by_logarithms(scores[None])[0] @ values[n // group, seen]
     return out @ m.wo[i].T
+
+
+# Quantization
+
+
+def _quantized_of_the_package(w, group_size=32):
+    made = formats.quantize(w, group_size)
+    return made.values, made.scales
+
+
+def _quantized_group_by_group(w, group_size=32):
+    q, scales = np.zeros(w.shape, np.int8), np.zeros((len(w), w.shape[1] // group_size), np.float32)
+    for r, row in enumerate(w):
+        for g, group in enumerate(row.reshape(-1, group_size)):
+            if largest := max(abs(float(one)) for one in group):
+                scales[r, g] = largest / 127
+                integers = [round(float(one) * 127 / largest) for one in group]
+                q[r, g * group_size : (g + 1) * group_size] = integers
+    return q, scales
+
+
+def _quantized_by_nan_to_num(w, group_size=32):
+    grouped = w.reshape(-1, group_size).astype(np.float64)
+    scales = np.maximum(grouped.max(1), -grouped.min(1)) / 127
+    with np.errstate(invalid="ignore"):
+        q = np.nan_to_num(grouped / scales[:, None]).round()
+    return q.astype("int8").reshape(w.shape), scales.astype("f4").reshape(len(w), -1)
+
+
+def _read_of_the_package(q, scales):
+    return QuantizedTensor(q, scales).dequantize()
+
+
+def _read_by_repeating(q, scales):
+    return q * scales.repeat(q.shape[1] // scales.shape[1], axis=1)
+
+
+def _read_in_torch(q, scales):
+    grouped = q.float().unflatten(1, (scales.shape[1], -1))
+    return (grouped * scales.unsqueeze(-1)).flatten(1)
+
+
+def _packed_byte_by_byte(q, group_size=32):
+    rows = []
+    for row in q.tolist():
+        groups = [row[at : at + group_size] for at in range(0, len(row), group_size)]
+        half = group_size // 2
+        rows.append(
+            [a + 8 + 16 * (b + 8) for g in groups for a, b in zip(g, g[half:], strict=False)]
+        )
+    return np.array(rows, np.uint8)
+
+
+def _packed_by_xor(q, group_size=32):
+    low, high = np.split((q.reshape(-1, group_size) & 15) ^ 8, 2, axis=1)
+    return (low + 16 * high.astype(np.uint8)).astype(np.uint8).reshape(len(q), -1)
+
+
+def _unpacked_of_the_package(packed, group_size=32):
+    scales = np.ones((len(packed), 2 * packed.shape[1] // group_size), np.float16)
+    return Int4Tensor(packed, scales).dequantize().astype(np.int8)
+
+
+def _unpacked_by_gguf(packed, group_size=32):
+    columns = 2 * packed.shape[1]
+    places = np.arange(columns)
+    group, place = places // group_size, places % group_size
+    byte = packed[:, group * group_size // 2 + place % (group_size // 2)].astype(int)
+    return (byte // np.where(place < group_size // 2, 1, 16) % 16 - 8).astype(np.int8)
+
+
+def _zero_point_in_python(w, group_size=32):
+    q, scales, zeros = np.zeros(w.shape, np.uint8), [], []
+    for r, row in enumerate(w.astype(float)):
+        groups = row.reshape(-1, group_size)
+        zeros.append([min(group) for group in groups])
+        scales.append([(max(group) - min(group)) / 15 for group in groups])
+        steps = [scale or 1 for scale in scales[-1]]
+        q[r] = [
+            round((one - zero) / step)
+            for group, zero, step in zip(groups, zeros[-1], steps, strict=True)
+            for one in group
+        ]
+    return q, np.array(scales, np.float32), np.array(zeros, np.float32)
+
+
+def _product_of_the_package(x, q, scales):
+    return x @ PackedMatrix.pack(QuantizedTensor(q, scales)).T
+
+
+def _product_of_every_row(x, q, scales):
+    size = q.shape[1] // scales.shape[1]
+    y = np.empty((len(x), len(q)), np.float32)
+    for r in range(len(q)):
+        y[:, r] = x @ (q[r] * scales[r].repeat(size))
+    return y
+
+
+def _product_by_einsum(x, q, scales):
+    groups = scales.shape[1]
+    xs, qs = x.reshape(len(x), groups, -1), q.reshape(len(q), groups, -1)
+    return np.einsum("tgr,rg->tr", np.einsum("tgi,rgi->tgr", xs, qs), scales)
 
 
 # Pre-training
@@ -657,6 +762,16 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     ],
     "numpy_llama.read_version_1": [_version_1_of_the_package],
     "numpy_llama.product": [_product_row_by_row, _product_group_by_group],
+    "quantization.quantize": [
+        _quantized_of_the_package,
+        _quantized_group_by_group,
+        _quantized_by_nan_to_num,
+    ],
+    "quantization.dequantize": [_read_of_the_package, _read_by_repeating, _read_in_torch],
+    "quantization.pack_nibbles": [_packed_byte_by_byte, _packed_by_xor],
+    "quantization.unpack_nibbles": [_unpacked_of_the_package, _unpacked_by_gguf],
+    "quantization.quantize_zero_point": [_zero_point_in_python],
+    "quantization.product": [_product_of_the_package, _product_of_every_row, _product_by_einsum],
     "pretraining.rows_at": [_rows_by_index],
     "pretraining.loss_of": [_loss_by_gather, _loss_of_the_package],
     "pretraining.accumulated": [_gradient_of_weighted_means],
@@ -707,6 +822,15 @@ def _header_in_a_dict(data):
     return vars(_header_of_the_package(data))
 
 
+def _quantized_in_floats(w, group_size=32):
+    q, scales = _quantized_of_the_package(w, group_size)
+    return q.astype(np.float32), scales
+
+
+def _product_of_a_wide_matrix(x, q, scales):
+    return x @ _read_by_repeating(q, scales).T
+
+
 def _whole_batch_at_once(model, batch, parts):
     return _gradient_of_weighted_means(model, batch, 1)
 
@@ -726,6 +850,8 @@ def _row_in_int32(examples, context):
     [
         ("generation.greedy", _prompt_token_by_token, "ids of the first call"),
         ("numpy_llama.read_header", _header_in_a_dict, "return a SimpleNamespace"),
+        ("quantization.product", _product_of_a_wide_matrix, "an array of the whole matrix"),
+        ("quantization.quantize", _quantized_in_floats, "has the dtype float32, and int8 is"),
         ("pretraining.accumulated", _whole_batch_at_once, "the model sees 3 at once"),
         ("numpy_llama.product", _product_over_float32, "and should take less than a quarter"),
         ("finetuning.packed_row", _row_in_int32, "has the dtype int32, and int64 is right"),
@@ -851,6 +977,31 @@ def test_a_folder_of_hugging_face_s_goes_on_in_the_learner_s_model(small, tmp_pa
     assert module_of("generation").greedy(feed, prompt, 12) == expected
 
 
+def test_what_the_workbook_packs_is_llama_cpps(tmp_path) -> None:
+    """A matrix through the learner's functions is the one that gguf's own reads."""
+    gguf = pytest.importorskip("gguf")
+    mine = module_of("quantization")
+    w = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    q, scales = mine.quantize(w)
+    halves = scales.astype(np.float16)
+    blocks = np.concatenate((halves.reshape(-1, 1).view(np.uint8), q.reshape(-1, 32).view("u1")), 1)
+    read = gguf.quants.dequantize(blocks.reshape(4, -1), gguf.GGMLQuantizationType.Q8_0)
+    np.testing.assert_array_equal(mine.dequantize(q, halves.astype(np.float32)), read)
+    integers = np.random.default_rng(1).integers(-8, 8, (4, 64), dtype=np.int8)
+    packed = mine.pack_nibbles(integers).reshape(-1, 16)
+    blocks = np.concatenate((halves.reshape(-1, 1).view(np.uint8), packed), 1)
+    read = gguf.quants.dequantize(blocks.reshape(4, -1), gguf.GGMLQuantizationType.Q4_0)
+    np.testing.assert_array_equal(mine.dequantize(integers, halves.astype(np.float32)), read)
+    np.testing.assert_array_equal(mine.unpack_nibbles(packed.reshape(4, -1)), integers)
+    q, scales, zeros = mine.quantize_zero_point(w)
+    ends = np.stack((scales, zeros), -1).astype(np.float16)
+    packed = mine.pack_nibbles(q.astype(np.int8) - np.int8(8)).reshape(-1, 16)
+    blocks = np.concatenate((ends.reshape(-1, 2).view(np.uint8), packed), 1)
+    read = gguf.quants.dequantize(blocks.reshape(4, -1), gguf.GGMLQuantizationType.Q4_1)
+    scales, zeros = (one.astype(np.float32)[..., None] for one in (ends[..., 0], ends[..., 1]))
+    np.testing.assert_array_equal((q.reshape(4, 2, 32) * scales + zeros).reshape(4, 64), read)
+
+
 def test_exercises_name_tasks_that_there_are() -> None:
     for path in notebooks.chapters():
         prose = "\n".join(c.source for c in notebooks.read(path).cells if c.cell_type == "markdown")
@@ -889,7 +1040,9 @@ def test_an_exercise_s_answer_is_right() -> None:
     assert check("checkpoints.neighbours_again", answer).ok
 
 
-@pytest.mark.parametrize("task", ["numpy_llama.attention_cached", "swaps.interval"])
+@pytest.mark.parametrize(
+    "task", ["numpy_llama.attention_cached", "quantization.product", "swaps.interval"]
+)
 def test_tasks_without_tensors_need_no_torch(task: str) -> None:
     chapter, function = task.split(".")
     code = (
