@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         museum,
         numpy_llama,
         pretraining,
+        quantization,
         rmsnorm,
         rope,
         swaps,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 _ON_DEMAND = (
     "checkpoints evaluation finetuning generation gpt gqa intro journey model museum numpy_llama "
-    "pretraining rmsnorm rope swaps swiglu tokenizer"
+    "pretraining quantization rmsnorm rope swaps swiglu tokenizer"
 ).split()
 
 __all__ = [

@@ -26,7 +26,7 @@ TITLES = {
     "checkpoints": "Checkpoints: load what the world has",
     "generation": "Writing with a model: from logits to text",
     "numpy_llama": "Llama in NumPy",
-    "quantization": "Quantization",
+    "quantization": "Quantisation: four bits a weight",
     "pretraining": "Pre-training: learning what comes next",
     "swaps": "What each change was worth",
     "evaluation": "How good is it?",

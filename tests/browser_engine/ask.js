@@ -3,6 +3,7 @@ const fs = require("fs");
 const path = require("path");
 const { Llama, Tokenizer } = require(path.join(process.argv[2], "llama.js"));
 const { bugs } = require(path.join(process.argv[2], "bugs.js"));
+const { quantized } = require(path.join(process.argv[2], "quantization.js"));
 const sampling = require(path.join(process.argv[2], "sampling.js"));
 const { encodeDialog } = require(path.join(process.argv[2], "dialog.js"));
 const { fileOf, writer } = require(path.join(process.argv[2], "worker.js"));
@@ -41,6 +42,7 @@ const actions = {
     return plain({ ...Object.fromEntries(names.map((name) => [name, weights[name][layer]])), output: weights.output[0] });
   },
   exhibit: ({ model, bug, ids, options }) => bugs.exhibit(open(Llama, model), bug, ids, options),
+  rounded: ({ model, quantize }) => plain(quantized(open(Llama, model), quantize).weights),
   generate: async ({ model, ids, options }) => {
     const found = [];
     for await (const id of open(Llama, model).generate(ids, options)) found.push(id);

@@ -342,11 +342,11 @@ def _zero_point_in_python(w, group_size=32):
     return q, np.array(scales, np.float32), np.array(zeros, np.float32)
 
 
-def _product_of_the_package(x, q, scales):
+def _quantized_product_of_the_package(x, q, scales):
     return x @ PackedMatrix.pack(QuantizedTensor(q, scales)).T
 
 
-def _product_of_every_row(x, q, scales):
+def _quantized_product_row_by_row(x, q, scales):
     size = q.shape[1] // scales.shape[1]
     y = np.empty((len(x), len(q)), np.float32)
     for r in range(len(q)):
@@ -760,8 +760,6 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
         _attention_head_by_head,
         _attention_by_the_sizes,
     ],
-    "numpy_llama.read_version_1": [_version_1_of_the_package],
-    "numpy_llama.product": [_product_row_by_row, _product_group_by_group],
     "quantization.quantize": [
         _quantized_of_the_package,
         _quantized_group_by_group,
@@ -771,7 +769,13 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     "quantization.pack_nibbles": [_packed_byte_by_byte, _packed_by_xor],
     "quantization.unpack_nibbles": [_unpacked_of_the_package, _unpacked_by_gguf],
     "quantization.quantize_zero_point": [_zero_point_in_python],
-    "quantization.product": [_product_of_the_package, _product_of_every_row, _product_by_einsum],
+    "quantization.product": [
+        _quantized_product_of_the_package,
+        _quantized_product_row_by_row,
+        _product_by_einsum,
+    ],
+    "numpy_llama.read_version_1": [_version_1_of_the_package],
+    "numpy_llama.product": [_product_row_by_row, _product_group_by_group],
     "pretraining.rows_at": [_rows_by_index],
     "pretraining.loss_of": [_loss_by_gather, _loss_of_the_package],
     "pretraining.accumulated": [_gradient_of_weighted_means],
