@@ -110,7 +110,7 @@ def race(
     clock = arguments.clock or ("cpu" if threads == 1 else "wall")
     workers = {pair: start(shape, pair, threads, clock, arguments) for pair in contenders}
     ready = {pair: answer(worker) for pair, worker in workers.items()}
-    rounds: dict[Any, list[dict[str, float]]] = {pair: [] for pair in contenders}
+    rounds: dict[Any, list[dict[str, Any]]] = {pair: [] for pair in contenders}
     for _ in range(arguments.rounds):
         for pair, worker in workers.items():
             assert worker.stdin is not None
@@ -131,6 +131,7 @@ def race(
             "threads": threads,
             "engine": pair[0],
             "kind": pair[1],
+            "version": ready[pair]["version"],
             "clock": clock,
             "tokens_a_second": digits(1 / token),
             "of_the_limit": digits(ready[pair]["bytes"] / limit / token),
@@ -140,6 +141,7 @@ def race(
             "memory_gb": digits(rounds[pair][-1]["memory"] / 1e9),
             "made_in_s": digits(ready[pair]["made"]),
             "load": digits(os.getloadavg()[0]),
+            "command": command(),
         }
         if arguments.peer and pair[0] != arguments.peer:
             theirs = rounds[arguments.peer, pair[1]]
@@ -157,6 +159,15 @@ def race(
     return results
 
 
+def command() -> str:
+    """What was typed, without where to write the results."""
+    words = sys.argv[1:]
+    if "--json" in words:
+        at = words.index("--json")
+        del words[at : at + 2]
+    return " ".join(["python benchmarks/quantization.py", *words])
+
+
 def digits(number: float) -> float:
     """To three significant digits."""
     return float(f"{number:.3g}")
@@ -170,7 +181,7 @@ def write_json(path: Path, results: list[dict[str, Any]]) -> None:
     names = ("shape", "threads", "engine", "kind")
     kept = {tuple(result[name] for name in names): result for result in [*earlier, *results]}
     content = {"machine": machine, "results": [*kept.values()]}
-    record(path, "python benchmarks/quantization.py --json " + path.name, content)
+    record(path, "python benchmarks/quantization.py --json FILE, as each result says", content)
 
 
 def start(
@@ -184,7 +195,7 @@ def start(
     return subprocess.Popen(words, env=environment, text=True, **pipes)  # type: ignore[call-overload]
 
 
-def answer(worker: subprocess.Popen[str]) -> dict[str, float]:
+def answer(worker: subprocess.Popen[str]) -> dict[str, Any]:
     """The next line that a contender writes."""
     assert worker.stdout is not None
     if not (line := worker.stdout.readline()):
@@ -220,6 +231,12 @@ def work(arguments: argparse.Namespace) -> None:
         token = (clock() - begin - short) / arguments.new_tokens
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(json.dumps({"first": first, "token": token, "memory": memory}), flush=True)
+
+
+def version(engine: str) -> str:
+    """Of the library that computes."""
+    library = sys.modules[{"torch": "torch", "numpy": "numpy", PEER: "llama_cpp"}[engine]]
+    return str(library.__version__)
 
 
 class Weights(Mapping[str, np.ndarray]):

@@ -141,12 +141,12 @@ def test_what_was_measured() -> None:
     found = recorded("quantization")
     [result] = [r for r in found["results"] if (r["shape"], r["kind"]) == ("7B", "int4")]
     assert (result["engine"], result["threads"], result["clock"]) == ("torch", 1, "cpu")
-    assert result["memory_gb"] <= 4.6
+    assert result["memory_gb"] < packed_bytes(SMALL, "int4") / 1e9 + 0.7
     assert f"took {result['memory_gb']:.2f} GB" in PROSE
     assert f"**Speed.** {result['tokens_a_second']:.1f} tokens a second on one thread" in PROSE
     assert f"That is {result['of_the_limit']:.0%} of what" in PROSE
     assert f"{result['first_token_s']:.0f} s for 128 tokens" in PROSE
-    assert f"which took {result['made_in_s'] / 60:.0f} minutes" in PROSE
+    assert f"`{result['command']}`, on {found['date']}" in PROSE
     assert f"on {found['date']}, on an {found['machine']}, with one thread" in PROSE
     # The model, all that is not packed included, and what of it a token needs.
     assert f"{result['weights_gb']:.2f}" == "3.78"
