@@ -24,6 +24,7 @@ from llama_tutorial.workbook.task import Bug, Case, Task, call
 
 DONE, WRONG, WAITS, NOT_BEGUN = "done", "wrong", "waits", "not begun"
 _NOTHING = object()
+_TOGETHER = 1.0  # seconds for two known mistakes in one solution
 # What torch and NumPy say of shapes that do not fit, in one word or another.
 _SHAPES = re.compile(r"shape|size|dimension|\bdim\b|broadcast|\bax[ei]s\b|mat1|equation", re.I)
 _MARKS = {DONE: "✓", WRONG: "✗", WAITS: "…", NOT_BEGUN: "○"}
@@ -352,7 +353,10 @@ class _Check:
             if len(bugs) == 1:
                 raise
             return []
-        return [_use(self.task, wrong, case) for case in _cases(self.task)]
+        cases = _cases(self.task)
+        # Two mistakes that end alone may never end together.
+        together = run_limited(lambda: [_use(self.task, wrong, case) for case in cases], _TOGETHER)
+        return together.value or []
 
     def _same(self, outcomes: Sequence[Outcome], wrong: Sequence[Outcome], rules: Rules) -> bool:
         """Whether the outcomes are those of a mistake, and one at least is a wrong one."""

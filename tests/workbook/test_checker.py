@@ -147,6 +147,30 @@ def test_a_loop_that_catches_everything_is_stopped_too():
     assert time.monotonic() - before < 30
 
 
+def test_two_known_mistakes_that_never_end_together_are_given_up(monkeypatch):
+    from llama_tutorial.workbook import checker
+
+    tried = []
+
+    def mistaken(task, *bugs):
+        if len(bugs) == 1:
+            return checker.solution(task)
+        tried.append(bugs)
+
+        def endless(*args, **kwargs):
+            while True:
+                args = (*args,)
+
+        return endless
+
+    monkeypatch.setattr(checker, "mistaken", mistaken)
+    monkeypatch.setattr(checker, "_TOGETHER", 0.01)
+    threads = threading.active_count()
+    assert "1.541 is right" in told(lambda x, cos, sin: right(x, cos, sin) + 1)
+    assert tried
+    assert threading.active_count() == threads
+
+
 def test_one_that_sleeps_is_not_waited_for_for_ever():
     event = threading.Event()
 
