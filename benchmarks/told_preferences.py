@@ -61,7 +61,7 @@ SEEDS, K, REQUESTS = (0, 1, 2), 8, 240
 FIRST = {"train": 60_000_000, "validation": 60_000_000, "test": 900_000}
 TEMPERATURES = (0.0, 0.7, 1.0)
 DRAWN_AT = 0.7  # at 1, the best of eight tales is hardly better than one that is drawn at 0.7
-BEST_REQUESTS = 40
+BEST_REQUESTS = 32
 STUDENT = {2: 12.706, 3: 4.303}  # the 97.5 % quantiles of n - 1 degrees of freedom
 BETA = 0.1
 
@@ -152,7 +152,7 @@ def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, A
     found: dict[str, Callable[[], dict[str, Any]]] = {"base-dev": of(base_dev), "base": of(base)}
     for lr in (3e-5, 1e-4, 3e-4, 1e-3):
         found[f"sweep-dpo-lr{lr:g}"] = of(dpo_sweep, lr=lr)
-    for lr in (3e-4, 1e-3):
+    for lr in (3e-4, 1e-3, 2e-3):
         found[f"sweep-rejection-lr{lr:g}"] = of(rejection_sweep, lr=lr)
     for seed in SEEDS:
         found[f"dpo-seed{seed}"] = of(dpo, seed=seed)
