@@ -157,7 +157,11 @@ def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, A
     for seed in SEEDS:
         found[f"dpo-seed{seed}"] = of(dpo, seed=seed)
         found[f"rejection-seed{seed}"] = of(rejection, seed=seed)
-    found["over-optimisation"] = of(over_optimisation)
+    found["best-of-n-truth"] = of(best_by_truth)
+    for seed in SEEDS:
+        for n_pairs in (400, 100):
+            name = f"best-of-n-{n_pairs}-seed{seed}"
+            found[name] = of(over_optimisation, n_pairs=n_pairs, seed=seed)
     return found
 
 
@@ -362,7 +366,7 @@ def dpo_sweep(arguments: argparse.Namespace, lr: float) -> dict[str, Any]:
     """One round of seed 0, measured on the validation split."""
     model, tokenizer = small()
     pairs = pairs_of(first_pool(arguments, 0), 2, 0.2)
-    out = arguments.out / "runs" / f"sweep-dpo-lr{lr:g}"
+    out = arguments.out / "runs" / f"dpo-lr{lr:g}-seed0"
     return {
         **learn_dpo(model, tokenizer, pairs, out, 0, lr=lr),
         **developed(model, tokenizer),
@@ -373,7 +377,7 @@ def dpo(arguments: argparse.Namespace, seed: int, lr: float = 3e-4) -> dict[str,
     """DPO, measured on the test split."""
     model, tokenizer = small()
     pairs = pairs_of(first_pool(arguments, seed), 2, 0.2)
-    out = arguments.out / "runs" / f"dpo-seed{seed}"
+    out = arguments.out / "runs" / f"dpo-lr{lr:g}-seed{seed}"
     learned = learn_dpo(model, tokenizer, pairs, out, seed, lr=lr)
     return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
 
@@ -426,7 +430,7 @@ def learn_best(
 def rejection_sweep(arguments: argparse.Namespace, lr: float) -> dict[str, Any]:
     """One round of seed 0, measured on the validation split."""
     model, tokenizer = small()
-    out = arguments.out / "runs" / f"sweep-rejection-lr{lr:g}"
+    out = arguments.out / "runs" / f"rejection-lr{lr:g}-seed0"
     learned = learn_best(model, tokenizer, best_of(first_pool(arguments, 0)), out, 0, lr=lr)
     return {**learned, **developed(model, tokenizer)}
 
@@ -434,7 +438,7 @@ def rejection_sweep(arguments: argparse.Namespace, lr: float) -> dict[str, Any]:
 def rejection(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dict[str, Any]:
     """Rejection sampling, measured on the test split."""
     model, tokenizer = small()
-    out = arguments.out / "runs" / f"rejection-seed{seed}"
+    out = arguments.out / "runs" / f"rejection-lr{lr:g}-seed{seed}"
     kept = best_of(first_pool(arguments, seed))
     learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
     return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
@@ -443,40 +447,41 @@ def rejection(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dic
 # -- over-optimisation --------------------------------------------------------------------------
 
 
-def over_optimisation(arguments: argparse.Namespace) -> dict[str, Any]:
+def over_optimisation(arguments: argparse.Namespace, n_pairs: int, seed: int) -> dict[str, Any]:
     """The learned reward and the true one of the best of n, by the distance that it costs.
 
     Each reward model chooses among the same tales, to requests that none has learned from. The
     best of n is at most log n - (n - 1) / n nats from the model itself (Beirami et al., 2024).
     """
-    model, tokenizer = small()
+    drawn, truth = many(arguments)
+    reward, learning = learned_judge(arguments, n_pairs, seed)
+    score = learned_reward(reward, small()[1])
+    answered = [
+        [(prompt_of(one), Answer(tale.text, tale.ended)) for tale in told] for one, told in drawn
+    ]
+    scores = np.array([score(group) for group in answered])
+    return {
+        "pairs": n_pairs,
+        "seed": seed,
+        "curve": learning,
+        "accuracy": round(agreement(scores, truth), 4),
+        "mean": round(float(scores.mean()), 4),
+        "deviation": round(float(scores.std()), 4),
+        "points": best_of_n(scores, truth),
+    }
+
+
+def best_by_truth(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same with the world itself as the judge: what there is to be had."""
+    drawn, truth = many(arguments)
+    return {"requests": len(drawn), "drawn": truth.shape[1], "points": best_of_n(truth, truth)}
+
+
+def many(arguments: argparse.Namespace) -> tuple[list[tuple[str, list[Drawn]]], np.ndarray]:
+    """64 tales to some requests of the validation split, and their true rewards ``(R, K)``."""
     asked = requests(BEST_REQUESTS, "validation", FIRST["validation"] + 1_000_000)
-    drawn = pool(arguments.out / "runs" / "drawn-64.jsonl", model, tokenizer, asked, 64, seed=9)
-    truth = np.array([[judge(one, tale).reward for tale in told] for one, told in drawn])
-    models = []
-    for n_pairs in (100, 400):
-        for seed in SEEDS:
-            reward, learning = learned_judge(arguments, n_pairs, seed)
-            score = learned_reward(reward, tokenizer)
-            scores = np.array(
-                [
-                    score([(prompt_of(one), Answer(tale.text, tale.ended)) for tale in told])
-                    for one, told in drawn
-                ]
-            )
-            models.append(
-                {
-                    "pairs": n_pairs,
-                    "seed": seed,
-                    "curve": learning,
-                    "accuracy": round(agreement(scores, truth), 4),
-                    "mean": round(float(scores.mean()), 4),
-                    "deviation": round(float(scores.std()), 4),
-                    "points": best_of_n(scores, truth),
-                }
-            )
-    points = best_of_n(truth, truth)
-    return {"requests": len(drawn), "drawn": 64, "models": models, "by_truth": points}
+    drawn = pool(arguments.out / "runs" / "drawn-64.jsonl", *small(), asked, 64, seed=9)
+    return drawn, np.array([[judge(one, tale).reward for tale in told] for one, told in drawn])
 
 
 def learned_judge(
