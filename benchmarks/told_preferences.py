@@ -37,7 +37,7 @@ from finetuning import WORDS, once
 from preferences import curve, measure, settings, small
 from recorded_runs import record
 
-from llama_tutorial import Transformer
+from llama_tutorial import Transformer, load_model
 from llama_tutorial.chat.dialog import encode_dialog
 from llama_tutorial.finetuning import encode_example
 from llama_tutorial.finetuning.evaluation import Answer
@@ -157,6 +157,8 @@ def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, A
     for seed in SEEDS:
         found[f"dpo-seed{seed}"] = of(dpo, seed=seed)
         found[f"rejection-seed{seed}"] = of(rejection, seed=seed)
+    for seed in SEEDS:
+        found[f"rejection-again-seed{seed}"] = of(rejection_again, seed=seed)
     found["best-of-n-truth"] = of(best_by_truth)
     for seed in SEEDS:
         for n_pairs in (400, 100):
@@ -444,6 +446,25 @@ def rejection(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dic
     return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
 
 
+def rejection_again(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dict[str, Any]:
+    """A second round: new tales of the model that the first made, learned with the old ones."""
+    runs, tokenizer = arguments.out / "runs", small()[1]
+    model = load_model(runs / f"rejection-lr{lr:g}-seed{seed}" / "model", dtype=torch.float32)
+    asked = requests(REQUESTS, "train", FIRST["train"] + 1_000_000 * (10 + seed))
+    drawn = pool(runs / f"drawn-again-seed{seed}.jsonl", model, tokenizer, asked, seed=10 + seed)
+    new = best_of(drawn)
+    kept = [*best_of(first_pool(arguments, seed)), *new]
+    out = runs / f"rejection-again-lr{lr:g}-seed{seed}"
+    learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
+    return {
+        "seed": seed,
+        **learned,
+        "reward_of_one": round(statistics.mean(one.mean for one in new), 4),  # in this round
+        "reward_of_best": round(statistics.mean(one.reward for one in new), 4),
+        **tested(model, tokenizer, arguments),
+    }
+
+
 # -- over-optimisation --------------------------------------------------------------------------
 
 
@@ -550,7 +571,7 @@ def compared(results: dict[str, Any]) -> dict[str, Any]:
     ``over_seeds`` is Student's for the three differences.
     """
     found: dict[str, Any] = {}
-    for method in ("dpo", "rejection"):
+    for method in ("dpo", "rejection", "rejection-again"):
         runs = [results[name] for name in results if name.startswith(f"{method}-seed")]
         if "base" not in results or len(runs) < 2:
             continue
