@@ -11,11 +11,11 @@ true without asking anybody. Of these samples, DPO learns in pairs, rejection sa
 learns the best, and reward models learn from pairs what "true" might mean.
 
 Requests to learn from are those of the training split, settings were chosen by those of the
-validation split, and the results are measured on the test split, where every request has a
-combination of name, thing and place that is in no training tale. Each experiment's result is a
+validation split, and the results are measured on the test split: none of its requests was learned
+from, and half of them name a combination that no training tale has. Each experiment's result is a
 file of its own: what is there is not done again, and a training that was killed goes on. ``--only``
-takes the first letters of names: ``dpo``, ``rejection-seed0``. About
-forty minutes on one core that does nothing else; everything but the last bits is reproducible.
+takes the first letters of names: ``dpo``, ``rejection-seed0``. About forty minutes on one core that
+does nothing else; everything but the last bits is reproducible.
 """
 
 from __future__ import annotations
