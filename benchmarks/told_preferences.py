@@ -14,7 +14,7 @@ Requests to learn from are those of the training split, settings were chosen by 
 validation split, and the results are measured on the test split: none of its requests was learned
 from, and half of them name a combination that no training tale has. Each experiment's result is a
 file of its own: what is there is not done again, and a training that was killed goes on. ``--only``
-takes the first letters of names: ``dpo``, ``rejection-seed0``. About forty minutes on one core that
+takes the first letters of names: ``dpo``, ``rejection-seed0``. About 45 minutes on one core that
 does nothing else; everything but the last bits is reproducible.
 """
 
