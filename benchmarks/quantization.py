@@ -216,6 +216,7 @@ def work(arguments: argparse.Namespace) -> None:
     answer = {
         "made": time.perf_counter() - begin,
         "bytes": bytes_of_a_token(model, engine, config, kind),
+        "version": version(engine),
     }
     stream(PROMPT[:SHORT], 2)
     print(json.dumps(answer), flush=True)
