@@ -3,7 +3,7 @@
     python benchmarks/preference_pairs.py --out runs/told
 
 They are those that ``benchmarks/told_preferences.py`` makes for seed 0, and are taken from its
-folder ``--out``, or drawn there: to each of 180 requests of the training split the shipped
+folder ``--out``, or drawn there: to each of 240 requests of the training split the shipped
 ``tales-chat`` tells eight tales, and the best and the worst by the world's reward are a pair if
 they are far enough apart.
 """

@@ -361,10 +361,10 @@ def rejection(arguments: argparse.Namespace, kind: str, seed: int) -> dict[str, 
     return {"seed": seed, "rounds": rounds}
 
 
-def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, Any]:
+def ppo(arguments: argparse.Namespace, kl: float, steps: int = 24) -> dict[str, Any]:
     """PPO on the learned reward; the true one of the same answers is written down beside it."""
     model, tokenizer = small()
-    asked = prompts_on(model, tokenizer, OTHER_TALES + 900_000_000, 200)
+    asked = prompts_on(model, tokenizer, OTHER_TALES + 900_000_000, 60)
     judge, truth = learned_reward(trained_reward(arguments), tokenizer), true_reward(asked)
     truths: list[float] = []
 
@@ -372,8 +372,8 @@ def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, 
         truths.append(statistics.mean(value == 1 for value in truth(answered)))
         return judge(answered)
 
-    prompts = Prompts([one.dialog for one in asked], tokenizer, 32)
-    method = PPO(tokenizer, watched, PPOConfig(kl=kl, mini_batches=4), copy.deepcopy(model))
+    prompts = Prompts([one.dialog for one in asked], tokenizer, 16)
+    method = PPO(tokenizer, watched, PPOConfig(kl=kl, mini_batches=2), copy.deepcopy(model))
     policy = PolicyWithValue.of(model)
     out = arguments.out / "runs" / f"ppo-kl{kl:g}"
     out.parent.mkdir(exist_ok=True)

@@ -19,7 +19,7 @@ from llama_tutorial.figures.kit.style import BLUE, GREEN, INK, ORANGE, VIOLET
 WIDTH = 4.0  # inches: on a phone the writing is then of 10 pixels
 
 
-def eight(found: Mapping[str, Sequence[float]]) -> Figure:
+def eight(found: Mapping[str, Sequence[float | int]]) -> Figure:
     """The true rewards of several tales to each of some requests, the best and the worst marked.
 
     Args:
@@ -40,7 +40,7 @@ def eight(found: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def ranking_loss(margins: Mapping[str, float]) -> Figure:
+def ranking_loss(margins: Mapping[str, float | int]) -> Figure:
     """The loss of a reward model against the difference of the two rewards.
 
     Args:
@@ -57,7 +57,7 @@ def ranking_loss(margins: Mapping[str, float]) -> Figure:
     return figure
 
 
-def dpo(curves: Mapping[str, Sequence[float]]) -> Figure:
+def dpo(curves: Mapping[str, Sequence[float | int]]) -> Figure:
     """A DPO training: how far the answers have moved, and the margin between them.
 
     Args:
@@ -119,7 +119,9 @@ def best_of(
     return figure
 
 
-def changes(found: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, unit: str) -> Figure:
+def changes(
+    found: Mapping[str, tuple[Sequence[float | int], Sequence[float | int]]], *, unit: str
+) -> Figure:
     """What each method did to a score: seeds as dots, the interval of their mean as a bar.
 
     Args:
@@ -140,7 +142,7 @@ def changes(found: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, uni
     return figure
 
 
-def two_rewards(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Figure:
+def two_rewards(runs: Mapping[str, tuple[Sequence[float | int], Sequence[float | int]]]) -> Figure:
     """Reinforcement learning by a learned reward, and the true share beside it, step by step.
 
     Args:
@@ -160,6 +162,6 @@ def two_rewards(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> 
     return figure
 
 
-def smoothed(values: Sequence[float], width: int = 5) -> list[float]:
+def smoothed(values: Sequence[float | int], width: int = 5) -> list[float]:
     """Running means over up to ``width`` values, the last of which is the newest."""
     return [statistics.mean(values[max(0, i - width + 1) : i + 1]) for i in range(len(values))]
