@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         model,
         museum,
         numpy_llama,
+        preferences,
         pretraining,
         rmsnorm,
         rope,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
 _ON_DEMAND = (
     "checkpoints evaluation finetuning generation gpt gqa intro journey model museum numpy_llama "
-    "pretraining rmsnorm rope swaps swiglu tokenizer"
+    "preferences pretraining rmsnorm rope swaps swiglu tokenizer"
 ).split()
 
 __all__ = [
