@@ -1,5 +1,7 @@
 """The figures of the chapter on preferences."""
 
+from llama_tutorial.figures.preferences.live import plane
+from llama_tutorial.figures.preferences.path import PairPath, dpo_steps
 from llama_tutorial.figures.preferences.plots import (
     best_of,
     changes,
@@ -9,4 +11,14 @@ from llama_tutorial.figures.preferences.plots import (
     two_rewards,
 )
 
-__all__ = ["best_of", "changes", "dpo", "eight", "ranking_loss", "two_rewards"]
+__all__ = [
+    "PairPath",
+    "best_of",
+    "changes",
+    "dpo",
+    "dpo_steps",
+    "eight",
+    "plane",
+    "ranking_loss",
+    "two_rewards",
+]
