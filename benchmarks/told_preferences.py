@@ -40,7 +40,7 @@ from recorded_runs import record
 from llama_tutorial import Transformer, load_model
 from llama_tutorial.chat.dialog import encode_dialog
 from llama_tutorial.finetuning import encode_example
-from llama_tutorial.finetuning.evaluation import Answer
+from llama_tutorial.finetuning.evaluation import Answer, answer_dialogs
 from llama_tutorial.finetuning.packing import PackedExamples
 from llama_tutorial.generation import generate
 from llama_tutorial.preferences.batches import PairBatches, encode_pair, last_answer
@@ -53,6 +53,7 @@ from llama_tutorial.preferences.reward_model import (
     load_reward_model,
     save_reward_model,
 )
+from llama_tutorial.preferences.truth import questions_on, worth
 from llama_tutorial.tales import consistency, questions, tales
 from llama_tutorial.training.loop import train
 
@@ -61,7 +62,7 @@ SEEDS, K, REQUESTS = (0, 1, 2), 8, 240
 FIRST = {"train": 60_000_000, "validation": 60_000_000, "test": 900_000}
 TEMPERATURES = (0.0, 0.7, 1.0)
 DRAWN_AT = 0.7  # at 1, the best of eight tales is hardly better than one that is drawn at 0.7
-BEST_REQUESTS = 32
+BEST_REQUESTS, ANSWERED = 32, 150
 STUDENT = {2: 12.706, 3: 4.303}  # the 97.5 % quantiles of n - 1 degrees of freedom
 BETA = 0.1
 
@@ -442,20 +443,37 @@ def rejection(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dic
     return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
 
 
+def answered(model: Transformer, tokenizer: Any, n: int, first: int) -> list[Best]:
+    """Some questions about training tales that the model answers right, to be learned again."""
+    told = tales(n // 5, "train", first)
+    asked = Random(first).sample(questions_on(told), n)
+    answers = answer_dialogs(model, tokenizer, [one.dialog for one in asked])
+    return [
+        Best([dict(message) for message in one.dialog], answer.text, 1.0, 1.0)
+        for one, answer in zip(asked, answers, strict=True)
+        if worth(one, answer) == 3
+    ]
+
+
 def rejection_again(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dict[str, Any]:
-    """A second round: new tales of the model that the first made, learned with the old ones."""
+    """A second round: new tales of the model that the first made, learned with the old ones.
+
+    Lest it forget how to answer, it also learns some of its own right answers to questions.
+    """
     runs, tokenizer = arguments.out / "runs", small()[1]
     model = load_model(runs / f"rejection-lr{lr:g}-seed{seed}" / "model", dtype=torch.float32)
     asked = requests(REQUESTS, "train", FIRST["train"] + 1_000_000 * (10 + seed))
     drawn = pool(runs / f"drawn-again-seed{seed}.jsonl", model, tokenizer, asked, seed=10 + seed)
     new = best_of(drawn)
-    kept = [*best_of(first_pool(arguments, seed)), *new]
+    right_answers = answered(model, tokenizer, ANSWERED, FIRST["train"] + 1_000_000 * (20 + seed))
+    kept = [*best_of(first_pool(arguments, seed)), *new, *right_answers]
     out = runs / f"rejection-again-lr{lr:g}-seed{seed}"
     learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
     return {
         "seed": seed,
         **learned,
-        "reward_of_one": round(statistics.mean(one.mean for one in new), 4),  # in this round
+        "answers_among_them": len(right_answers),
+        "reward_of_one": round(statistics.mean(one.mean for one in new), 4),  # of the new tales
         "reward_of_best": round(statistics.mean(one.reward for one in new), 4),
         **tested(model, tokenizer, arguments),
     }
