@@ -152,12 +152,15 @@ def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, A
     of = partial(partial, arguments=arguments)
     found: dict[str, Callable[[], dict[str, Any]]] = {"base-dev": of(base_dev), "base": of(base)}
     for lr in (1e-4, 3e-4):
-        found[f"sweep-dpo-lr{lr:g}"] = of(dpo_sweep, lr=lr)
-    for lr in (1e-3,):
-        found[f"sweep-rejection-lr{lr:g}"] = of(rejection_sweep, lr=lr)
+        found[f"sweep-dpo-lr{lr:g}"] = of(dpo, seed=0, lr=lr, choosing=True)
+    for lr in (1e-4, 2e-4):
+        found[f"sweep-truth-lr{lr:g}"] = of(dpo, seed=0, lr=lr, alike=True, choosing=True)
+    found["sweep-rejection-lr0.001"] = of(rejection, seed=0, choosing=True)
     for seed in SEEDS:
         found[f"dpo-seed{seed}"] = of(dpo, seed=seed)
         found[f"rejection-seed{seed}"] = of(rejection, seed=seed)
+    for seed in SEEDS:
+        found[f"dpo-truth-seed{seed}"] = of(dpo, seed=seed, alike=True)
     for seed in SEEDS:
         found[f"rejection-again-seed{seed}"] = of(rejection_again, seed=seed)
     found["best-of-n-truth"] = of(best_by_truth)
@@ -329,6 +332,21 @@ def pairs_of(drawn: Sequence[tuple[str, list[Drawn]]], each: int, apart: float) 
     return found
 
 
+def truth_pairs(drawn: Sequence[tuple[str, list[Drawn]]], each: int, apart: float) -> list[Pair]:
+    """The same, but both tales of a pair name equally much of what was asked for.
+
+    So nothing is to be learned but which of the two is truer.
+    """
+    found = []
+    for request, told in drawn:
+        named: dict[int, list[Drawn]] = {}
+        for tale in told:
+            named.setdefault(judge(request, tale).named, []).append(tale)
+        for _, alike in sorted(named.items(), reverse=True):
+            found += pairs_of([(request, alike)], each, apart)
+    return found
+
+
 def batches(pairs: Sequence[Pair], tokenizer: Any, size: int, seed: int) -> PairBatches:
     """Pairs as batches."""
     encoded = [(*encode_pair(pair, tokenizer), pair.grade) for pair in pairs]
@@ -363,23 +381,32 @@ def learn_dpo(
     }
 
 
-def dpo_sweep(arguments: argparse.Namespace, lr: float) -> dict[str, Any]:
-    """One round of seed 0, measured on the validation split."""
-    model, tokenizer = small()
-    pairs = pairs_of(first_pool(arguments, 0), 2, 0.2)
-    out = arguments.out / "runs" / f"dpo-lr{lr:g}-seed0"
-    return {
-        **learn_dpo(model, tokenizer, pairs, out, 0, lr=lr),
-        **developed(model, tokenizer),
-    }
+def dpo(
+    arguments: argparse.Namespace,
+    seed: int,
+    lr: float = 1e-4,
+    *,
+    alike: bool = False,
+    choosing: bool = False,
+) -> dict[str, Any]:
+    """DPO on the tales of the first pool.
 
-
-def dpo(arguments: argparse.Namespace, seed: int, lr: float = 1e-4) -> dict[str, Any]:
-    """DPO, measured on the test split."""
+    Args:
+        arguments: The command's.
+        seed: Of the requests, the draws and the order.
+        lr: The peak.
+        alike: Whether both tales of a pair name equally much, so that they differ in truth alone;
+            then there is one epoch, else there are two.
+        choosing: Whether it is measured on the validation split, to choose settings by.
+    """
     model, tokenizer = small()
-    pairs = pairs_of(first_pool(arguments, seed), 2, 0.2)
-    out = arguments.out / "runs" / f"dpo-lr{lr:g}-seed{seed}"
-    learned = learn_dpo(model, tokenizer, pairs, out, seed, lr=lr)
+    drawn = first_pool(arguments, seed)
+    pairs = truth_pairs(drawn, 4, 0.15) if alike else pairs_of(drawn, 2, 0.2)
+    out = arguments.out / "runs" / f"{'truth' if alike else 'dpo'}-lr{lr:g}-seed{seed}"
+    epochs = 1 if alike else 2
+    learned = learn_dpo(model, tokenizer, pairs, out, seed, lr=lr, epochs=epochs)
+    if choosing:
+        return {**learned, **developed(model, tokenizer)}
     return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
 
 
@@ -426,20 +453,16 @@ def learn_best(
     }
 
 
-def rejection_sweep(arguments: argparse.Namespace, lr: float) -> dict[str, Any]:
-    """One round of seed 0, measured on the validation split."""
-    model, tokenizer = small()
-    out = arguments.out / "runs" / f"rejection-lr{lr:g}-seed0"
-    learned = learn_best(model, tokenizer, best_of(first_pool(arguments, 0)), out, 0, lr=lr)
-    return {**learned, **developed(model, tokenizer)}
-
-
-def rejection(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dict[str, Any]:
-    """Rejection sampling, measured on the test split."""
+def rejection(
+    arguments: argparse.Namespace, seed: int, lr: float = 1e-3, *, choosing: bool = False
+) -> dict[str, Any]:
+    """Rejection sampling on the tales of the first pool; ``choosing`` as for `dpo`."""
     model, tokenizer = small()
     out = arguments.out / "runs" / f"rejection-lr{lr:g}-seed{seed}"
     kept = best_of(first_pool(arguments, seed))
     learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
+    if choosing:
+        return {**learned, **developed(model, tokenizer)}
     return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
 
 
@@ -585,7 +608,7 @@ def compared(results: dict[str, Any]) -> dict[str, Any]:
     ``over_seeds`` is Student's for the three differences.
     """
     found: dict[str, Any] = {}
-    for method in ("dpo", "rejection", "rejection-again"):
+    for method in ("dpo", "dpo-truth", "rejection", "rejection-again"):
         runs = [results[name] for name in results if name.startswith(f"{method}-seed")]
         if "base" not in results or len(runs) < 2:
             continue
