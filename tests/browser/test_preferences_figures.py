@@ -62,3 +62,32 @@ def test_plane_says_what_the_controls_do(show):
         for one in (0.5, 1.5, 5.5)
     ]
     assert losses == pytest.approx([losses[0]] * 3)
+
+
+def test_mistakes_at_every_step(show):
+    made = live.mistakes()
+    figure = show(made)
+    settings = [
+        {"mistake": name, "step": step}
+        for name in live.MISTAKES
+        for step in made.controls[1].values
+    ]
+    for setting in settings:
+        shown = figure.evaluate(SET, setting)
+        expected = made.numbers(**setting)
+        for name, value in expected.items():
+            close = pytest.approx(value, rel=5e-3, abs=1e-9) if isinstance(value, float) else value
+            assert shown[name] == close, (setting, name)
+
+
+def test_line_of_the_mistakes_can_be_dragged(show, offline_page):
+    figure = show(live.mistakes())
+    svg = figure.locator(".lt-stage svg").bounding_box()
+    scale = svg["width"] / 390
+    handle = figure.locator(".lt-handle").bounding_box()
+    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    offline_page.mouse.move(x, y)
+    offline_page.mouse.down()
+    offline_page.mouse.move(svg["x"] + (46 + 328 * 12 / 28) * scale, y, steps=4)
+    offline_page.mouse.up()
+    assert figure.evaluate("figure => figure.numbers.at") == 12

@@ -1,6 +1,6 @@
 """The figures of the chapter on preferences."""
 
-from llama_tutorial.figures.preferences.live import plane
+from llama_tutorial.figures.preferences.live import mistakes, plane
 from llama_tutorial.figures.preferences.path import PairPath, dpo_steps
 from llama_tutorial.figures.preferences.plots import (
     best_of,
@@ -18,6 +18,7 @@ __all__ = [
     "dpo",
     "dpo_steps",
     "eight",
+    "mistakes",
     "plane",
     "ranking_loss",
     "two_rewards",

@@ -251,6 +251,7 @@ TASKS = [
             "mask, and a sum over each row.",
         ],
         minutes=8,
+        page="#dpo-the-policy-is-its-own-reward-model",
         teaches="An answer's log-probability is a sum over its own tokens, EOS included.",
     ),
     Task(
@@ -336,6 +337,7 @@ TASKS = [
             "`F.logsigmoid` of chosen less rejected less margin; its sign, and a mean.",
         ],
         minutes=5,
+        page="#a-model-that-grades-answers",
         teaches="To compare is to classify: which of the two, by the difference of two numbers.",
     ),
     Task(
@@ -446,6 +448,7 @@ TASKS = [
             "reward model.",
         ],
         minutes=8,
+        page="#dpo-the-policy-is-its-own-reward-model",
         teaches="The policy is its own reward model: what counts is how far it is from where it "
         "began.",
     ),
@@ -518,6 +521,7 @@ TASKS = [
             "A sum of rewards, each times a number of choices; over the number of all choices.",
         ],
         minutes=12,
+        page="#the-best-of-64-by-a-judge-who-is-often-wrong",
         teaches="K answers say what the best of every n up to K would bring, without a draw more.",
     ),
     Task(
@@ -602,6 +606,7 @@ TASKS = [
             "The last token of a row: turn the mask around, and argmax finds its first True.",
         ],
         minutes=12,
+        page="#deeper-ppo-in-forty-lines",
         teaches="The reward comes at the end, and what it costs to get there at every token.",
     ),
     Task(
@@ -684,6 +689,7 @@ TASKS = [
             "`clamp` takes both ends of the range. Pick the tokens of the mask before the mean.",
         ],
         minutes=8,
+        page="#deeper-ppo-in-forty-lines",
         teaches="Going too far is not rewarded; coming back from it always is.",
     ),
 ]
