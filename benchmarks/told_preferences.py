@@ -14,7 +14,7 @@ Requests to learn from are those of the training split, settings were chosen by 
 validation split, and the results are measured on the test split: none of its requests was learned
 from, and half of them name a combination that no training tale has. Each experiment's result is a
 file of its own: what is there is not done again, and a training that was killed goes on. ``--only``
-takes the first letters of names: ``dpo``, ``rejection-seed0``. About forty minutes on one core that
+takes the first letters of names: ``dpo``, ``rejection-seed0``. About 45 minutes on one core that
 does nothing else; everything but the last bits is reproducible.
 """
 
@@ -144,7 +144,8 @@ def main() -> None:
         results = {name: json.loads(f.read_text()) for name, f in there.items() if f.exists()}
         command = f"python benchmarks/told_preferences.py --tales {arguments.tales}"
         command += f" --requests {arguments.requests}"
-        record(arguments.json, command, {"results": results, "compared": compared(results)})
+        summed_up = {"compared": compared(results), "best_of_n": averaged(results)}
+        record(arguments.json, command, {"results": results, **summed_up})
 
 
 def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -622,6 +623,33 @@ def compared(results: dict[str, Any]) -> dict[str, Any]:
         }
         answers = [right(run) for run in (results["base"], *runs)]
         found[method]["answering"] = difference(answers)
+    return found
+
+
+def averaged(results: dict[str, Any]) -> dict[str, Any]:
+    """The curves of the best of n, averaged over the reward models that learned from as many pairs.
+
+    ``learned`` is counted in standard deviations of the model's rewards, from their mean: every
+    reward model has a scale of its own.
+    """
+    found: dict[str, Any] = {}
+    for n_pairs in (100, 400):
+        models = [results[name] for name in results if name.startswith(f"best-of-n-{n_pairs}-")]
+        if not models:
+            continue
+        found[str(n_pairs)] = [
+            {
+                "n": points[0]["n"],
+                "kl": points[0]["kl"],
+                "learned": [
+                    round((point["learned"] - model["mean"]) / model["deviation"], 4)
+                    for point, model in zip(points, models, strict=True)
+                ],
+                "true": [point["true"] for point in points],
+                "mean_true": round(statistics.mean(point["true"] for point in points), 4),
+            }
+            for points in zip(*(model["points"] for model in models), strict=True)
+        ]
     return found
 
 
