@@ -10,9 +10,10 @@ writes. :data:`BUGS` has them by name, with the line as it should be and as some
     logits = model(tokens)  # right again
 
 Two are mistakes of what is fed, not of the model (:func:`broken_prompt`), and two are the cache's,
-which show with a :class:`~llama_tutorial.kv_cache.KVCache` only. ``browser/bugs.js`` switches the
-same mistakes on in the page, where tokens come one at a time. So mistakes with the causal mask are
-not among them.
+which show with a :class:`~llama_tutorial.kv_cache.KVCache` only. Those of quantization round the
+model's matrices and take them back wrongly; what they are compared with is the model that was
+rounded rightly (:func:`right_model`). ``browser/bugs.js`` switches the same mistakes on in the
+page, where tokens come one at a time. So mistakes with the causal mask are not among them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,6 +34,8 @@ from llama_tutorial._util.shapes import Float
 from llama_tutorial.gqa import GroupedQueryAttention
 from llama_tutorial.kv_cache import KVCache
 from llama_tutorial.model import Transformer, TransformerBlock
+from llama_tutorial.quantization.formats import Int4Tensor, quantize, quantize_int4
+from llama_tutorial.quantization.linear import plan, quantized_layers
 from llama_tutorial.rmsnorm import RMSNorm
 from llama_tutorial.rope import Rotation, for_features, rotate
 from llama_tutorial.swiglu import SwiGLU
@@ -58,6 +62,7 @@ class Bug:
         changes: What :func:`break_model` puts into a model.
         prompt: What is fed in place of a prompt's ids.
         harmless: Whether all logits stay what they are.
+        base: What :func:`right_model` puts into a model; None where the model is right as it is.
     """
 
     title: str
@@ -68,6 +73,7 @@ class Bug:
     changes: Changes | None = None
     prompt: Callable[[list[int]], list[int]] | None = None
     harmless: bool = False
+    base: Changes | None = None
 
 
 @contextmanager
@@ -85,7 +91,8 @@ def break_model(model: Transformer, bug: str) -> Iterator[Transformer]:
         The model itself.
 
     Raises:
-        ValueError: There is no such bug, or the model is no Llama.
+        ValueError: There is no such bug; the model is no Llama; or its matrices are packed, and the
+            mistake is one of packing them.
     """
     changes = _find(bug).changes
     config = model.config
@@ -93,6 +100,29 @@ def break_model(model: Transformer, bug: str) -> Iterator[Transformer]:
     if kinds != (llama := ("rmsnorm", "swiglu", "rope")):
         raise ValueError(f"a model of {kinds}: only a Llama can be broken, which is {llama}")
     with _replaced(list(changes(model)) if changes else []):
+        yield model
+
+
+@contextmanager
+def right_model(model: Transformer, bug: str) -> Iterator[Transformer]:
+    """The right model that a broken one is compared with, and the model as it was at the end.
+
+    For a mistake in quantization it is the model as
+    :func:`~llama_tutorial.quantization.linear.quantize_model` rounds it: what the mistake adds is
+    then not mixed up with what the rounding costs. For all others it is the model itself.
+
+    Args:
+        model: A Llama.
+        bug: A name in :data:`BUGS`.
+
+    Yields:
+        The model itself.
+
+    Raises:
+        ValueError: There is no such bug, or the model's matrices are packed already.
+    """
+    base = _find(bug).base
+    with _replaced(list(base(model)) if base else []):
         yield model
 
 
@@ -300,6 +330,100 @@ def _scaled_embedding(model: Transformer) -> Iterator[Change]:
 
 def _no_last_norm(model: Transformer) -> Iterator[Change]:
     yield model.norm, "forward", lambda x: x
+
+
+# Quantization
+
+
+Matrix = Float[np.ndarray, "rows columns"]
+Rounded = Callable[[Matrix, int], Matrix]
+"""A matrix and the size of a group to the matrix that is read again, float32 both."""
+
+
+def _packed(kind: str, rounded: Rounded | None = None) -> Changes:
+    """Matrices that were packed and read again; those of ``kind``'s bits by ``rounded``."""
+
+    def changes(model: Transformer) -> Iterator[Change]:
+        if quantized_layers(model):
+            raise ValueError(
+                "the model is quantized already: load it without quantize= to see mistakes in it"
+            )
+        right = {8: _int8, 4: _int4}
+        used = right | ({int(kind[3:]): rounded} if rounded else {})
+        for name, (bits, group) in plan(model, kind).items():
+            layer: Any = model.get_submodule(name)
+            weight = layer.weight.detach()
+            matrix = used[bits](weight.float().cpu().numpy(), group)
+            wrong = torch.from_numpy(matrix).to(weight.device, weight.dtype)
+            yield layer, "forward", partial(_times, wrong, getattr(layer, "bias", None))
+
+    return changes
+
+
+def _times(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
+    return F.linear(x, weight, bias)
+
+
+def _int8(w: Matrix, group: int) -> Matrix:
+    return quantize(w, group, np.float16).dequantize()
+
+
+def _int4(w: Matrix, group: int) -> Matrix:
+    return quantize_int4(w, group).dequantize()
+
+
+def _read(integers: np.ndarray, scales: np.ndarray, shape: tuple[int, ...]) -> Matrix:
+    """Integers ``(rows, groups, group_size)`` times their scales ``(rows, groups)``."""
+    wide = scales.astype(np.float32)[..., None]
+    return (integers.astype(np.float32) * wide).reshape(shape)
+
+
+def _of_integers(change: Callable[[np.ndarray], np.ndarray]) -> Rounded:
+    """What is read of the right int4 where ``change`` makes numbers of the integers 0 … 15."""
+
+    def rounded(w: Matrix, group: int) -> Matrix:
+        right: Int4Tensor = quantize_int4(w, group)
+        return _read(change(right.integers()), right.scales, w.shape)
+
+    return rounded
+
+
+def _one_scale(w: Matrix, _group: int) -> Matrix:
+    return quantize_int4(w.reshape(1, -1), w.size).dequantize().reshape(w.shape)
+
+
+def _truncated(w: Matrix, group: int) -> Matrix:
+    grouped = w.reshape(len(w), -1, group)
+    low, high = grouped.min(-1), grouped.max(-1)
+    step = np.where(-low >= high, low, high) / np.float32(-8)  # (rows, groups)
+    quotients = grouped / np.where(step == 0, np.float32(1), step)[..., None]
+    integers = np.clip(np.trunc(quotients), -8, 7)
+    return _read(integers, quantize_int4(w, group).scales, w.shape)
+
+
+def _next_scale(w: Matrix, group: int) -> Matrix:
+    right = quantize(w, group, np.float16)
+    others = np.roll(right.scales.reshape(-1), -1).reshape(right.scales.shape)
+    return _read(right.values.reshape(*others.shape, -1), others, w.shape)
+
+
+def _times_128(w: Matrix, group: int) -> Matrix:
+    grouped = w.reshape(len(w), -1, group)
+    step = np.abs(grouped).max(-1) / np.float32(128)  # (rows, groups)
+    quotients = grouped / np.where(step == 0, np.float32(1), step)[..., None]
+    integers = np.rint(quotients).astype(np.int32).astype(np.int8)  # 128 becomes -128
+    return _read(integers, step.astype(np.float16), w.shape)
+
+
+def _sign_extended(integers: np.ndarray) -> np.ndarray:
+    """Nibbles as two's complement: 8 … 15 are -8 … -1."""
+    return integers.astype(np.int8) - 16 * (integers > 7)
+
+
+def _as_neighbours(integers: np.ndarray) -> np.ndarray:
+    """Byte j holds weights j and j + G / 2; read as weights 2j and 2j + 1."""
+    low, high = np.split(integers.astype(np.int8) - 8, 2, axis=-1)
+    return np.stack((low, high), -1).reshape(integers.shape)
 
 
 BUGS: dict[str, Bug] = {
@@ -538,6 +662,67 @@ BUGS: dict[str, Bug] = {
         "The stream goes into the output head as large as it has become, and without the weights "
         "of its last norm.",
         _no_last_norm,
+    ),
+    "one_scale": Bug(
+        "One scale for a matrix",
+        "quantization",
+        "scale = w.reshape(-1, 32).abs().amax(1) / 8",
+        "scale = w.abs().max() / 8",
+        "The largest weight of a whole matrix sets the step for all of it, and most weights round "
+        "to 0 or to the one step beside it. In int8 that costs little; in int4 it shows.",
+        _packed("int4", _one_scale),
+        base=_packed("int4"),
+    ),
+    "truncated": Bug(
+        "Cut off, not rounded",
+        "quantization",
+        "q = torch.round(w / scale).to(torch.int8)",
+        "q = (w / scale).to(torch.int8)",
+        "A conversion to integers drops what stands after the point. Every weight moves towards "
+        "zero, by nearly half a step on average: almost twice as far as rounding moves it.",
+        _packed("int4", _truncated),
+        base=_packed("int4"),
+    ),
+    "signed_nibbles": Bug(
+        "Nibbles read as signed",
+        "quantization",
+        "q = (packed & 15) - 8",
+        "q = packed & 15; q = torch.where(q > 7, q - 16, q)",
+        "The file's 0 to 15 stand for -8 to 7, eight subtracted. Read as two's complement, a "
+        "weight near zero becomes one of the largest, of either sign.",
+        _packed("int4", _of_integers(_sign_extended)),
+        base=_packed("int4"),
+    ),
+    "nibble_order": Bug(
+        "Nibbles in the wrong order",
+        "quantization",
+        "q = torch.cat((packed & 15, packed >> 4), -1)",
+        "q = torch.stack((packed & 15, packed >> 4), -1)",
+        "Byte j of a block holds the weights j and j + 16, not two neighbours. All weights are the "
+        "right ones, and most stand at another input.",
+        _packed("int4", _of_integers(_as_neighbours)),
+        base=_packed("int4"),
+    ),
+    "next_scale": Bug(
+        "The next group's scale",
+        "quantization",
+        "w[i] = q[i] * scale[i // 32]",
+        "w[i] = q[i] * scale[i // 32 + 1]",
+        "Scales of neighbouring groups are alike, so each weight is a little too large or too "
+        "small, and keeps its sign: int8 writes a tale all the same. The scales of Q4_0 have signs "
+        "of their own, and there the same mistake writes nonsense.",
+        _packed("int8", _next_scale),
+        base=_packed("int8"),
+    ),
+    "times_128": Bug(
+        "128 for 127",
+        "quantization",
+        "q = torch.round(w / largest * 127).to(torch.int8)",
+        "q = torch.round(w / largest * 128).to(torch.int8)",
+        "int8 ends at 127, and 128 wraps around to -128: where a group's largest weight is "
+        "positive, it changes its sign. The others do not notice.",
+        _packed("int8", _times_128),
+        base=_packed("int8"),
     ),
     "no_bos": Bug(
         "No BOS",

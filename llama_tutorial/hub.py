@@ -93,7 +93,7 @@ def load(
         device: Where the weights go.
         engine: ``"torch"`` gives a :class:`~llama_tutorial.model.Transformer`; ``"numpy"`` a
             :class:`~llama_tutorial.numpy_llama.engine.NumpyLlama`, which needs no torch, takes
-            llama2.c's files only, and computes in float32 on the CPU.
+            llama2.c's and llama.cpp's files (GGUF) only, and computes in float32 on the CPU.
         quantize: ``"int8"`` or ``"int4"`` packs the matrices into integers of 8 or 4 bits, one
             after the other as they are read: a quarter or an eighth of the memory, and as much
             faster with numba (the extra ``fast``). A 7B model takes 4 GB in 4 bits. See
@@ -117,10 +117,7 @@ def load(
     pieces = read_tokenizer(tokenizer_path, path)
     model: Transformer | NumpyLlama
     if engine == "numpy":
-        from llama_tutorial.numpy_llama import NumpyLlama
-
-        given = source if os.fspath(source) in SHIPPED else path
-        model = NumpyLlama.load(given, quantize=quantize)
+        model = _numpy_llama(source, path, quantize)
     else:
         from llama_tutorial.checkpoints import load_model
 
@@ -135,6 +132,18 @@ def load(
         leave_out_padding(model, pieces.vocab_size)
     check_tokenizer_matches(pieces, model.config)
     return model, pieces
+
+
+def _numpy_llama(
+    source: str | os.PathLike[str], path: Path, quantize: Literal["int8", "int4"] | None
+) -> NumpyLlama:
+    if is_gguf(path):
+        from llama_tutorial.checkpoints.gguf_tensors import numpy_llama
+
+        return numpy_llama(path, quantize)
+    from llama_tutorial.numpy_llama import NumpyLlama
+
+    return NumpyLlama.load(source if os.fspath(source) in SHIPPED else path, quantize=quantize)
 
 
 def default_dtype(source: str | os.PathLike[str], path: Path) -> str | None:

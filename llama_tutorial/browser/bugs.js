@@ -5,8 +5,9 @@
      const wrong = bugs.broken(right, "half_split");          // the same weights, one line different
      const shown = bugs.exhibit(right, "half_split", ids);    // both texts, and where they part
 
-   Each entry changes one method of Llama, or the prompt. bugs.py makes the same mistakes in PyTorch
-   under the same names, with the lines of code as somebody would write them; a test holds both equal.
+   Each entry changes one method of Llama, its weights, or the prompt. bugs.py makes the same mistakes in
+   PyTorch under the same names, with the lines of code as somebody would write them; a test holds both
+   equal. What a mistake in quantization is compared with is the model that was rounded rightly.
    Mistakes with the causal mask are missing: one token at a time there is no future to look at. */
 {
   const inNode = typeof require === "function";
@@ -52,6 +53,84 @@
   }
 
   const BOS = 1;
+
+  // Quantization: formats.py in JavaScript. A matrix is { integers, scales, size }, and `size` neighbours
+  // share a scale; what is float32 there is float32 here, so that both round the same.
+
+  const GROUP = 32;
+  const f32 = Math.fround;
+  const clipped = (x, least, most) => Math.min(Math.max(x, least), most);
+
+  /** The nearest integer, of two the even one. */
+  const nearest = (x) => {
+    const up = Math.round(x);
+    return up - x === 0.5 && up % 2 ? up - 1 : up;
+  };
+
+  /** The nearest float16. */
+  const f16 = (x) => {
+    const step = 2 ** Math.max(Math.floor(Math.log2(Math.abs(x))) - 10, -24);
+    return step * nearest(x / step);
+  };
+
+  /** Integers and scales of a matrix: integer(weight, step) with the step that step(least, largest) gives. */
+  const rounded = (w, size, step, integer) => {
+    const [integers, scales] = [new Int8Array(w.length), new Float32Array(w.length / size)];
+    for (let at = 0; at < w.length; at += size) {
+      let [least, largest] = [w[at], w[at]];
+      for (let i = at; i < at + size; i++) {
+        if (w[i] < least) least = w[i];
+        else if (w[i] > largest) largest = w[i];
+      }
+      const one = step(least, largest);
+      scales[at / size] = f16(one);
+      for (let i = at; i < at + size; i++) integers[i] = integer(w[i], one || 1);
+    }
+    return { integers, scales, size };
+  };
+
+  const furthest = (least, largest) => Math.max(-least, largest);
+  const step8 = (least, largest) => f32(furthest(least, largest) / 127);
+  const step4 = (least, largest) => (-least >= largest ? least : largest) / -8; // the furthest becomes -8
+  const int8 = (w) => rounded(w, GROUP, step8, (x, step) => clipped(nearest(f32(x / step)), -127, 127));
+  const int4 = (w, size = GROUP) =>
+    rounded(w, size, step4, (x, step) => Math.floor(clipped(f32(f32(x * f32(1 / step)) + 8.5), 0, 15)) - 8);
+
+  /** The matrix that is read again. */
+  const back = ({ integers, scales, size }) => {
+    const w = new Float32Array(integers.length);
+    for (let i = 0; i < w.length; i++) w[i] = integers[i] * scales[(i / size) | 0];
+    return w;
+  };
+
+  /** A model whose matrices were rounded: those of the layers by `blocks`, and its head by `head`. */
+  const packed = (blocks, head) =>
+    class extends Llama {
+      constructor(config, weights) {
+        if (config.dim % GROUP || config.hidden_dim % GROUP) {
+          throw new Error(`rows of ${config.dim} and ${config.hidden_dim} weights: must be groups of ${GROUP}`);
+        }
+        const made = { ...weights, output: [back(head((weights.output ?? weights.tok_embeddings)[0]))] };
+        for (const name of ["wq", "wk", "wv", "wo", "w1", "w2", "w3"]) made[name] = weights[name].map((w) => back(blocks(w)));
+        super(config, made);
+      }
+    };
+
+  const Int8 = packed(int8, int8);
+  const Int4 = packed(int4, int8); // as load(..., quantize="int4") has it
+
+  const signExtended = ({ integers, ...rest }) => ({ integers: integers.map((q) => (q < 0 ? q + 8 : q - 8)), ...rest });
+
+  const asNeighbours = ({ integers, ...rest }) => {
+    const half = GROUP / 2; // byte j holds weights j and j + half
+    const moved = integers.map((_, i) => integers[i - (i % GROUP) + ((i % GROUP) >> 1) + half * (i % 2)]);
+    return { integers: moved, ...rest };
+  };
+
+  const nextScale = ({ scales, ...rest }) => ({ scales: scales.map((_, g) => scales[(g + 1) % scales.length]), ...rest });
+
+  const times128 = (w) => // an Int8Array wraps around as int8 does
+    rounded(w, GROUP, (...ends) => furthest(...ends) / 128, (x, step) => nearest(f32(x / step)));
 
   const models = {
     // rope
@@ -228,6 +307,26 @@
         else super.rmsNorm(out, x, weight);
       }
     },
+
+    // quantization
+
+    one_scale: packed((w) => int4(w, w.length), int8),
+
+    truncated: packed((w) => rounded(w, GROUP, step4, (x, step) => clipped(Math.trunc(f32(x / step)), -8, 7)), int8),
+
+    signed_nibbles: packed((w) => signExtended(int4(w)), int8),
+
+    nibble_order: packed((w) => asNeighbours(int4(w)), int8),
+
+    next_scale: packed((w) => nextScale(int8(w)), (w) => nextScale(int8(w))),
+
+    times_128: packed(times128, times128),
+  };
+
+  // What stands beside a broken model, where it is not the model as it came.
+  const bases = {
+    ...{ one_scale: Int4, truncated: Int4, signed_nibbles: Int4, nibble_order: Int4 },
+    ...{ next_scale: Int8, times_128: Int8 },
   };
 
   const prompts = {
@@ -242,6 +341,18 @@
   const broken = (right, bug) => {
     if (!names.includes(bug)) throw new Error(`no bug ${bug}; there are ${names.join(", ")}`);
     return new (models[bug] ?? Llama)(right.config, right.weights);
+  };
+
+  const beside = new WeakMap(); // by model: its rounded ones by class
+
+  /** The right model that a broken one is compared with: for most bugs the model itself. */
+  const rightOne = (model, bug) => {
+    const Kind = bases[bug];
+    if (!Kind) return model;
+    if (!beside.has(model)) beside.set(model, new Map());
+    const made = beside.get(model);
+    if (!made.has(Kind)) made.set(Kind, new Kind(model.config, model.weights));
+    return made.get(Kind);
   };
 
   /** The ids that the code with this bug would feed. */
@@ -271,10 +382,10 @@
       what the right text's tokens cost either model, in nats a token.
 
       Options: count (40), temperature (0: the likeliest), topP (0.9), seed (0), stopIds ([]). */
-  const exhibit = (right, bug, ids, options = {}) => {
+  const exhibit = (model, bug, ids, options = {}) => {
     const { count = 40, seed = 0 } = options;
     if (!(Number.isInteger(count) && count >= 1)) throw new Error(`count=${count}: must be an integer of at least 1`);
-    const [wrong, fed] = [broken(right, bug), brokenPrompt(ids, bug)];
+    const [right, wrong, fed] = [rightOne(model, bug), broken(model, bug), brokenPrompt(ids, bug)];
     const continued = (model, prompt) => write(model, prompt, { ...options, count, numbers: uniforms(rowSeed(seed, ids)) });
     const wanted = JSON.stringify([ids, { ...options, count, seed }]);
     if (written.get(right)?.wanted !== wanted) written.set(right, { wanted, ...continued(right, ids) });
@@ -320,5 +431,5 @@
 
   const likeliest = (logits) => logits.reduce((best, value, i) => (value > logits[best] ? i : best), 0);
 
-  Object.assign(typeof module === "object" ? module.exports : globalThis, { bugs: { names, broken, brokenPrompt, exhibit } });
+  Object.assign(typeof module === "object" ? module.exports : globalThis, { bugs: { names, broken, rightOne, brokenPrompt, exhibit } });
 }

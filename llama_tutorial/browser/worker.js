@@ -8,13 +8,15 @@
 
    Requests are answered one after another, each by { id, value } or { id, error }, an error's words;
    a stop comes before its turn. What happens meanwhile is posted as { id, token } and { id, seen }.
-   figures/kit/_llama.js is the page's side and says what there is. */
+   figures/kit/_llama.js is the page's side and says what there is. One option more: with
+   quantize: { bits, group } the matrices are rounded first; see quantization.js. */
 {
   const inNode = typeof require === "function";
   const { Llama, Tokenizer } = inNode ? require("./llama.js") : globalThis;
   const { encodeDialog } = inNode ? require("./dialog.js") : globalThis;
   const { nextProbabilities, penalized } = inNode ? require("./sampling.js") : globalThis;
   const { bugs } = inNode ? require("./bugs.js") : globalThis;
+  const { quantized } = inNode ? require("./quantization.js") : globalThis;
 
   /** The bytes that living.py has packed: zlib's, in base64. */
   const bytesOf = async (packed) => {
@@ -102,9 +104,16 @@
       return { config: model.config };
     };
 
-    const find = (name, bug) => {
+    const find = (name, { bug, quantize } = {}) => {
       if (!opened.has(name)) throw new Error(`no model ${JSON.stringify(name)} is open: open it first`);
-      const { tokenizer, models } = opened.get(name);
+      const opening = opened.get(name);
+      const { tokenizer, models } = opening;
+      if (quantize) {
+        const how = JSON.stringify(quantize);
+        if (opening.rounded?.how !== how) opening.rounded = { how, model: quantized(models.get(""), quantize) }; // the last only
+        const { model } = opening.rounded;
+        return { tokenizer, model: bug ? bugs.broken(model, bug) : model };
+      }
       if (bug && !models.has(bug)) models.set(bug, bugs.broken(models.get(""), bug));
       return { tokenizer, model: models.get(bug || "") };
     };
@@ -171,7 +180,7 @@
     };
 
     const write = async ({ id, name, prompt, options = {} }) => {
-      const { tokenizer, model } = find(name, options.bug);
+      const { tokenizer, model } = find(name, options);
       const ids = bugs.brokenPrompt(idsOf(prompt, tokenizer), options.bug);
       const context = model.config.max_seq_len;
       if (ids.length >= context) {
@@ -207,7 +216,7 @@
     };
 
     const read = async ({ id, name, prompt, options = {} }) => {
-      const { tokenizer, model } = find(name, options.bug);
+      const { tokenizer, model } = find(name, options);
       const ids = bugs.brokenPrompt(idsOf(prompt, tokenizer), options.bug);
       const unwatch = watch(id, model, tokenizer, ids, options);
       try {

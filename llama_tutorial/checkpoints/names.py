@@ -12,6 +12,8 @@ stand here and nowhere else: in what a tensor is called, and in how it is laid o
   it as (out, in).
 - **one third**: GPT-2 keeps queries, keys and values side by side in one matrix, ``c_attn``.
 
+The table itself needs no torch, nor does reading a GGUF file into the NumPy engine.
+
 Source: ``convert_llama_weights_to_hf.py``, ``modeling_llama.py`` and ``modeling_gpt2.py`` of
 transformers; ``convert_hf_to_gguf.py`` and ``llama-arch.cpp`` of llama.cpp.
 """
@@ -20,13 +22,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from llama_tutorial.config import ModelConfig
-from llama_tutorial.rope import to_half_split, to_interleaved
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Stored(NamedTuple):
@@ -156,7 +157,7 @@ def stored_as(name: str, family: str) -> Stored:
     return stored._replace(name=stored.name.format(layer and layer[0]))
 
 
-def from_stored(tensor: Tensor, stored: Stored, n_heads: int) -> Tensor:
+def from_stored(tensor: torch.Tensor, stored: Stored, n_heads: int) -> torch.Tensor:
     """A tensor of another format as this package has it.
 
     Args:
@@ -172,19 +173,25 @@ def from_stored(tensor: Tensor, stored: Stored, n_heads: int) -> Tensor:
     if stored.transposed and tensor.ndim == 2:
         tensor = tensor.T
     if stored.half_split:
+        from llama_tutorial.rope import to_interleaved
+
         tensor = to_interleaved(tensor, n_heads)
     return tensor.contiguous()
 
 
 def to_stored(
-    state: Mapping[str, Tensor], family: str, config: ModelConfig
-) -> Iterator[tuple[str, Tensor]]:
+    state: Mapping[str, torch.Tensor], family: str, config: ModelConfig
+) -> Iterator[tuple[str, torch.Tensor]]:
     """Tensors under the names of this package as ``family`` keeps them, made one at a time.
 
     Raises:
         ValueError: ``family`` has no place for one of them.
     """
-    thirds: dict[str, dict[int, Tensor]] = {}
+    import torch
+
+    from llama_tutorial.rope import to_half_split
+
+    thirds: dict[str, dict[int, torch.Tensor]] = {}
     for name, tensor in state.items():
         stored = stored_as(name, family)
         if stored.half_split:

@@ -189,13 +189,13 @@ def fill(
         for name in layers
     }
     is_small = checkpoint.config.n_params <= SMALL
-    bar = {"total": len(model.state_dict()), "delay": 1, "leave": False}
-    for name, tensor in progress(checkpoint.tensors(), "loading", **bar):
+
+    def take(name: str, tensor: Tensor) -> None:
         if name in packed:
             weights[name] = tensor.to(device)
             if is_small:
                 check_finite(name, tensor, source)
-            continue
+            return
         check_floating(name, tensor, source)
         stays = name not in made_of or name == "tok_embeddings.weight"
         place, kind = (device, dtype or tensor.dtype) if stays else ("cpu", tensor.dtype)
@@ -214,9 +214,15 @@ def fill(
             rows, columns = weight.shape
             bias = getattr(layer, "bias", None)
             replace_layer(model, made_of[name], empty_like(columns, rows, parts, bias))
-            weights |= {
-                f"{made_of[name]}.{part}": array.to(device) for part, array in parts.items()
-            }
+            for part, array in parts.items():
+                weights[f"{target}.{part}"] = array.to(device)
+
+    bar = progress(None, "loading", total=len(model.state_dict()), delay=1, leave=False)
+    for name, tensor in checkpoint.tensors():
+        take(name, tensor)
+        del tensor  # or it would be there beside the next one
+        bar.update()
+    bar.close()
     packed = packed_names(model)
     kinds = sorted({dtype_name(tensor) for name, tensor in weights.items() if name not in packed})
     if len(kinds) > 1:

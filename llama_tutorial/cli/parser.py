@@ -624,7 +624,7 @@ def _add_engine(command: Any) -> None:
         "--engine",
         choices=["torch", "numpy"],
         default="torch",
-        help="numpy needs no torch, and reads llama2.c's files",
+        help="numpy needs no torch, and reads llama2.c's and GGUF files",
     )
     _add_device(command)
     command.add_argument(

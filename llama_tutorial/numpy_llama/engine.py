@@ -48,7 +48,7 @@ from llama_tutorial.numpy_llama.sampling import (
     repetition_penalty,
     uniforms,
 )
-from llama_tutorial.quantization import QuantizedTensor, fitting_group
+from llama_tutorial.quantization import Int4Tensor, QuantizedTensor, fitting_group
 from llama_tutorial.quantization.packed import LARGE, FloatMatrix, PackedMatrix, has_kernels
 from llama_tutorial.shipped import SHIPPED
 
@@ -96,7 +96,8 @@ class NumpyLlama:
     Args:
         config: Its sizes; norm, feed-forward layer and positions must be Llama's, without biases.
         tensors: Meta's parameter names to float32 arrays, which are not copied. Those that are
-            int8 stay so in a large model, if numba is installed, and else become float32 once.
+            int8 or int4 stay so in a large model, if numba is installed, and else become float32
+            once. Each is asked for once, in the mapping's order.
         quantize: ``"int8"`` or ``"int4"``: pack the matrices of the blocks so, and the output head
             into int8; each as it is asked for.
 
@@ -108,7 +109,7 @@ class NumpyLlama:
     def __init__(
         self,
         config: ModelConfig,
-        tensors: Mapping[str, np.ndarray | QuantizedTensor],
+        tensors: Mapping[str, np.ndarray | QuantizedTensor | Int4Tensor],
         quantize: Literal["int8", "int4"] | None = None,
     ) -> None:
         _check_llama(config)
@@ -166,8 +167,9 @@ class NumpyLlama:
             file = read(SHIPPED[name].llama2c if name in SHIPPED else path)
         except ForeignFileError as error:
             raise ValueError(
-                f"{error}; the NumPy engine reads llama2.c's files alone: write one with "
-                'save_model(model, path, "llama2c")'
+                f"{error}; the NumPy engine reads llama2.c's files: write one with "
+                'save_model(model, path, "llama2c"); llama.cpp\'s GGUF files are read by '
+                "load(..., engine='numpy')"
             ) from None
         return cls(file.config, file.tensors, quantize)
 
@@ -364,15 +366,19 @@ def _check_llama(config: ModelConfig) -> None:
 
 
 def _weight(
-    name: str, tensor: np.ndarray | QuantizedTensor, is_large: bool, bits: int | None
+    name: str,
+    tensor: np.ndarray | QuantizedTensor | Int4Tensor,
+    is_large: bool,
+    bits: int | None,
 ) -> Any:
     """A tensor as the layers take it: an array, or a matrix that stands for one.
 
     The token embedding is looked up in: float32 rows stay as they are.
     """
     is_embedding = name == "tok_embeddings.weight"
-    if isinstance(tensor, QuantizedTensor):
-        if is_large if bits is None else bits == 8 or is_embedding:
+    if isinstance(tensor, QuantizedTensor | Int4Tensor):
+        own = 8 if isinstance(tensor, QuantizedTensor) else 4
+        if is_large if bits is None else bits == own or is_embedding:
             return PackedMatrix.pack(tensor)
         tensor = tensor.dequantize()
     tensor = np.asarray(tensor, np.float32)

@@ -92,7 +92,7 @@ class PackedMatrix:
         blocks, kind = -(-n_rows // ROWS), np.int8 if bits == 8 else np.uint8
         integers = np.empty((blocks, columns * bits // 8, ROWS), kind)
         scales = np.empty((blocks, columns // group_size, ROWS), np.float16)
-        step = max(1, 2**20 // columns // ROWS)  # blocks
+        step = max(1, 2**18 // columns // ROWS)  # blocks
 
         def piece(first: int) -> None:
             rows = read(weight[first * ROWS : (first + step) * ROWS])

@@ -6,6 +6,8 @@
     tokenizer.ggml.tokens, scores, token_type    a row of the vocabulary each, types as there
     tokenizer.ggml.bos_token_id, eos_token_id, unknown_token_id, padding_token_id
     tokenizer.ggml.add_space_prefix              the dummy prefix; true if it is not said
+    tokenizer.ggml.add_bos_token, add_eos_token  what a prompt begins and ends with: BOS alone, as
+                                                 Llama 2's, if it is not said
 
 Where the model has more rows than the tokenizer has pieces, llama.cpp's converter fills the list up
 with pieces ``[PAD32000]`` of type UNUSED. They are left out here, for they stand for nothing. And
@@ -27,6 +29,7 @@ MODEL = "tokenizer.ggml.model"
 _TOKENS, _SCORES = "tokenizer.ggml.tokens", "tokenizer.ggml.scores"
 _TYPES = "tokenizer.ggml.token_type"
 _PREFIX = "tokenizer.ggml.add_space_prefix"
+_ADD_BOS, _ADD_EOS = "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"
 _EXTRA_SPACES = "tokenizer.ggml.remove_extra_whitespaces"
 _CHARSMAP = "tokenizer.ggml.precompiled_charsmap"
 _NONE = (None, "none", "no_vocab")
@@ -59,6 +62,8 @@ def read_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary:
         raise ValueError(f"{_TYPES} holds {others[0]}; types are 1 to 6")
     kinds = [PieceType(number) for number in numbers]
     ids = {key: _id(metadata, key, default, len(pieces)) for key, default in _IDS.items()}
+    if not _adds_bos(metadata) and _key("bos") not in metadata:
+        ids["bos"] = -1  # there is none
     unknown = ids["unknown"]
     if PieceType.UNKNOWN not in kinds and kinds[unknown] != PieceType.BYTE:
         kinds[unknown] = PieceType.UNKNOWN  # from a tokenizer.json it comes as one more control
@@ -121,8 +126,8 @@ def format_vocabulary(vocabulary: Vocabulary, rows: int) -> dict[str, Any]:
         _SCORES: [*map(float, vocabulary.scores), *(_PADDING_SCORE for _ in padding)],
         _TYPES: [*map(int, vocabulary.types), *(int(PieceType.UNUSED) for _ in padding)],
         **{_key(name): token_id for name, token_id in ids.items() if token_id >= 0},
-        "tokenizer.ggml.add_bos_token": vocabulary.bos_id >= 0,
-        "tokenizer.ggml.add_eos_token": False,
+        _ADD_BOS: vocabulary.bos_id >= 0,
+        _ADD_EOS: False,
         _PREFIX: vocabulary.add_dummy_prefix,
     }
 
@@ -176,11 +181,19 @@ def _switch(metadata: Mapping[str, Any], key: str, default: bool) -> bool:
     return value
 
 
+def _adds_bos(metadata: Mapping[str, Any]) -> bool:
+    return _switch(metadata, _ADD_BOS, True)
+
+
 def _check_plain(metadata: Mapping[str, Any], kinds: list[PieceType]) -> None:
     """Raise a ValueError for a setting that only llama.cpp itself carries out."""
     reasons = {
         f"its normaliser rewrites the text ({_CHARSMAP})": _CHARSMAP in metadata,
         f"{_EXTRA_SPACES} is on": _switch(metadata, _EXTRA_SPACES, False),
+        f"{_ADD_BOS} is off, and here every prompt begins with BOS": (
+            not _adds_bos(metadata) and _key("bos") in metadata
+        ),
+        f"{_ADD_EOS} is on, and here no prompt ends with EOS": _switch(metadata, _ADD_EOS, False),
         "it holds pieces of type UNUSED among the others": PieceType.UNUSED in kinds,
     }
     if reason := next((reason for reason, holds in reasons.items() if holds), ""):

@@ -26,7 +26,7 @@ TITLES = {
     "checkpoints": "Checkpoints: load what the world has",
     "generation": "Writing with a model: from logits to text",
     "numpy_llama": "Llama in NumPy",
-    "quantization": "Quantization",
+    "quantization": "Quantisation: four bits a weight",
     "pretraining": "Pre-training: learning what comes next",
     "swaps": "What each change was worth",
     "evaluation": "How good is it?",
@@ -67,6 +67,16 @@ def tasks_of(chapter: str) -> tuple[Task, ...]:
             raise
         message = f"the tasks of {chapter} need {error.name}: {hint}"
         raise ModuleNotFoundError(message, name=error.name) from error
+
+
+def way_of(chapter: str) -> tuple[Task, ...]:
+    """The tasks of a chapter that the learner's model is made of."""
+    return tuple(task for task in tasks_of(chapter) if not task.extra)
+
+
+def further_of(chapter: str) -> tuple[Task, ...]:
+    """The further tasks of a chapter, from its exercises: nothing later needs them."""
+    return tuple(task for task in tasks_of(chapter) if task.extra)
 
 
 def find(name: str) -> Task:

@@ -3,6 +3,7 @@ const fs = require("fs");
 const path = require("path");
 const { Llama, Tokenizer } = require(path.join(process.argv[2], "llama.js"));
 const { bugs } = require(path.join(process.argv[2], "bugs.js"));
+const { quantized } = require(path.join(process.argv[2], "quantization.js"));
 const sampling = require(path.join(process.argv[2], "sampling.js"));
 const { encodeDialog } = require(path.join(process.argv[2], "dialog.js"));
 const { fileOf, writer } = require(path.join(process.argv[2], "worker.js"));
@@ -25,13 +26,23 @@ const actions = {
   probabilities: ({ logits, temperature, topK, topP, minP }) =>
     Array.from(sampling.nextProbabilities(Float32Array.from(logits), temperature, topK, topP, minP)),
   bugs: () => bugs.names,
-  // With a bug the model and the prompt are broken; ids come after the prompt.
-  logits: ({ model, ids, bug, prompt = [] }) => {
-    const llama = bug ? bugs.broken(open(Llama, model), bug) : open(Llama, model);
+  // With a bug the model and the prompt are broken; ids come after the prompt. Or with beside, the name of
+  // a bug, the right model that stands beside it.
+  logits: ({ model, ids, bug, beside, prompt = [] }) => {
+    const whole = open(Llama, model);
+    const llama = bug ? bugs.broken(whole, bug) : bugs.rightOne(whole, beside);
     llama.reset();
     return [...bugs.brokenPrompt(prompt, bug), ...ids].map((id) => Array.from(llama.step(id)));
   },
+  // The matrices of a broken model, or of the right one beside it, by name: float32 of one layer.
+  matrices: ({ model, bug, right, layer }) => {
+    const whole = open(Llama, model);
+    const { weights } = right ? bugs.rightOne(whole, bug) : bugs.broken(whole, bug);
+    const names = ["wq", "wk", "wv", "wo", "w1", "w2", "w3"];
+    return plain({ ...Object.fromEntries(names.map((name) => [name, weights[name][layer]])), output: weights.output[0] });
+  },
   exhibit: ({ model, bug, ids, options }) => bugs.exhibit(open(Llama, model), bug, ids, options),
+  rounded: ({ model, quantize }) => plain(quantized(open(Llama, model), quantize).weights),
   generate: async ({ model, ids, options }) => {
     const found = [];
     for await (const id of open(Llama, model).generate(ids, options)) found.push(id);

@@ -10,13 +10,14 @@ import torch
 from torch.nn import functional as F
 
 from llama_tutorial import KVCache, Transformer, load_model, load_tokenizer
-from llama_tutorial.bugs import BUGS, break_model, broken_prompt
+from llama_tutorial.bugs import BUGS, break_model, broken_prompt, right_model
 from llama_tutorial.sampling import draw, next_probabilities
 from llama_tutorial.shipped import SHIPPED
 
 PATH = SHIPPED["tales"].llama2c
 TEXTS = ["Once upon a time", "Lily had a red kite.", ""]
 EACH_BUG = pytest.mark.parametrize("bug", BUGS)
+ROUNDED = [name for name, bug in BUGS.items() if bug.base]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,10 @@ def test_broken_logits_are_pytorchs(engine, model, prompts, bug: str) -> None:
     moved = []
     for ids in prompts:
         more = [token % 1024 for token in range(300, 2300, 97)]
-        right = step_by_step(model, ids + more)[-len(more) :]
+        with right_model(model, bug):
+            right = step_by_step(model, ids + more)[-len(more) :]
+        shown = np.array(engine("logits", model=PATH, beside=bug, prompt=ids, ids=more))
+        np.testing.assert_allclose(shown[-len(more) :], right, atol=5e-6, rtol=0)
         with break_model(model, bug):
             wrong = step_by_step(model, broken_prompt(ids, bug) + more)
         shown = np.array(engine("logits", model=PATH, bug=bug, prompt=ids, ids=more))
@@ -71,6 +75,21 @@ def test_broken_logits_are_pytorchs(engine, model, prompts, bug: str) -> None:
         assert min(moved) > 0.005, moved  # a thousand times what rounding does
 
 
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("bug", ROUNDED)
+def test_rounded_matrices_are_pythons_bit_by_bit(engine, model, bug: str, right: bool) -> None:
+    change = BUGS[bug].base if right else BUGS[bug].changes
+    places = {id(layer): name for name, layer in model.named_modules()}
+    matrices = {places[id(layer)]: forward.args[0] for layer, _, forward in change(model)}
+    last = model.config.n_layers - 1
+    for layer in (0, last):
+        shown = engine("matrices", model=PATH, bug=bug, right=right, layer=layer)
+        for name, numbers in shown.items():
+            part = "attention" if name in ("wq", "wk", "wv", "wo") else "feed_forward"
+            place = name if name == "output" else f"layers.{layer}.{part}.{name}"
+            np.testing.assert_array_equal(numbers, matrices[place].flatten().numpy(), err_msg=name)
+
+
 @EACH_BUG
 def test_greedy_text_parts_where_pytorchs_does(engine, model, prompts, bug: str) -> None:
     def best(logits: torch.Tensor) -> int:
@@ -78,7 +97,9 @@ def test_greedy_text_parts_where_pytorchs_does(engine, model, prompts, bug: str)
 
     for ids in prompts[:2]:
         found = engine("exhibit", model=PATH, bug=bug, ids=ids)
-        right = continued(model, ids, 40, best)
+        with right_model(model, bug):
+            right = continued(model, ids, 40, best)
+            logits = step_by_step(model, ids + right[:-1])[len(ids) - 1 :]
         with break_model(model, bug):
             fed = broken_prompt(ids, bug)
             wrong = continued(model, fed, 40, best)
@@ -87,7 +108,6 @@ def test_greedy_text_parts_where_pytorchs_does(engine, model, prompts, bug: str)
         pairs = enumerate(zip(right, wrong, strict=True))
         parts = next((i for i, (a, b) in pairs if a != b), None)
         assert found["parts"] == parts
-        logits = step_by_step(model, ids + right[:-1])[len(ids) - 1 :]
         losses = [F.cross_entropy(x, torch.tensor(right)).item() for x in (logits, of_right)]
         assert [found["rightLoss"], found["brokenLoss"]] == pytest.approx(losses, abs=5e-6)
         distance = (logits - of_right).abs().amax(1)

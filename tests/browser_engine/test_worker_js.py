@@ -12,6 +12,7 @@ from llama_tutorial import generate, load
 from llama_tutorial.chat import encode_dialog
 from llama_tutorial.figures.kit.living import page_scripts
 from llama_tutorial.figures.model.live import read_out, trace
+from llama_tutorial.figures.quantization import rounded_model
 from llama_tutorial.numpy_llama import llama2c
 from llama_tutorial.quantization import QuantizedTensor
 from llama_tutorial.sampling import next_probabilities
@@ -261,3 +262,26 @@ def test_what_goes_wrong_is_answered_in_words(ask, request_: dict, message: str)
     found = ask(request_, write("next", "Once", temperature=0, maxNewTokens=3))
     assert message in found["run"][-1]["error"]
     assert len(found["next"][-1]["value"]["ids"]) == 3  # and the next one runs
+
+
+def test_rounded_weights_write_what_python_writes_with_them(ask) -> None:
+    model, tokenizer = load("tales", dtype=torch.float64)
+    stops = {tokenizer.bos_id, tokenizer.eos_id}
+    settings = [(4, 32), (2, "matrix"), (3, "row"), (2, 16), None]
+    requests = {
+        (setting, beginning): write(
+            f"{setting} {beginning}",
+            beginning,
+            temperature=0,
+            maxNewTokens=24,
+            **({"quantize": dict(zip(("bits", "group"), setting, strict=True))} if setting else {}),
+        )
+        for setting in settings
+        for beginning in ("Once upon a time", "The dragon")
+    }
+    answers = ask(*requests.values())
+    for (setting, beginning), request in requests.items():
+        rounded = rounded_model(model, *setting) if setting else model
+        prompt = tokenizer.encode(beginning, bos=True)
+        [ids] = generate(rounded, [prompt], 24, temperature=0, stop_ids=stops)
+        assert answers[request["id"]][-1]["value"]["ids"] == ids, request["id"]

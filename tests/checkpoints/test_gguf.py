@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
 import sys
 import time
 from array import array
@@ -29,8 +30,12 @@ from llama_tutorial._util.gguf_file import read_header
 from llama_tutorial.chat.dialog import CHAT_TEMPLATE
 from llama_tutorial.checkpoints import gguf as our_gguf
 from llama_tutorial.checkpoints import open_checkpoint
+from llama_tutorial.checkpoints.gguf_tensors import numpy_llama
 from llama_tutorial.checkpoints.names import stored_as
+from llama_tutorial.numpy_llama import NumpyLlama
+from llama_tutorial.numpy_llama import engine as engine_module
 from llama_tutorial.quantization.linear import quantize_model, quantized_layers
+from llama_tutorial.quantization.packed import PackedMatrix
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.tokenizer.gpt2 import GPT2Tokenizer
 from llama_tutorial.tokenizer.vocabulary import PieceType, Vocabulary
@@ -818,9 +823,137 @@ def test_a_folder_with_gguf_files_says_to_give_one(tmp_path, written):
     assert model.config.vocab_size == pieces.vocab_size == 290
 
 
-def test_the_engine_in_numpy_says_what_to_do(written):
-    with pytest.raises(ValueError, match=r"is no llama2\.c checkpoint but a GGUF file"):
-        load(written, engine="numpy")
+# The NumPy engine
+
+
+def test_what_the_numpy_engine_loads_itself_is_llama2cs(written):
+    message = r"is no llama2\.c checkpoint but a GGUF file.*are read by load\(\.\.\., engine="
+    with pytest.raises(ValueError, match=message):
+        NumpyLlama.load(written)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", [name for name in LLAMAS if name != "llama-bias"])
+def test_the_numpy_engine_computes_the_same(tmp_path, name, dtype):
+    model = random_model(LLAMAS[name], dtype=dtype)
+    save_model(model, tmp_path / "x", "gguf")
+    engine = numpy_llama(tmp_path / "x")
+    assert engine.config == model.config
+    tokens = random_tokens(model.config, 1, 9)
+    expected = load_model(tmp_path / "x", dtype="float32")(tokens)[0].detach().numpy()
+    np.testing.assert_allclose(engine.forward(tokens[0].tolist()), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", QUANTIZED)
+def test_the_numpy_engine_reads_every_type(tmp_path, kind):
+    path = _random_blocks(tmp_path, WIDE, Types[kind])
+    engine, state = numpy_llama(path), load_model(path).state_dict()
+    layer = engine.layers[0]
+    for name in ("wq", "wk", "wv", "wo"):
+        same = state[f"layers.0.attention.{name}.weight"].numpy()
+        np.testing.assert_allclose(getattr(layer, name), same, rtol=0, atol=1e-6, err_msg=name)
+    for name in ("w1", "w2", "w3"):
+        same = state[f"layers.0.feed_forward.{name}.weight"].numpy()
+        np.testing.assert_allclose(getattr(layer, name), same, rtol=0, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "quantize"), [("Q8_0", "int8"), ("Q4_0", "int4"), ("Q4_1", "int4")]
+)
+@pytest.mark.parametrize("large", [False, True])
+def test_the_numpy_engine_keeps_packed_blocks(tmp_path, monkeypatch, kind, quantize, large):
+    """The file's own integers: where it is asked for, and in a large model in any case."""
+    path = _random_blocks(tmp_path, WIDE, Types[kind])
+    if large:
+        monkeypatch.setattr(engine_module, "LARGE", 1)
+        monkeypatch.setattr(engine_module, "has_kernels", lambda: True)
+    engine = numpy_llama(path, None if large else quantize)
+    packed = quantized_layers(load_model(path, quantize=quantize))
+    for name, matrix in {
+        "attention.wk": engine.layers[0].wk,
+        "feed_forward.w2": engine.layers[0].w2,
+    }.items():
+        theirs = packed[f"layers.0.{name}"].packed
+        assert isinstance(matrix, PackedMatrix)
+        assert np.array_equal(matrix.integers, theirs.integers)
+        assert np.array_equal(matrix.scales, theirs.scales)
+        assert (matrix.zeros is None) == (kind != "Q4_1")
+    tokens = random_tokens(WIDE, 1, 5)
+    floating = load_model(path)(tokens)[0].detach().numpy()
+    off = np.abs(engine.forward(tokens[0].tolist()) - floating).max()
+    assert off < (1e-4 if large else 0.02) * np.abs(floating).max()  # else the head is int8, too
+
+
+def test_the_numpy_engine_widens_where_another_form_is_asked_for(tmp_path):
+    path = _random_blocks(tmp_path, WIDE, Types.Q4_0)
+    matrix = numpy_llama(path, "int8").layers[0].wq
+    assert matrix.bits == 8
+    right = load_model(path).layers[0].attention.wq.weight.detach().numpy()
+    assert np.abs(matrix.dequantize() - right).max() <= np.abs(right).max() / 127
+
+
+def test_load_gives_the_numpy_engine_and_the_files_tokenizer(written, tokenizer):
+    engine, pieces = load(written, engine="numpy")
+    model, _ = load(written)
+    assert pieces.encode("the cat") == tokenizer.encode("the cat")
+    prompt = tokenizer.encode("the cat", bos=True)
+    greedy = {"temperature": 0.0}
+    assert engine.generate([prompt], 12, **greedy) == generate(model, [prompt], 12, **greedy)
+
+
+def test_the_numpy_engine_leaves_rows_beyond_the_pieces_out(tmp_path, tokenizer):
+    model = random_model(LLAMA.replace(vocab_size=320))
+    save_model(model, tmp_path / "x.gguf", "gguf", tokenizer=tokenizer)
+    for quantize in (None, "int8", "int4"):
+        engine, _ = load(tmp_path / "x.gguf", engine="numpy", quantize=quantize)
+        assert engine.forward([1, 5]).shape == (2, 290)
+
+
+def test_a_model_in_parts_in_the_numpy_engine(tmp_path, folder):
+    write_as_llama_cpp(tmp_path / "x.gguf", folder, split_max_tensors=7)
+    parts = sorted(tmp_path.glob("x-*.gguf"))
+    assert len(parts) > 1
+    engine, model = numpy_llama(parts[1]), load_model(parts[0])
+    expected = model(torch.tensor([[1, 5, 9]]))[0].detach().numpy()
+    np.testing.assert_allclose(engine.forward([1, 5, 9]), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda writer: writer.tensors[0].pop("blk.1.ffn_up.weight"), "missing: blk.1.ffn_up.weig"),
+        (lambda writer: writer.add_tensor("blk.7.x", np.zeros(4, "f4")), "unexpected: blk.7.x"),
+        (
+            lambda writer: writer.add_tensor("blk.0.attn_q.bias", np.zeros(24, "f4")),
+            r"NumpyLlama computes Llamas only, not bias=True",
+        ),
+        (
+            lambda writer: writer.add_key_value(
+                "llama.rope.scaling.type", "linear", gguf.GGUFValueType.STRING
+            ),
+            "rope.scaling.type",
+        ),
+    ],
+)
+def test_what_the_numpy_engine_refuses(tmp_path, folder, change, message):
+    path = write_as_llama_cpp(tmp_path / "x.gguf", folder, change=change)
+    with pytest.raises(ValueError, match=message):
+        numpy_llama(path)
+
+
+def test_the_numpy_engine_needs_no_torch(written):
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from llama_tutorial import load\n"
+        f"model, tokenizer = load({str(written)!r}, engine='numpy')\n"
+        "ids = tokenizer.encode('the cat', bos=True)\n"
+        "print(model.generate([ids], 5, temperature=0)[0])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    model, pieces = load(written)
+    ids = pieces.encode("the cat", bos=True)
+    assert json.loads(found.stdout) == generate(model, [ids], 5, temperature=0)[0]
 
 
 # The tokenizer
@@ -917,6 +1050,18 @@ def test_pieces_of_a_user_and_no_dummy_prefix(tmp_path, prefix):
     assert again.pad_id == 0
 
 
+def test_a_tokenizer_without_bos(tmp_path):
+    pieces = BPETokenizer(_vocabulary(bos_id=-1))
+    model = random_model(LLAMA.replace(vocab_size=pieces.vocab_size))
+    save_model(model, tmp_path / "x", "gguf", tokenizer=pieces)
+    metadata = read_header(tmp_path / "x").metadata
+    assert metadata["tokenizer.ggml.add_bos_token"] is False
+    assert "tokenizer.ggml.bos_token_id" not in metadata
+    again = BPETokenizer.from_file(tmp_path / "x")
+    assert again.bos_id == -1
+    assert again.encode("ab a b") == pieces.encode("ab a b")
+
+
 def test_without_a_tokenizer(tmp_path):
     save_model(random_model(LLAMA), tmp_path / "x", "gguf")
     assert read_header(tmp_path / "x").metadata["tokenizer.ggml.model"] == "none"
@@ -968,6 +1113,15 @@ def _array(name, value):
         ),
         (_key("tokenizer.ggml.add_space_prefix", 1, "UINT32"), "add_space_prefix is 1, must be tr"),
         (_key("tokenizer.ggml.remove_extra_whitespaces", True, "BOOL"), "remove_extra_whitespaces"),
+        (
+            _key("tokenizer.ggml.add_bos_token", False, "BOOL"),
+            "does: tokenizer.ggml.add_bos_token is off, and here every prompt begins with BOS; gi",
+        ),
+        (
+            _key("tokenizer.ggml.add_eos_token", True, "BOOL"),
+            "does: tokenizer.ggml.add_eos_token is on, and here no prompt ends with EOS; give",
+        ),
+        (_key("tokenizer.ggml.add_bos_token", 0, "UINT32"), "add_bos_token is 0, must be true or"),
         (_array("precompiled_charsmap", [1, 2]), "its normaliser rewrites the text (tokenizer.ggm"),
     ],
 )

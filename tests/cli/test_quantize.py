@@ -42,6 +42,21 @@ def test_generate_tells_what_the_packed_model_tells(capsys, engine, kind):
     assert out == tokenizer.decode([*prompt, *ids]) + "\n"
 
 
+@pytest.mark.parametrize("quantize", [(), ("--quantize", "int4")])
+def test_both_engines_tell_the_same_from_a_gguf_file(tmp_path, capsys, quantize):
+    pytest.importorskip("gguf")
+    path = tmp_path / "small.gguf"
+    words = ("convert", "tales-small", path, "--format", "gguf", "--quantize", "int4")
+    assert run(capsys, *words)[0] == 0
+    told = []
+    for engine in ("torch", "numpy"):
+        options = ("generate", "Once upon a time", *GREEDY, "--engine", engine, *quantize)
+        code, out, err = run(capsys, *options, "--model", path)
+        assert (code, err) == (0, "")
+        told.append(out)
+    assert told[0] == told[1] != ""
+
+
 def test_convert_writes_packed_weights_and_info_shows_them(tmp_path, capsys):
     code, out, _ = run(capsys, "convert", "tales", tmp_path / "four", "--quantize", "int4")
     assert code == 0

@@ -6,11 +6,15 @@ import html
 import json
 import re
 
+import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
 
 from llama_tutorial import Transformer, figures, generate, load
-from llama_tutorial.bugs import BUGS, break_model
+from llama_tutorial.bugs import BUGS, _int4, _packed, _truncated, break_model
 from llama_tutorial.figures.museum.live import COUNT, exhibit, says
+from llama_tutorial.quantization import quantize
 from llama_tutorial.tales import tales
 
 
@@ -54,6 +58,57 @@ def test_what_is_said_of_a_large_eps(models) -> None:
     square = x.pow(2).mean(-1).median().item()
     assert round(square, 3) == 0.006
     assert ((square + 1e-5) / (square + 0.1)) ** 0.5 < 0.25
+
+
+def test_what_is_said_of_mistakes_in_quantization(models) -> None:
+    """Three of them write a tale, three write no word of one; and some numbers of the sentences."""
+    tale = {"one_scale", "truncated", "next_scale"}
+    for bug in (name for name, one in BUGS.items() if one.chapter == "quantization"):
+        shown = exhibit(*models, bug, "Once upon a time")
+        cost = shown["brokenLoss"] - shown["rightLoss"]
+        assert 0.01 < cost < 0.3 if bug in tale else cost > 5, bug
+        assert bug == "truncated" or shown["parts"] < 10, bug
+        assert (shown["parts"] == 0) == (bug not in tale), bug
+    w = models[0].layers[0].feed_forward.w1.weight.detach().float().numpy()
+    exact, moved, all_toward_zero = w.reshape(len(w), -1, 32), [], []
+    step = np.abs(exact).max(-1, keepdims=True) / 8
+    for change in (_int4, _truncated):
+        read = change(w, 32).reshape(exact.shape)
+        moved.append((np.abs(read - exact) / step).mean())
+        all_toward_zero.append((np.abs(read) <= np.abs(exact) * 1.001).mean())
+    assert [round(one, 2) for one in moved] == [0.25, 0.46]
+    assert all_toward_zero[1] > 0.99 > all_toward_zero[0]
+    one = BUGS["one_scale"].changes(models[0])
+    steps = [forward.args[0] for layer, _, forward in one if layer is not models[0].output]
+    small = [(w.abs() < 1.5 * w.abs().max() / 8).double().mean().item() for w in steps]
+    assert len(small) == 42
+    assert min(small) > 0.5
+
+
+def test_one_scale_costs_little_in_int8(models) -> None:
+    """As its sentence says; beside it in int4."""
+    model, tokenizer = models
+    ids = torch.tensor([tokenizer.encode(held_out_tale(), bos=True)])
+
+    def loss(changes) -> float:
+        layers = list(changes(model))
+        before = [vars(layer).get("forward") for layer, *_ in layers]
+        assert not any(before)
+        for layer, name, forward in layers:
+            setattr(layer, name, forward)
+        try:
+            with torch.no_grad():
+                return F.cross_entropy(model(ids)[0, :-1], ids[0, 1:]).item()
+        finally:
+            for layer, name, _ in layers:
+                delattr(layer, name)
+
+    def whole(w, _group):
+        return quantize(w.reshape(1, -1), w.size, np.float16).dequantize().reshape(w.shape)
+
+    eight = loss(_packed("int8", whole)) - loss(_packed("int8"))
+    four = loss(BUGS["one_scale"].changes) - loss(BUGS["one_scale"].base)
+    assert abs(eight) < 0.01 < 0.03 < four
 
 
 def held_out_tale() -> str:

@@ -16,6 +16,7 @@ import statistics
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -34,15 +35,18 @@ from llama_tutorial.checkpoints.names import heads, stored_as
 from llama_tutorial.lora.linear import LoRALinear
 from llama_tutorial.numpy_llama import layers, llama2c
 from llama_tutorial.preferences import losses, ppo
+from llama_tutorial.quantization import Int4Tensor, QuantizedTensor, formats
+from llama_tutorial.quantization.packed import PackedMatrix
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.training import cosine_schedule, token_loss
 from llama_tutorial.workbook.checker import check
-from llama_tutorial.workbook.registry import find, module_of, tasks_of
+from llama_tutorial.workbook.registry import find, module_of, tasks_of, way_of
 
 CHAPTERS = (
     "checkpoints",
     "generation",
     "numpy_llama",
+    "quantization",
     "pretraining",
     "swaps",
     "evaluation",
@@ -255,6 +259,108 @@ def _attention_head_by_head(x, m, i, turns, keys, values, start):
             scores = keys[n // group, seen] @ query / math.sqrt(h)
             out[t, part] = _softmax_by_logarithms(scores[None])[0] @ values[n // group, seen]
     return out @ m.wo[i].T
+
+
+# Quantization
+
+
+def _quantized_of_the_package(w, group_size=32):
+    made = formats.quantize(w, group_size)
+    return made.values, made.scales
+
+
+def _quantized_group_by_group(w, group_size=32):
+    q, scales = np.zeros(w.shape, np.int8), np.zeros((len(w), w.shape[1] // group_size), np.float32)
+    for r, row in enumerate(w):
+        for g, group in enumerate(row.reshape(-1, group_size)):
+            if largest := max(abs(float(one)) for one in group):
+                scales[r, g] = largest / 127
+                integers = [round(float(one) * 127 / largest) for one in group]
+                q[r, g * group_size : (g + 1) * group_size] = integers
+    return q, scales
+
+
+def _quantized_by_nan_to_num(w, group_size=32):
+    grouped = w.reshape(-1, group_size).astype(np.float64)
+    scales = np.maximum(grouped.max(1), -grouped.min(1)) / 127
+    with np.errstate(invalid="ignore"):
+        q = np.nan_to_num(grouped / scales[:, None]).round()
+    return q.astype("int8").reshape(w.shape), scales.astype("f4").reshape(len(w), -1)
+
+
+def _read_of_the_package(q, scales):
+    return QuantizedTensor(q, scales).dequantize()
+
+
+def _read_by_repeating(q, scales):
+    return q * scales.repeat(q.shape[1] // scales.shape[1], axis=1)
+
+
+def _read_in_torch(q, scales):
+    grouped = q.float().unflatten(1, (scales.shape[1], -1))
+    return (grouped * scales.unsqueeze(-1)).flatten(1)
+
+
+def _packed_byte_by_byte(q, group_size=32):
+    rows = []
+    for row in q.tolist():
+        groups = [row[at : at + group_size] for at in range(0, len(row), group_size)]
+        half = group_size // 2
+        rows.append(
+            [a + 8 + 16 * (b + 8) for g in groups for a, b in zip(g, g[half:], strict=False)]
+        )
+    return np.array(rows, np.uint8)
+
+
+def _packed_by_xor(q, group_size=32):
+    low, high = np.split((q.reshape(-1, group_size) & 15) ^ 8, 2, axis=1)
+    return (low + 16 * high.astype(np.uint8)).astype(np.uint8).reshape(len(q), -1)
+
+
+def _unpacked_of_the_package(packed, group_size=32):
+    scales = np.ones((len(packed), 2 * packed.shape[1] // group_size), np.float16)
+    return Int4Tensor(packed, scales).dequantize().astype(np.int8)
+
+
+def _unpacked_by_gguf(packed, group_size=32):
+    columns = 2 * packed.shape[1]
+    places = np.arange(columns)
+    group, place = places // group_size, places % group_size
+    byte = packed[:, group * group_size // 2 + place % (group_size // 2)].astype(int)
+    return (byte // np.where(place < group_size // 2, 1, 16) % 16 - 8).astype(np.int8)
+
+
+def _zero_point_in_python(w, group_size=32):
+    q, scales, zeros = np.zeros(w.shape, np.uint8), [], []
+    for r, row in enumerate(w.astype(float)):
+        groups = row.reshape(-1, group_size)
+        zeros.append([min(group) for group in groups])
+        scales.append([(max(group) - min(group)) / 15 for group in groups])
+        steps = [scale or 1 for scale in scales[-1]]
+        q[r] = [
+            round((one - zero) / step)
+            for group, zero, step in zip(groups, zeros[-1], steps, strict=True)
+            for one in group
+        ]
+    return q, np.array(scales, np.float32), np.array(zeros, np.float32)
+
+
+def _quantized_product_of_the_package(x, q, scales):
+    return x @ PackedMatrix.pack(QuantizedTensor(q, scales)).T
+
+
+def _quantized_product_row_by_row(x, q, scales):
+    size = q.shape[1] // scales.shape[1]
+    y = np.empty((len(x), len(q)), np.float32)
+    for r in range(len(q)):
+        y[:, r] = x @ (q[r] * scales[r].repeat(size))
+    return y
+
+
+def _product_by_einsum(x, q, scales):
+    groups = scales.shape[1]
+    xs, qs = x.reshape(len(x), groups, -1), q.reshape(len(q), groups, -1)
+    return np.einsum("tgr,rg->tr", np.einsum("tgi,rgi->tgr", xs, qs), scales)
 
 
 # Pre-training
@@ -510,17 +616,207 @@ def _clipped_loss_as_baselines_has_it(logprobs, old, advantages, mask, clip=0.2)
     return (torch.max(first, second) * mask).sum() / mask.sum()
 
 
+# The exercises
+
+
+def _gpt2_by_splitting(stored, table):
+    def ours(there):
+        weight = stored["transformer." + there.name]
+        if there.third is not None:
+            size = weight.shape[-1] // 3
+            weight = weight[..., there.third * size : (there.third + 1) * size]
+        return weight.permute(*reversed(range(weight.ndim))) if there.transposed else weight
+
+    return {name: ours(there) for name, there in table.items()}
+
+
+def _losses_by_shapes(make, configs, tensors, loss):
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    found = dict.fromkeys(configs)
+    for label in reversed(list(configs)):
+        model = make(configs[label])
+        if {name: tensor.shape for name, tensor in model.state_dict().items()} == shapes:
+            model.load_state_dict(tensors)
+            found[label] = loss(model)
+    return found
+
+
+def _losses_by_part(tensors, n_heads, n_kv_heads, loss):
+    heads_of = {"wq": n_heads, "wk": n_kv_heads}
+    parts = {name: name.split(".")[-2] for name in tensors}
+    theirs = {
+        name: to_interleaved(tensors[name], heads_of[part]) if part in heads_of else tensors[name]
+        for name, part in parts.items()
+    }
+    return {"half-split": loss(theirs), "interleaved": loss(dict(tensors))}
+
+
+def _min_p_by_shares(logits, m):
+    shares = logits.double().softmax(-1)
+    return torch.where(shares >= m * shares.max(), logits, float("-inf"))
+
+
+def _penalised_one_by_one(logits, used, theta):
+    lower = logits.double()
+    for token in set(used):
+        lower[token] *= 1 / theta if logits[token] > 0 else theta
+    return lower
+
+
+def _penalised_by_the_package(logits, used, theta):
+    return sampling.repetition_penalty(logits, torch.tensor(used), theta)
+
+
+def _beam_search_with_lists(model, ids, width, n):
+    beams = [(0.0, [])]
+    for _ in range(n):
+        longer = []
+        for total, new in beams:
+            logs = model(torch.tensor([[*ids, *new]]))[0, -1].double().log_softmax(0).tolist()
+            longer += [(total + log, [*new, token]) for token, log in enumerate(logs)]
+        beams = sorted(longer, reverse=True)[:width]
+    return beams[0][1], beams[0][0]
+
+
+def _draft_by_search(texts):
+    def draft(ids, n):
+        a, b = ids[-2:]
+        guesses = []
+        for _ in range(n):
+            after = [
+                text[i + 2]
+                for text in texts
+                for i in range(len(text) - 2)
+                if text[i : i + 2] == [a, b]
+            ]
+            guesses.append(Counter(after).most_common(1)[0][0] if after else 1)
+            a, b = b, guesses[-1]
+        return guesses
+
+    return draft
+
+
+def _trimmed_by_turns(dialog, tokenizer, room):
+    first = 1 if dialog[0]["role"] == "system" else 0
+    for start in range(first, len(dialog), 2):
+        shorter = [*dialog[:first], *dialog[start:]]
+        if len(chat.encode_dialog(shorter, tokenizer)) <= room:
+            return shorter
+    raise ValueError("no room")
+
+
+def _version_1_of_the_package(path):
+    file = llama2c.read(path)
+    if struct.unpack("<4xi", path.read_bytes()[:8]) != (1,):
+        raise ValueError("another version")
+    config = file.config
+    names = "dim hidden_dim n_layers n_heads n_kv_heads vocab_size max_seq_len head_dim".split()
+    m = SimpleNamespace(**{name: getattr(config, name) for name in names})
+    m.tied = config.tie_embeddings
+    for name in _shapes_of_the_package(m):
+        if "rope" in name:
+            continue
+        stored = [key for key in file.tensors if key.removesuffix(".weight").endswith(name)]
+        if name == "norm":
+            stored = ["norm.weight"]
+        layers_of = [np.asarray(file.tensors[key], np.float32) for key in stored]
+        setattr(m, name, np.stack(layers_of) if "layers." in stored[0] else layers_of[0])
+    m.output = m.tok_embeddings if m.tied else m.output
+    angles = np.arange(m.max_seq_len)[:, None] / 10000 ** (
+        np.arange(m.head_dim // 2) * 2 / m.head_dim
+    )
+    m.turns = (np.cos(angles) + 1j * np.sin(angles)).astype(np.complex64)
+    return m
+
+
+def _product_row_by_row(x, tensor):
+    rows = zip(tensor.values, tensor.scales, strict=True)
+    columns = [
+        x @ (values.reshape(len(scales), -1) * scales[:, None]).reshape(-1)
+        for values, scales in rows
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _product_group_by_group(x, tensor):
+    size = tensor.values.shape[1] // tensor.scales.shape[1]
+    y = np.zeros((len(x), len(tensor.values)), np.float32)
+    for group, scales in enumerate(tensor.scales.T):
+        part = slice(group * size, (group + 1) * size)
+        y += x[:, part] @ tensor.values[:, part].T.astype(np.float32) * scales
+    return y
+
+
+def _taken_back_in_a_row(gpt, llama, changes, fit):
+    return {
+        name: fit(llama.replace(**{f: vars(gpt)[f] for f in change}), n_params=llama.n_params)
+        for name, change in reversed(changes.items())
+    }
+
+
+def _sign_test_by_halves(before, after):
+    before, after = np.array(before), np.array(after)
+    mended, spoilt = int((after & ~before).sum()), int((before & ~after).sum())
+    n = mended + spoilt
+    ways = [math.comb(n, k) for k in range(n + 1)]
+    distance = abs(mended - spoilt)
+    extreme = sum(way for k, way in enumerate(ways) if abs(n - 2 * k) >= distance)
+    return mended, spoilt, extreme / sum(ways)
+
+
+def _found_by_text(training, exam, n):
+    texts = [" " + " ".join(text.split()) + " " for text in training]
+    found = 0
+    for text in exam:
+        words = text.split()
+        runs = [" ".join(words[i : i + n]) for i in range(len(words)) if i + n <= len(words)]
+        found += any(f" {run} " in one for run in runs for one in texts)
+    return found
+
+
+def _gradient_of_the_mean(weight, parts):
+    mean = sum(loss for loss, _ in parts) / sum(n for _, n in parts)
+    return torch.autograd.grad(mean, weight)[0]
+
+
+def _gradient_by_backward(weight, parts):
+    weight.grad = None
+    for loss, _ in parts:
+        loss.backward()
+    return weight.grad.double() / sum(n for _, n in parts)
+
+
+def _longest_with_sums(lengths, context):
+    rows: list[list[int]] = []
+    for length, number in sorted(((n, i) for i, n in enumerate(lengths)), reverse=True):
+        for row in rows:
+            if sum(lengths[n] for n in row) + length <= context:
+                row += [number]
+                break
+        else:
+            rows += [[number]]
+    return rows
+
+
 OTHERS: dict[str, list[Callable[..., Any]]] = {
     "checkpoints.read_safetensors": [_by_the_library],
     "checkpoints.neighbours_again": [to_interleaved, _rows_one_by_one],
     "checkpoints.from_huggingface": [_names_by_replacement, _names_by_the_table],
     "checkpoints.merged": [meta_shards.merged],
+    "checkpoints.from_gpt2": [_gpt2_by_splitting],
+    "checkpoints.loss_by_config": [_losses_by_shapes],
+    "checkpoints.loss_by_layout": [_losses_by_part],
     "generation.top_k": [sampling.top_k_filter, _top_k_by_threshold],
     "generation.top_p": [sampling.top_p_filter, _top_p_as_meta],
     "generation.next_shares": [_shares_of_the_package],
     "generation.draw": [_draw_in_python, _draw_of_the_package],
     "generation.greedy": [_greedy_without_the_last_feed],
     "generation.encode_dialog": [chat.encode_dialog],
+    "generation.min_p": [sampling.min_p_filter, _min_p_by_shares],
+    "generation.penalised": [_penalised_by_the_package, _penalised_one_by_one],
+    "generation.beam_search": [_beam_search_with_lists],
+    "generation.draft_from": [_draft_by_search],
+    "generation.trimmed": [_trimmed_by_turns],
     "numpy_llama.read_header": [_header_by_numpy, _header_of_the_package],
     "numpy_llama.shapes_of": [_shapes_of_the_package],
     "numpy_llama.softmax": [layers.softmax, _softmax_by_logarithms],
@@ -531,6 +827,22 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
         _attention_head_by_head,
         _attention_by_the_sizes,
     ],
+    "quantization.quantize": [
+        _quantized_of_the_package,
+        _quantized_group_by_group,
+        _quantized_by_nan_to_num,
+    ],
+    "quantization.dequantize": [_read_of_the_package, _read_by_repeating, _read_in_torch],
+    "quantization.pack_nibbles": [_packed_byte_by_byte, _packed_by_xor],
+    "quantization.unpack_nibbles": [_unpacked_of_the_package, _unpacked_by_gguf],
+    "quantization.quantize_zero_point": [_zero_point_in_python],
+    "quantization.product": [
+        _quantized_product_of_the_package,
+        _quantized_product_row_by_row,
+        _product_by_einsum,
+    ],
+    "numpy_llama.read_version_1": [_version_1_of_the_package],
+    "numpy_llama.product": [_product_row_by_row, _product_group_by_group],
     "pretraining.rows_at": [_rows_by_index],
     "pretraining.loss_of": [_loss_by_gather, _loss_of_the_package],
     "pretraining.accumulated": [_gradient_of_weighted_means],
@@ -539,11 +851,14 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     "pretraining.rate": [_rate_of_the_package],
     "swaps.interval": [_interval_by_numpy, _interval_by_the_table],
     "swaps.worth": [_worth_by_numpy, _worth_by_the_table],
+    "swaps.taken_back": [_taken_back_in_a_row],
     "evaluation.perplexity": [_perplexity_in_python],
     "evaluation.bits_per_byte": [_bits_by_log2],
     "evaluation.option_costs": [_option_costs_in_a_batch],
     "evaluation.cheapest": [_cheapest_by_numpy],
     "evaluation.interval": [_interval_by_moments],
+    "evaluation.sign_test": [_sign_test_by_halves],
+    "evaluation.n_found": [_found_by_text],
     "finetuning.labelled": [_labelled_of_the_package, _labelled_backwards],
     "finetuning.first_fit": [_first_fit_with_sums],
     "finetuning.packed_row": [_row_by_lists, _row_of_the_package],
@@ -561,6 +876,8 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
         _clipped_loss_of_the_package,
         _clipped_loss_as_baselines_has_it,
     ],
+    "finetuning.gradient_in_parts": [_gradient_of_the_mean, _gradient_by_backward],
+    "finetuning.longest_first": [_longest_with_sums],
 }
 
 
@@ -589,8 +906,23 @@ def _header_in_a_dict(data):
     return vars(_header_of_the_package(data))
 
 
+def _quantized_in_floats(w, group_size=32):
+    q, scales = _quantized_of_the_package(w, group_size)
+    return q.astype(np.float32), scales
+
+
+def _product_of_a_wide_matrix(x, q, scales):
+    return x @ _read_by_repeating(q, scales).T
+
+
 def _whole_batch_at_once(model, batch, parts):
     return _gradient_of_weighted_means(model, batch, 1)
+
+
+def _product_over_float32(x, tensor):
+    rows, groups = tensor.scales.shape
+    weights = tensor.values.reshape(rows, groups, -1) * tensor.scales[..., None]
+    return x @ weights.reshape(rows, -1).T
 
 
 def _row_in_int32(examples, context):
@@ -602,7 +934,10 @@ def _row_in_int32(examples, context):
     [
         ("generation.greedy", _prompt_token_by_token, "ids of the first call"),
         ("numpy_llama.read_header", _header_in_a_dict, "return a SimpleNamespace"),
+        ("quantization.product", _product_of_a_wide_matrix, "an array of the whole matrix"),
+        ("quantization.quantize", _quantized_in_floats, "has the dtype float32, and int8 is"),
         ("pretraining.accumulated", _whole_batch_at_once, "the model sees 3 at once"),
+        ("numpy_llama.product", _product_over_float32, "and should take less than a quarter"),
         ("finetuning.packed_row", _row_in_int32, "has the dtype int32, and int64 is right"),
     ],
 )
@@ -640,6 +975,24 @@ FROM_THE_PAGE = [
     "finetuning.labelled",
     "finetuning.first_fit",
     "finetuning.LoRA",
+    "model.folded",
+    "model.loss_in_order",
+    "model.bytes_kept",
+    "checkpoints.from_gpt2",
+    "checkpoints.loss_by_config",
+    "checkpoints.loss_by_layout",
+    "generation.min_p",
+    "generation.penalised",
+    "generation.beam_search",
+    "generation.draft_from",
+    "generation.trimmed",
+    "numpy_llama.read_version_1",
+    "numpy_llama.product",
+    "swaps.taken_back",
+    "evaluation.sign_test",
+    "evaluation.n_found",
+    "finetuning.gradient_in_parts",
+    "finetuning.longest_first",
 ]
 NAMES = {"torch": torch, "nn": nn, "F": F, "np": np, "math": math, "struct": struct}
 NAMES |= {"SimpleNamespace": SimpleNamespace, "statistics": statistics}
@@ -708,6 +1061,31 @@ def test_a_folder_of_hugging_face_s_goes_on_in_the_learner_s_model(small, tmp_pa
     assert module_of("generation").greedy(feed, prompt, 12) == expected
 
 
+def test_what_the_workbook_packs_is_llama_cpps(tmp_path) -> None:
+    """A matrix through the learner's functions is the one that gguf's own reads."""
+    gguf = pytest.importorskip("gguf")
+    mine = module_of("quantization")
+    w = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    q, scales = mine.quantize(w)
+    halves = scales.astype(np.float16)
+    blocks = np.concatenate((halves.reshape(-1, 1).view(np.uint8), q.reshape(-1, 32).view("u1")), 1)
+    read = gguf.quants.dequantize(blocks.reshape(4, -1), gguf.GGMLQuantizationType.Q8_0)
+    np.testing.assert_array_equal(mine.dequantize(q, halves.astype(np.float32)), read)
+    integers = np.random.default_rng(1).integers(-8, 8, (4, 64), dtype=np.int8)
+    packed = mine.pack_nibbles(integers).reshape(-1, 16)
+    blocks = np.concatenate((halves.reshape(-1, 1).view(np.uint8), packed), 1)
+    read = gguf.quants.dequantize(blocks.reshape(4, -1), gguf.GGMLQuantizationType.Q4_0)
+    np.testing.assert_array_equal(mine.dequantize(integers, halves.astype(np.float32)), read)
+    np.testing.assert_array_equal(mine.unpack_nibbles(packed.reshape(4, -1)), integers)
+    q, scales, zeros = mine.quantize_zero_point(w)
+    ends = np.stack((scales, zeros), -1).astype(np.float16)
+    packed = mine.pack_nibbles(q.astype(np.int8) - np.int8(8)).reshape(-1, 16)
+    blocks = np.concatenate((ends.reshape(-1, 2).view(np.uint8), packed), 1)
+    read = gguf.quants.dequantize(blocks.reshape(4, -1), gguf.GGMLQuantizationType.Q4_1)
+    scales, zeros = (one.astype(np.float32)[..., None] for one in (ends[..., 0], ends[..., 1]))
+    np.testing.assert_array_equal((q.reshape(4, 2, 32) * scales + zeros).reshape(4, 64), read)
+
+
 def test_exercises_name_tasks_that_there_are() -> None:
     for path in notebooks.chapters():
         prose = "\n".join(c.source for c in notebooks.read(path).cells if c.cell_type == "markdown")
@@ -715,13 +1093,30 @@ def test_exercises_name_tasks_that_there_are() -> None:
         assert any(name.startswith(f"{path.stem}.") for name in named), path.stem
         for name in named:
             find(name)
-        first = next(name for name in named if name.startswith(f"{path.stem}."))
-        others = re.search(rf'check\("{first}", \w+\)\n.*\n# also ((?:.*\n)+?)```', prose)
-        assert others is not None
-        rest = re.findall(r"\w+", others[1])
-        assert {first, *(f"{path.stem}.{name}" for name in rest)} == {
-            task.name for task in tasks_of(path.stem)
+        others = re.search(
+            rf'^check\("({path.stem}\.\w+)", \w+\)\n.*\n# also ((?:.*\n)+?)```', prose, re.MULTILINE
+        )
+        assert others is not None, path.stem
+        rest = re.findall(r"\w+", others[2])
+        assert {others[1], *(f"{path.stem}.{name}" for name in rest)} == {
+            task.name for task in way_of(path.stem)
         }
+
+
+HALF = ("model", "checkpoints", "generation", "numpy_llama", "pretraining", "swaps", "evaluation")
+
+
+@pytest.mark.parametrize("chapter", [*HALF, "finetuning"])
+def test_every_coding_exercise_has_a_task(chapter: str) -> None:
+    cells = notebooks.read(notebooks.BOOK / f"{chapter}.ipynb").cells
+    prose = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    coding = re.findall(r"exercise-start\} Code: (.+?)\{exercise-end\}", prose, re.DOTALL)
+    assert coding
+    for exercise in coding:
+        named = re.search(r'check\("([\w.]+)", (\w+)\)', exercise)
+        assert named is not None, exercise.partition("\n")[0]
+        assert find(named[1]).function == named[2]
+        assert f"`{named[2]}(" in exercise  # the signature is stated
 
 
 def test_an_exercise_s_answer_is_right() -> None:
@@ -729,7 +1124,9 @@ def test_an_exercise_s_answer_is_right() -> None:
     assert check("checkpoints.neighbours_again", answer).ok
 
 
-@pytest.mark.parametrize("task", ["numpy_llama.attention_cached", "swaps.interval"])
+@pytest.mark.parametrize(
+    "task", ["numpy_llama.attention_cached", "quantization.product", "swaps.interval"]
+)
 def test_tasks_without_tensors_need_no_torch(task: str) -> None:
     chapter, function = task.split(".")
     code = (

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from llama_tutorial._util.generation_settings import check_sampling, read_rows
 from llama_tutorial._util.shapes import Float
-from llama_tutorial.bugs import BUGS, Bug, break_model, broken_prompt
+from llama_tutorial.bugs import BUGS, Bug, break_model, broken_prompt, right_model
 from llama_tutorial.figures.kit.controls import Select, Text
 from llama_tutorial.figures.kit.live import WITHOUT_SCRIPT, LiveFigure, fill
 from llama_tutorial.figures.kit.numbers import rounded
@@ -108,6 +108,8 @@ def exhibit(
 ) -> dict[str, Any]:
     """What the page's ``exhibit`` gives for a beginning: right and broken, by the same draws.
 
+    For a mistake in quantization the right one is the model that was rounded rightly.
+
     Args:
         model: A Llama; in float64 it computes as the page does.
         tokenizer: Its tokenizer.
@@ -125,7 +127,8 @@ def exhibit(
 
     Raises:
         ValueError: There is no such bug, or it leaves nothing of the beginning; the model is no
-            Llama; the text does not fit its context; or a setting means nothing.
+            Llama, or quantized already where the mistake is one of quantization; the text does not
+            fit its context; or a setting means nothing.
     """
     ids = tokenizer.encode(text, bos=True)
     stops = {tokenizer.bos_id, tokenizer.eos_id}
@@ -159,7 +162,8 @@ def exhibit(
             found.append(last)
         return found, torch.stack(logits)
 
-    right, logits = continued(ids)
+    with right_model(model, bug):
+        right, logits = continued(ids)
     with break_model(model, bug):
         broken, _ = continued(fed)
         steps = _read(model, fed + right, _cache(model, len(fed) + count))

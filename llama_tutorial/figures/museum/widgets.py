@@ -28,6 +28,7 @@ def explore(
 
     For a running kernel; the model may be any Llama that :func:`llama_tutorial.hub.load` gives, on
     whatever device it is. Its weights stay as they are, and it is right again after each pair.
+    Mistakes in quantization round every matrix anew, which takes a second copy of the weights.
 
     Args:
         model: The model. In 16 bits its logits are rounded so coarsely that even a harmless mistake
