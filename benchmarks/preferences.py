@@ -152,7 +152,7 @@ def batches(found: Sequence[Pair], tokenizer: Any, seed: int) -> PairBatches:
 
 def settings(steps: int, lr: float, **changes: Any) -> TrainConfig:
     """Llama 2's for preferences: no weight decay is needed on so few steps."""
-    given = {"warmup_steps": max(5, round(0.03 * steps)), "weight_decay": 0.1}
+    given: dict[str, Any] = {"warmup_steps": max(5, round(0.03 * steps)), "weight_decay": 0.1}
     given = {"checkpoint_every": 20, **given, **changes}
     given["warmup_steps"] = min(given["warmup_steps"], steps)
     return TrainConfig(total_steps=steps, peak_lr=lr, **given)

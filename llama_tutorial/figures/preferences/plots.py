@@ -30,7 +30,7 @@ def eight(found: Mapping[str, Sequence[float | int]]) -> Figure:
         places = rounded(sorted(rewards))
         axes.plot([places[0], places[-1]], [row, row], color=INK, linestyle="-", linewidth=0.8)
         axes.plot(places[1:-1], [row] * (len(places) - 2), "o", color=BLUE, markersize=5)
-        look = {"markersize": 8, "clip_on": False}
+        look: dict[str, Any] = {"markersize": 8, "clip_on": False}
         axes.plot(places[:1], [row], "X", color=ORANGE, label="" if row else "the worst", **look)
         axes.plot(places[-1:], [row], "*", color=GREEN, label="" if row else "the best", **look)
     axes.set_yticks(range(len(found)), list(found))
