@@ -52,9 +52,9 @@ def check_resume(
     """
     whole, again = tmp_path / "whole", tmp_path / "again"
     assert main([command, *words(("--out", whole, *options))]) == 0
-    calls = []
+    calls: list[int] = []
 
-    def die(step, *_args, **_kwargs):
+    def die(step: int, *_args: object, **_kwargs: object) -> None:
         calls.append(step)
         if len(calls) == evaluations:
             raise Killed
