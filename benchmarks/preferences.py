@@ -152,9 +152,10 @@ def batches(found: Sequence[Pair], tokenizer: Any, seed: int) -> PairBatches:
 
 def settings(steps: int, lr: float, **changes: Any) -> TrainConfig:
     """Llama 2's for preferences: no weight decay is needed on so few steps."""
-    given = {"warmup_steps": max(5, round(0.03 * steps)), "weight_decay": 0.1, **changes}
+    given: dict[str, Any] = {"warmup_steps": max(5, round(0.03 * steps)), "weight_decay": 0.1}
+    given = {"checkpoint_every": 20, **given, **changes}
     given["warmup_steps"] = min(given["warmup_steps"], steps)
-    return TrainConfig(total_steps=steps, peak_lr=lr, checkpoint_every=20, **given)
+    return TrainConfig(total_steps=steps, peak_lr=lr, **given)
 
 
 def curve(out: Path, *names: str) -> dict[str, list[float]]:
@@ -359,10 +360,10 @@ def rejection(arguments: argparse.Namespace, kind: str, seed: int) -> dict[str, 
     return {"seed": seed, "rounds": rounds}
 
 
-def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, Any]:
+def ppo(arguments: argparse.Namespace, kl: float, steps: int = 24) -> dict[str, Any]:
     """PPO on the learned reward; the true one of the same answers is written down beside it."""
     model, tokenizer = small()
-    asked = prompts_on(model, tokenizer, OTHER_TALES + 900_000_000, 200)
+    asked = prompts_on(model, tokenizer, OTHER_TALES + 900_000_000, 60)
     judge, truth = learned_reward(trained_reward(arguments), tokenizer), true_reward(asked)
     truths: list[float] = []
 
@@ -370,8 +371,8 @@ def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, 
         truths.append(statistics.mean(value == 1 for value in truth(answered)))
         return judge(answered)
 
-    prompts = Prompts([one.dialog for one in asked], tokenizer, 32)
-    method = PPO(tokenizer, watched, PPOConfig(kl=kl, mini_batches=4), copy.deepcopy(model))
+    prompts = Prompts([one.dialog for one in asked], tokenizer, 16)
+    method = PPO(tokenizer, watched, PPOConfig(kl=kl, mini_batches=2), copy.deepcopy(model))
     policy = PolicyWithValue.of(model)
     out = arguments.out / "runs" / f"ppo-kl{kl:g}"
     out.parent.mkdir(exist_ok=True)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         model,
         museum,
         numpy_llama,
+        preferences,
         pretraining,
         quantization,
         rmsnorm,
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 
 _ON_DEMAND = (
     "checkpoints evaluation finetuning generation gpt gqa intro journey model museum numpy_llama "
-    "pretraining quantization rmsnorm rope swaps swiglu tokenizer"
+    "preferences pretraining quantization rmsnorm rope swaps swiglu tokenizer"
 ).split()
 
 __all__ = [

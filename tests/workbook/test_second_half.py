@@ -8,6 +8,7 @@ somebody would write who has not seen the solution. What all tasks have in commo
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import os
 import re
@@ -28,11 +29,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from llama_tutorial import chat, finetuning, generate, load, sampling, save_model
+from llama_tutorial import chat, finetuning, generate, load, preferences, sampling, save_model
 from llama_tutorial.checkpoints import meta_shards
 from llama_tutorial.checkpoints.names import heads, stored_as
 from llama_tutorial.lora.linear import LoRALinear
 from llama_tutorial.numpy_llama import layers, llama2c
+from llama_tutorial.preferences import losses, ppo
 from llama_tutorial.quantization import Int4Tensor, QuantizedTensor, formats
 from llama_tutorial.quantization.packed import PackedMatrix
 from llama_tutorial.rope import to_interleaved
@@ -49,6 +51,7 @@ CHAPTERS = (
     "swaps",
     "evaluation",
     "finetuning",
+    "preferences",
 )
 
 
@@ -549,6 +552,70 @@ class _LoRAByMatrix(nn.Module):
         return F.linear(x, self.merged(), self.linear.bias)
 
 
+# Preferences
+
+
+def _logprobs_of_the_package(logits, ids, mask):
+    return losses.token_logprobs(logits, torch.where(mask, ids, -100)).sum(-1)
+
+
+def _logprobs_token_by_token(logits, ids, mask):
+    rows = []
+    for row in range(len(ids)):
+        logs = [
+            (logits[row, t - 1] - logits[row, t - 1].logsumexp(0))[ids[row, t]]
+            for t in range(1, ids.shape[1])
+            if mask[row, t]
+        ]
+        rows.append(sum(logs))
+    return torch.stack(rows)
+
+
+def _reward_loss_by_softplus(chosen, rejected, margin=0.0):
+    return F.softplus(margin + rejected - chosen).mean()
+
+
+def _reward_loss_as_a_classifier(chosen, rejected, margin=0.0):
+    both = torch.stack((chosen - margin, rejected), 1)
+    return F.cross_entropy(both, torch.zeros(len(both), dtype=torch.long))
+
+
+def _dpo_loss_by_ratios(p_chosen, p_rejected, r_chosen, r_rejected, *, beta=0.1):
+    ratios, references = p_chosen - p_rejected, r_chosen - r_rejected
+    return F.binary_cross_entropy_with_logits(beta * (ratios - references), torch.ones_like(ratios))
+
+
+def _best_of_every_choice(rewards, n):
+    return statistics.mean(max(some) for some in itertools.combinations(rewards, n))
+
+
+def _token_rewards_of_the_package(rewards, logprobs, reference, mask, kl=0.01):
+    found = -kl * (logprobs - reference) * mask
+    found[torch.arange(len(found)), mask.long().cumsum(1).argmax(1)] += ppo.whiten(rewards)
+    return found
+
+
+def _token_rewards_row_by_row(rewards, logprobs, reference, mask, kl=0.01):
+    scores = (rewards - rewards.mean()) / rewards.std(correction=0)
+    found = torch.zeros_like(logprobs)
+    for row, score in enumerate(scores):
+        places = mask[row].nonzero()[:, 0]
+        found[row, places] = kl * (reference[row, places] - logprobs[row, places])
+        found[row, places[-1]] += score
+    return found
+
+
+def _clipped_loss_of_the_package(logprobs, old, advantages, mask, clip=0.2):
+    return ppo.clipped_loss(logprobs, old, advantages, mask, clip=clip) / mask.sum()
+
+
+def _clipped_loss_as_baselines_has_it(logprobs, old, advantages, mask, clip=0.2):
+    """The larger of two losses is minus the smaller of two gains."""
+    ratio = torch.exp(logprobs - old)
+    first, second = -advantages * ratio, -advantages * torch.clamp(ratio, 1 - clip, 1 + clip)
+    return (torch.max(first, second) * mask).sum() / mask.sum()
+
+
 # The exercises
 
 
@@ -796,6 +863,19 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     "finetuning.first_fit": [_first_fit_with_sums],
     "finetuning.packed_row": [_row_by_lists, _row_of_the_package],
     "finetuning.LoRA": [_LoRAOfThePackage, _LoRAByMatrix],
+    "preferences.sequence_logprobs": [_logprobs_of_the_package, _logprobs_token_by_token],
+    "preferences.reward_loss": [
+        preferences.reward_loss,
+        _reward_loss_by_softplus,
+        _reward_loss_as_a_classifier,
+    ],
+    "preferences.dpo_loss": [preferences.dpo_loss, _dpo_loss_by_ratios],
+    "preferences.best_of": [_best_of_every_choice],
+    "preferences.token_rewards": [_token_rewards_of_the_package, _token_rewards_row_by_row],
+    "preferences.clipped_loss": [
+        _clipped_loss_of_the_package,
+        _clipped_loss_as_baselines_has_it,
+    ],
     "finetuning.gradient_in_parts": [_gradient_of_the_mean, _gradient_by_backward],
     "finetuning.longest_first": [_longest_with_sums],
 }
