@@ -16,7 +16,6 @@ import argparse
 import copy
 import json
 import math
-import re
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -51,7 +50,7 @@ from llama_tutorial.preferences.truth import (
     uncertain,
     worth,
 )
-from llama_tutorial.tales import consistency, questions, tales
+from llama_tutorial.tales import tales
 from llama_tutorial.training.loop import TrainConfig, train
 
 CONTEXT, BATCH_SIZE, HELD_OUT = 512, 16, 100
@@ -100,7 +99,6 @@ def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, A
     found["ppo-without-kl"] = of(ppo, kl=0.0)
     for seed in SEEDS:
         found[f"rounds-seed{seed}"] = of(dpo_rounds, seed=seed)
-    found["telling"] = of(told)
     return found
 
 
@@ -154,9 +152,10 @@ def batches(found: Sequence[Pair], tokenizer: Any, seed: int) -> PairBatches:
 
 def settings(steps: int, lr: float, **changes: Any) -> TrainConfig:
     """Llama 2's for preferences: no weight decay is needed on so few steps."""
-    given = {"warmup_steps": max(5, round(0.03 * steps)), "weight_decay": 0.1, **changes}
+    given = {"warmup_steps": max(5, round(0.03 * steps)), "weight_decay": 0.1}
+    given = {"checkpoint_every": 20, **given, **changes}
     given["warmup_steps"] = min(given["warmup_steps"], steps)
-    return TrainConfig(total_steps=steps, peak_lr=lr, checkpoint_every=20, **given)
+    return TrainConfig(total_steps=steps, peak_lr=lr, **given)
 
 
 def curve(out: Path, *names: str) -> dict[str, list[float]]:
@@ -361,10 +360,10 @@ def rejection(arguments: argparse.Namespace, kind: str, seed: int) -> dict[str, 
     return {"seed": seed, "rounds": rounds}
 
 
-def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, Any]:
+def ppo(arguments: argparse.Namespace, kl: float, steps: int = 24) -> dict[str, Any]:
     """PPO on the learned reward; the true one of the same answers is written down beside it."""
     model, tokenizer = small()
-    asked = prompts_on(model, tokenizer, OTHER_TALES + 900_000_000, 200)
+    asked = prompts_on(model, tokenizer, OTHER_TALES + 900_000_000, 60)
     judge, truth = learned_reward(trained_reward(arguments), tokenizer), true_reward(asked)
     truths: list[float] = []
 
@@ -372,8 +371,8 @@ def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, 
         truths.append(statistics.mean(value == 1 for value in truth(answered)))
         return judge(answered)
 
-    prompts = Prompts([one.dialog for one in asked], tokenizer, 32)
-    method = PPO(tokenizer, watched, PPOConfig(kl=kl, mini_batches=4), copy.deepcopy(model))
+    prompts = Prompts([one.dialog for one in asked], tokenizer, 16)
+    method = PPO(tokenizer, watched, PPOConfig(kl=kl, mini_batches=2), copy.deepcopy(model))
     policy = PolicyWithValue.of(model)
     out = arguments.out / "runs" / f"ppo-kl{kl:g}"
     out.parent.mkdir(exist_ok=True)
@@ -391,50 +390,6 @@ def ppo(arguments: argparse.Namespace, kl: float, steps: int = 40) -> dict[str, 
     found = curve(out, "reward", "kl", "clipped", "ended")
     found["right"] = [round(value, 4) for value in truths[:steps]]
     return {"kl_weight": kl, "curve": found, **measure(policy, tokenizer, arguments)}
-
-
-# -- the second target --------------------------------------------------------------------------
-
-
-def told(arguments: argparse.Namespace, n: int = 300, lr: float = 1e-4) -> dict[str, Any]:
-    """DPO for tales that hold together: of four to a request, the most and least consistent."""
-    model, tokenizer = small()
-    file = arguments.out / "told-pairs.jsonl"
-    if not file.exists():
-        write_pairs(told_pairs(model, tokenizer, n), file)
-    found = read_pairs(file)
-    cut = max(len(found) // 10, 1)
-    result = dpo_once(model, tokenizer, found[cut:], found[:cut], lr, 0, arguments, "told")
-    return {**result, **measure(model, tokenizer, arguments), "telling": telling(model, tokenizer)}
-
-
-def told_pairs(model: Transformer, tokenizer: Any, n: int) -> list[Pair]:
-    """Pairs of told tales; the grade is 3 where the better one has no fault, else 1."""
-    found: list[Pair] = []
-    asked = [
-        one for tale in tales(4 * n, "train", OTHER_TALES) for one in questions(tale)
-        if one.kind == "tell"
-    ]  # fmt: skip
-    for first in range(0, len(asked), 16):
-        dialogs = [
-            [{"role": "user", "content": one.text}] for one in asked[first : first + 16]
-            for _ in range(4)
-        ]  # fmt: skip
-        drawn = answer_dialogs(
-            model, tokenizer, dialogs, 220, temperature=1.0, top_p=1.0, seed=first
-        )
-        for begin in range(0, len(dialogs), 4):
-            scored = sorted(
-                (consistency(answer.text).score or 0.0, answer.text)
-                for answer in drawn[begin : begin + 4]
-                if answer.ended and re.search(r"\w", answer.text)
-            )
-            if len(scored) > 1 and scored[-1][0] > scored[0][0]:
-                grade = 3 if scored[-1][0] == 1 else 1
-                found.append(Pair(dialogs[begin], scored[-1][1], scored[0][1], grade))
-        if len(found) >= n:
-            return found[:n]
-    return found
 
 
 if __name__ == "__main__":

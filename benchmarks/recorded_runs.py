@@ -123,8 +123,16 @@ def record(path: Path, command: str, content: dict[str, Any]) -> None:
     """Write ``content`` under the command, the machine and the date."""
     head = {
         "command": command,
-        "machine": f"{platform.system()} {platform.machine()}, one thread",
+        "machine": f"{platform.system()} {platform.machine()}, {processor()}, one thread",
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),
     }
     path.write_text(json.dumps(head | content, indent=1) + "\n", encoding="utf-8")
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unnamed processor"

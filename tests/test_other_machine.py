@@ -20,7 +20,7 @@ import nbformat
 import notebooks
 
 # Their losses are compared once; training them twice would take longer than all the rest.
-TRAINED_ONCE = {"pretraining", "finetuning"}
+TRAINED_ONCE = {"pretraining", "finetuning", "preferences"}
 
 
 def _validate(path: Path) -> subprocess.CompletedProcess:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from cli_options import OUT_OF_RANGE
+from training_commands import check_resume, check_two_processes, metrics, words
 
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
@@ -53,11 +50,7 @@ def file(tmp_path_factory):
 
 
 def run(*arguments) -> int:
-    return main(["finetune", *(word for a in arguments for word in str(a).split())])
-
-
-def metrics(out) -> list[dict]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return main(["finetune", *words(arguments)])
 
 
 def settings(out) -> dict:
@@ -134,29 +127,10 @@ def test_what_is_cut_is_said(base, file, tmp_path, capsys):
 
 
 def test_a_run_that_was_killed_goes_on(base, tmp_path):
-    """From a checkpoint in the middle: the same losses as if nothing had been."""
+    """From a checkpoint in the middle: the same as if nothing had been."""
     options = ("--model", base, TALES, "--epochs 2")
-    whole, again = tmp_path / "whole", tmp_path / "again"
-    assert run("--out", whole, *options) == 0
-
-    class Killed(BaseException):
-        pass
-
-    def die(step, *_args, **_kwargs):
-        if step == 6:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "samples", die)
-        with pytest.raises(Killed):
-            run("--out", again, *options)
-    assert (again / "checkpoints" / "latest").read_text() == "step-00000004"
-    assert run("--out", again, *options) == 0
-    losses = [
-        [(line["step"], line["loss"], line.get("validation_loss")) for line in metrics(out)]
-        for out in (whole, again)
-    ]
-    assert losses[0] == losses[1]
+    run_of = check_resume(tmp_path, finetune, "finetune", *options, evaluations=3)
+    assert len(metrics(run_of)) > 6
 
 
 def test_a_run_goes_on_with_its_own_data_only(base, tmp_path, capsys, monkeypatch):
@@ -210,25 +184,7 @@ def test_a_run_is_tied_to_what_base_and_dialogs_hold_not_to_their_names(
 @pytest.mark.parametrize("lora", ["", "--lora --rank 2"])
 def test_two_processes_have_the_losses_of_one(base, file, tmp_path, lora):
     options = f"--model {base} --data {file} --context 64 --epochs 2 {QUICK} {lora}"
-    assert run("--out", tmp_path / "one", options) == 0
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = ["finetune", "--out", str(tmp_path / "two"), *options.split()]
-    paths = str(Path(__file__).resolve().parents[2])
-    done = subprocess.run(
-        [*start, "-m", "llama_tutorial", *words],
-        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("finished") == 1
-    assert len(metrics(tmp_path / "one")) == len(metrics(tmp_path / "two")) > 3
-    for line, other in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
-        assert line["loss"] == pytest.approx(other["loss"], abs=1e-4)
-    weights = [load_model(tmp_path / name / "model").state_dict() for name in ("one", "two")]
-    for name, weight in weights[0].items():
-        assert torch.allclose(weight, weights[1][name], atol=1e-4), name
+    check_two_processes(tmp_path, "finetune", options, steps=3)
 
 
 # -- defaults -----------------------------------------------------------------------------------

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from cli_options import OUT_OF_RANGE
+from training_commands import check_resume, check_two_processes, metrics, words
 
 pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
@@ -60,15 +57,7 @@ def file(tmp_path_factory):
 
 
 def run(*arguments) -> int:
-    return main(["prefer", *(word for a in arguments for word in str(a).split())])
-
-
-def metrics(out) -> list[dict]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-
-
-def comparable(out) -> list[dict]:
-    return [{k: v for k, v in line.items() if k != "tokens_per_s"} for line in metrics(out)]
+    return main(["prefer", *words(arguments)])
 
 
 def test_dpo_prefers_what_is_chosen(base, file, tmp_path, capsys):
@@ -141,29 +130,9 @@ def test_adapters_learn_beside_packed_weights(base, file, tmp_path, method):
 
 @every_method
 def test_a_run_that_was_killed_goes_on_bit_for_bit(base, file, tmp_path, method):
-    options = ("--model", base, "--data", file, QUICK, METHODS[method])
-    whole, again = tmp_path / "whole", tmp_path / "again"
-    assert run("--out", whole, *options) == 0
-
-    class Killed(BaseException):
-        pass
-
-    calls = []
-
-    def die(step, *_args, **_kwargs):
-        calls.append(step)
-        if len(calls) == 2:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prefer, "samples", die)
-        with pytest.raises(Killed):
-            run("--out", again, *options)
-    assert not (again / "model").exists()
-    assert run("--out", again, *options) == 0
-    assert comparable(whole) == comparable(again)
-    weights = [load_model(out / "model").state_dict() for out in (whole, again)]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    check_resume(
+        tmp_path, prefer, "prefer", "--model", base, "--data", file, QUICK, METHODS[method]
+    )
 
 
 def test_without_a_file_the_story_world_judges(tmp_path, capsys, monkeypatch):
@@ -254,23 +223,4 @@ def test_a_file_of_one_pair_and_pairs_that_nothing_would_look_at(file, tmp_path,
 @every_method
 def test_two_processes_have_the_losses_of_one(base, file, tmp_path, method, lora):
     options = f"--model {base} --data {file} {QUICK} {METHODS[method]} {lora}"
-    assert run("--out", tmp_path / "one", options) == 0
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = ["prefer", "--out", str(tmp_path / "two"), *options.split()]
-    paths = str(Path(__file__).resolve().parents[2])
-    done = subprocess.run(
-        [*start, "-m", "llama_tutorial", *words],
-        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("finished") == 1
-    assert len(metrics(tmp_path / "one")) == len(metrics(tmp_path / "two")) > 1
-    for line, other in zip(metrics(tmp_path / "one"), metrics(tmp_path / "two"), strict=True):
-        for name in line.keys() - {"tokens_per_s", "accuracy"}:  # which rounding decides at 0
-            assert line[name] == pytest.approx(other[name], abs=1e-4), name
-    weights = [load_model(tmp_path / name / "model").state_dict() for name in ("one", "two")]
-    for name, weight in weights[0].items():
-        assert torch.allclose(weight, weights[1][name], atol=1e-4), name
+    check_two_processes(tmp_path, "prefer", options, apart=["accuracy"])  # rounding decides at 0

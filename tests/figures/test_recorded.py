@@ -19,7 +19,17 @@ SWAPS = {
 }
 
 
-@pytest.mark.parametrize("name", ["swaps", "shakespeare", "checkpoint_memory_7b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "swaps",
+        "shakespeare",
+        "checkpoint_memory_7b",
+        "preferences",
+        "preference_pairs",
+        "told_preferences",
+    ],
+)
 def test_results_say_how_and_when_they_were_made(name):
     results = recorded(name)
     assert results["command"].startswith("python benchmarks/")

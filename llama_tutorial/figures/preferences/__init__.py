@@ -2,5 +2,24 @@
 
 from llama_tutorial.figures.preferences.live import mistakes, plane
 from llama_tutorial.figures.preferences.path import PairPath, dpo_steps
+from llama_tutorial.figures.preferences.plots import (
+    best_of,
+    changes,
+    dpo,
+    eight,
+    ranking_loss,
+    two_rewards,
+)
 
-__all__ = ["PairPath", "dpo_steps", "mistakes", "plane"]
+__all__ = [
+    "PairPath",
+    "best_of",
+    "changes",
+    "dpo",
+    "dpo_steps",
+    "eight",
+    "mistakes",
+    "plane",
+    "ranking_loss",
+    "two_rewards",
+]

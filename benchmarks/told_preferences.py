@@ -1,0 +1,667 @@
+"""Does learning from preferences make the small chat model tell tales that hold together?
+
+    python benchmarks/told_preferences.py --out runs/told
+    python benchmarks/told_preferences.py --out runs/told --json PATH
+
+where PATH is ``llama_tutorial/data/told_preferences.json`` for the book's numbers.
+
+Asked for a tale, the shipped ``tales-chat`` contradicts itself in one claim of five. The story
+world reads every tale and judges it (`Verdict`), so the truest of eight can be told from the least
+true without asking anybody. Of these samples, DPO learns in pairs, rejection sampling fine-tuning
+learns the best, and reward models learn from pairs what "true" might mean.
+
+Requests to learn from are those of the training split, settings were chosen by those of the
+validation split, and the results are measured on the test split: none of its requests was learned
+from, and half of them name a combination that no training tale has. Each experiment's result is a
+file of its own: what is there is not done again, and a training that was killed goes on. ``--only``
+takes the first letters of names: ``dpo``, ``rejection-seed0``. About forty minutes on one core that
+does nothing else; everything but the last bits is reproducible.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import statistics
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from finetuning import WORDS, once
+from preferences import curve, measure, settings, small
+from recorded_runs import record
+
+from llama_tutorial import Transformer, load_model
+from llama_tutorial.chat.dialog import encode_dialog
+from llama_tutorial.finetuning import encode_example
+from llama_tutorial.finetuning.evaluation import Answer, answer_dialogs
+from llama_tutorial.finetuning.packing import PackedExamples
+from llama_tutorial.generation import generate
+from llama_tutorial.preferences.batches import PairBatches, encode_pair, last_answer
+from llama_tutorial.preferences.dpo import DPO
+from llama_tutorial.preferences.pair_file import Pair
+from llama_tutorial.preferences.rejection import Best, is_usable, learned_reward
+from llama_tutorial.preferences.reward_model import (
+    RewardModel,
+    RewardTraining,
+    load_reward_model,
+    save_reward_model,
+)
+from llama_tutorial.preferences.truth import questions_on, worth
+from llama_tutorial.tales import consistency, questions, tales
+from llama_tutorial.training.loop import train
+
+CONTEXT, ROWS, TALE_TOKENS = 512, 256, 220
+SEEDS, K, REQUESTS = (0, 1, 2), 8, 240
+FIRST = {"train": 60_000_000, "validation": 60_000_000, "test": 900_000}
+TEMPERATURES = (0.0, 0.7, 1.0)
+DRAWN_AT = 0.7  # at 1, the best of eight tales is hardly better than one that is drawn at 0.7
+BEST_REQUESTS, ANSWERED = 32, 150
+STUDENT = {2: 12.706, 3: 4.303}  # the 97.5 % quantiles of n - 1 degrees of freedom
+BETA = 0.1
+
+
+class Drawn(NamedTuple):
+    """A told tale."""
+
+    text: str
+    ended: bool
+    tokens: int
+
+
+class Verdict(NamedTuple):
+    """What the story world makes of a told tale.
+
+    Attributes:
+        held: Claims that hold.
+        claims: All claims.
+        read: Sentences that could be read.
+        sentences: All of them.
+        named: How many of the name, the thing and the place that were asked for are there.
+        wanted: How many were asked for.
+        ended: 1 where the tale ended, else 0.
+        tokens: Its length.
+    """
+
+    held: int
+    claims: int
+    read: int
+    sentences: int
+    named: int
+    wanted: int
+    ended: int
+    tokens: int
+
+    @property
+    def reward(self) -> float:
+        """From 0 to 1: the product of all shares, so that none can be had for another."""
+        if not self.ended or not self.claims:
+            return 0.0
+        shares = (self.held / self.claims, self.read / self.sentences, self.named / self.wanted)
+        return math.prod(shares)
+
+
+def judge(request: str, tale: Drawn) -> Verdict:
+    """Read a tale and compare it with what was asked for."""
+    found = consistency(tale.text)
+    wanted = WORDS & set(re.findall(r"\w+", request))
+    return Verdict(
+        sum(claim.holds for claim in found.claims),
+        len(found.claims),
+        round(found.parsed * found.sentences),
+        found.sentences,
+        len(wanted & set(re.findall(r"\w+", tale.text))),
+        len(wanted),
+        int(tale.ended),
+        tale.tokens,
+    )
+
+
+def main() -> None:
+    """Do what is not done, then put all into one file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True, type=Path, help="the folder of the runs")
+    parser.add_argument("--tales", type=int, default=100, help="to ask questions about")
+    parser.add_argument("--requests", type=int, default=200, help="for tales, to measure with")
+    parser.add_argument("--only", nargs="+", help="the beginnings of names; by default all")
+    parser.add_argument("--json", type=Path, help="write the results that are there to this file")
+    arguments = parser.parse_args()
+    (arguments.out / "runs").mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    experiments = list_of(arguments)
+    for beginning in arguments.only or [""]:  # in this order
+        for name, run in experiments.items():
+            if name.startswith(beginning):
+                once(arguments.out / f"{name}.json", run)
+    if arguments.json is not None:
+        there = {name: arguments.out / f"{name}.json" for name in experiments}
+        results = {name: json.loads(f.read_text()) for name, f in there.items() if f.exists()}
+        command = f"python benchmarks/told_preferences.py --tales {arguments.tales}"
+        command += f" --requests {arguments.requests}"
+        record(arguments.json, command, {"results": results, "compared": compared(results)})
+
+
+def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
+    """What can be run, by name."""
+    of = partial(partial, arguments=arguments)
+    found: dict[str, Callable[[], dict[str, Any]]] = {"base-dev": of(base_dev), "base": of(base)}
+    for lr in (1e-4, 3e-4):
+        found[f"sweep-dpo-lr{lr:g}"] = of(dpo, seed=0, lr=lr, choosing=True)
+    for lr in (1e-4, 2e-4):
+        found[f"sweep-truth-lr{lr:g}"] = of(dpo, seed=0, lr=lr, alike=True, choosing=True)
+    found["sweep-rejection-lr0.001"] = of(rejection, seed=0, choosing=True)
+    for seed in SEEDS:
+        found[f"dpo-seed{seed}"] = of(dpo, seed=seed)
+        found[f"rejection-seed{seed}"] = of(rejection, seed=seed)
+    for seed in SEEDS:
+        found[f"dpo-truth-seed{seed}"] = of(dpo, seed=seed, alike=True)
+    for seed in SEEDS:
+        found[f"rejection-again-seed{seed}"] = of(rejection_again, seed=seed)
+    found["best-of-n-truth"] = of(best_by_truth)
+    for seed in SEEDS:
+        for n_pairs in (400, 100):
+            name = f"best-of-n-{n_pairs}-seed{seed}"
+            found[name] = of(over_optimisation, n_pairs=n_pairs, seed=seed)
+    return found
+
+
+# -- tales and what is measured of them ---------------------------------------------------------
+
+
+def requests(n: int, split: str, first: int) -> list[str]:
+    """The first ``n`` requests for a tale in a split, from a seed on."""
+    found: list[str] = []
+    while len(found) < n:
+        told = tales(100, split, first)
+        found += [one.text for tale in told for one in questions(tale) if one.kind == "tell"]
+        first += 100
+    return found[:n]
+
+
+def prompt_of(request: str) -> list[dict[str, str]]:
+    """The request as a dialog."""
+    return [{"role": "user", "content": request}]
+
+
+def draw(
+    model: Transformer, tokenizer: Any, asked: Sequence[str], k: int, temperature: float, seed: int
+) -> list[list[Drawn]]:
+    """``k`` tales for each request."""
+    prompts = [encode_dialog(prompt_of(one), tokenizer) for one in asked for _ in range(k)]
+    found = []
+    for first in range(0, len(prompts), ROWS):
+        drawn = generate(
+            model,
+            prompts[first : first + ROWS],
+            TALE_TOKENS,
+            temperature=temperature,
+            top_p=1.0,
+            seed=seed * 1_000_003 + first,
+            stop_ids={tokenizer.eos_id},
+        )
+        for ids in drawn:
+            found.append(Drawn(tokenizer.decode(ids).strip(), len(ids) < TALE_TOKENS, len(ids)))
+    return [found[first : first + k] for first in range(0, len(found), k)]
+
+
+def pool(
+    file: Path,
+    model: Transformer,
+    tokenizer: Any,
+    asked: Sequence[str],
+    k: int = K,
+    seed: int = 0,
+) -> list[tuple[str, list[Drawn]]]:
+    """Tales drawn at `DRAWN_AT`, with the requests; drawn once and kept in a file."""
+    if not file.exists():
+        drawn = draw(model, tokenizer, asked, k, DRAWN_AT, seed)
+        lines = [json.dumps(pair) for pair in zip(asked, drawn, strict=True)]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [(one, [Drawn(*tale) for tale in told]) for one, told in map(json.loads, lines)]
+
+
+def summary(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Shares over all tales, an interval for the consistency, and each tale's claims."""
+    held, claims, read, sentences, named, wanted, ended, tokens = map(
+        np.array, zip(*verdicts, strict=True)
+    )
+    return {
+        "consistency": round(held.sum() / claims.sum(), 4),
+        "interval": interval(held, claims),
+        "parsed": round(read.sum() / sentences.sum(), 4),
+        "named": round(named.sum() / wanted.sum(), 4),
+        "ended": round(float(ended.mean()), 4),
+        "reward": round(statistics.mean(one.reward for one in verdicts), 4),
+        "claims": round(float(claims.mean()), 2),  # a tale
+        "tokens": round(float(tokens.mean()), 1),
+        "held_of": " ".join(f"{h}/{c}" for h, c in zip(held, claims, strict=True)),
+        "rewards": " ".join(f"{one.reward:.3f}" for one in verdicts),
+    }
+
+
+def resamples(n: int, times: int = 4000) -> np.ndarray:
+    """Which of ``n`` requests are in each of many bootstrap samples: ``(times, n)``."""
+    return np.random.default_rng(0).integers(0, n, (times, n))
+
+
+def percentiles(values: np.ndarray) -> list[float]:
+    """The 95 % interval of bootstrapped values."""
+    return [round(float(value), 4) for value in np.percentile(values, (2.5, 97.5))]
+
+
+def interval(part: np.ndarray, whole: np.ndarray) -> list[float]:
+    """A 95 % interval of a share over requests: those of a request stand or fall together."""
+    drawn = resamples(len(part))
+    return percentiles(part[drawn].sum(1) / whole[drawn].sum(1))
+
+
+def measured(
+    model: Transformer,
+    tokenizer: Any,
+    split: str,
+    n: int,
+    temperatures: Sequence[float] = TEMPERATURES,
+) -> dict[str, Any]:
+    """How well it tells what is asked for, at some temperatures."""
+    asked = requests(n, split, FIRST[split])
+    found, examples = {}, []
+    for temperature in temperatures:
+        drawn = draw(model, tokenizer, asked, 1, temperature, 7)
+        verdicts = [judge(one, told[0]) for one, told in zip(asked, drawn, strict=True)]
+        found[f"T={temperature:g}"] = summary(verdicts)
+        examples.append({"request": asked[0], "temperature": temperature, "tale": drawn[0][0].text})
+    return {"telling": found, "examples": examples}
+
+
+def tested(model: Transformer, tokenizer: Any, arguments: argparse.Namespace) -> dict[str, Any]:
+    """All that is measured of a finished model, on the test split."""
+    return {
+        **measured(model, tokenizer, "test", arguments.requests),
+        "answering": measure(model, tokenizer, arguments),
+    }
+
+
+def developed(model: Transformer, tokenizer: Any) -> dict[str, Any]:
+    """What settings are chosen by."""
+    return measured(model, tokenizer, "validation", 100, (0.7,))
+
+
+def base(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The model that all begin with."""
+    return tested(*small(), arguments)
+
+
+def base_dev(**_: Any) -> dict[str, Any]:
+    """The same on the validation split."""
+    return developed(*small())
+
+
+# -- DPO ----------------------------------------------------------------------------------------
+
+
+def first_pool(arguments: argparse.Namespace, seed: int) -> list[tuple[str, list[Drawn]]]:
+    """What the model tells before any training; DPO and rejection sampling begin with it."""
+    asked = requests(REQUESTS, "train", FIRST["train"] + 1_000_000 * seed)
+    return pool(arguments.out / "runs" / f"drawn-seed{seed}.jsonl", *small(), asked, seed=seed)
+
+
+def pairs_of(drawn: Sequence[tuple[str, list[Drawn]]], each: int, apart: float) -> list[Pair]:
+    """Best and worst, second best and second worst, ... of each request's tales.
+
+    Args:
+        drawn: Requests and tales.
+        each: The most pairs of a request.
+        apart: By how much the rewards must differ.
+    """
+    found = []
+    for request, told in drawn:
+        usable = [tale for tale in told if is_usable(Answer(tale.text, tale.ended))]
+        ranked = sorted(((judge(request, tale).reward, tale.text) for tale in usable), reverse=True)
+        for place in range(min(each, len(ranked) // 2)):
+            (more, better), (less, worse) = ranked[place], ranked[-1 - place]
+            if more - less >= apart:
+                grade = 3 if more - less >= 0.5 else 2
+                found.append(Pair(prompt_of(request), better, worse, grade))
+    return found
+
+
+def truth_pairs(drawn: Sequence[tuple[str, list[Drawn]]], each: int, apart: float) -> list[Pair]:
+    """The same, but both tales of a pair name equally much of what was asked for.
+
+    So nothing is to be learned but which of the two is truer.
+    """
+    found = []
+    for request, told in drawn:
+        named: dict[int, list[Drawn]] = {}
+        for tale in told:
+            named.setdefault(judge(request, tale).named, []).append(tale)
+        for _, alike in sorted(named.items(), reverse=True):
+            found += pairs_of([(request, alike)], each, apart)
+    return found
+
+
+def batches(pairs: Sequence[Pair], tokenizer: Any, size: int, seed: int) -> PairBatches:
+    """Pairs as batches."""
+    encoded = [(*encode_pair(pair, tokenizer), pair.grade) for pair in pairs]
+    return PairBatches(encoded, size, CONTEXT, seed=seed)
+
+
+def learn_dpo(
+    model: Transformer,
+    tokenizer: Any,
+    pairs: Sequence[Pair],
+    out: Path,
+    seed: int,
+    *,
+    lr: float,
+    epochs: int = 2,
+) -> dict[str, Any]:
+    """DPO in place."""
+    torch.manual_seed(seed)
+    training = batches(pairs, tokenizer, 16, seed)
+    config = settings(training.steps(epochs), lr)
+    method = DPO(training, beta=BETA)
+    data = {"pairs": training.content}
+    if not train(model, training.batch, config, out, method=method, data=data):
+        raise SystemExit("stopped; the same command goes on from here")
+    names = ("loss", "margin", "accuracy", "logprob_chosen", "logprob_rejected", "kl")
+    return {
+        "lr": lr,
+        "epochs": epochs,
+        "beta": BETA,
+        "pairs": training.n_pairs,
+        "curve": curve(out, *names),
+    }
+
+
+def dpo(
+    arguments: argparse.Namespace,
+    seed: int,
+    lr: float = 1e-4,
+    *,
+    alike: bool = False,
+    choosing: bool = False,
+) -> dict[str, Any]:
+    """DPO on the tales of the first pool.
+
+    Args:
+        arguments: The command's.
+        seed: Of the requests, the draws and the order.
+        lr: The peak.
+        alike: Whether both tales of a pair name equally much, so that they differ in truth alone;
+            then there is one epoch, else there are two.
+        choosing: Whether it is measured on the validation split, to choose settings by.
+    """
+    model, tokenizer = small()
+    drawn = first_pool(arguments, seed)
+    pairs = truth_pairs(drawn, 4, 0.15) if alike else pairs_of(drawn, 2, 0.2)
+    out = arguments.out / "runs" / f"{'truth' if alike else 'dpo'}-lr{lr:g}-seed{seed}"
+    epochs = 1 if alike else 2
+    learned = learn_dpo(model, tokenizer, pairs, out, seed, lr=lr, epochs=epochs)
+    if choosing:
+        return {**learned, **developed(model, tokenizer)}
+    return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
+
+
+# -- rejection sampling -------------------------------------------------------------------------
+
+
+def best_of(drawn: Sequence[tuple[str, list[Drawn]]]) -> list[Best]:
+    """The best of each request's tales."""
+    found = []
+    for request, told in drawn:
+        usable = [tale for tale in told if is_usable(Answer(tale.text, tale.ended))]
+        rewards = [judge(request, tale).reward for tale in usable]
+        if usable:
+            place = max(range(len(usable)), key=rewards.__getitem__)  # of equals the first
+            mean = statistics.mean(rewards)
+            found.append(Best(prompt_of(request), usable[place].text, rewards[place], mean))
+    return found
+
+
+def learn_best(
+    model: Transformer,
+    tokenizer: Any,
+    kept: Sequence[Best],
+    out: Path,
+    seed: int,
+    *,
+    lr: float,
+    epochs: int = 3,
+) -> dict[str, Any]:
+    """Fine-tune in place on what was kept."""
+    torch.manual_seed(seed)
+    examples = [last_answer(encode_example(one.dialog(), tokenizer)) for one in kept]
+    packed = PackedExamples(examples, 4, CONTEXT, seed=seed)
+    config = settings(packed.steps(epochs), lr)
+    if not train(model, packed.batch, config, out, data={"content": packed.content}):
+        raise SystemExit("stopped; the same command goes on from here")
+    return {
+        "lr": lr,
+        "epochs": epochs,
+        "learned_from": packed.n_examples,
+        "reward_of_one": round(statistics.mean(one.mean for one in kept), 4),
+        "reward_of_best": round(statistics.mean(one.reward for one in kept), 4),
+        "curve": curve(out, "loss"),
+    }
+
+
+def rejection(
+    arguments: argparse.Namespace, seed: int, lr: float = 1e-3, *, choosing: bool = False
+) -> dict[str, Any]:
+    """Rejection sampling on the tales of the first pool; ``choosing`` as for `dpo`."""
+    model, tokenizer = small()
+    out = arguments.out / "runs" / f"rejection-lr{lr:g}-seed{seed}"
+    kept = best_of(first_pool(arguments, seed))
+    learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
+    if choosing:
+        return {**learned, **developed(model, tokenizer)}
+    return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
+
+
+def answered(model: Transformer, tokenizer: Any, n: int, first: int) -> list[Best]:
+    """Some questions about training tales that the model answers right, to be learned again."""
+    told = tales(n // 5, "train", first)
+    asked = Random(first).sample(questions_on(told), n)
+    answers = answer_dialogs(model, tokenizer, [one.dialog for one in asked])
+    return [
+        Best([dict(message) for message in one.dialog], answer.text, 1.0, 1.0)
+        for one, answer in zip(asked, answers, strict=True)
+        if worth(one, answer) == 3
+    ]
+
+
+def rejection_again(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dict[str, Any]:
+    """A second round: new tales of the model that the first made, learned with the old ones.
+
+    Lest it forget how to answer, it also learns some of its own right answers to questions.
+    """
+    runs, tokenizer = arguments.out / "runs", small()[1]
+    model = load_model(runs / f"rejection-lr{lr:g}-seed{seed}" / "model", dtype=torch.float32)
+    asked = requests(REQUESTS, "train", FIRST["train"] + 1_000_000 * (10 + seed))
+    drawn = pool(runs / f"drawn-again-seed{seed}.jsonl", model, tokenizer, asked, seed=10 + seed)
+    new = best_of(drawn)
+    right_answers = answered(model, tokenizer, ANSWERED, FIRST["train"] + 1_000_000 * (20 + seed))
+    kept = [*best_of(first_pool(arguments, seed)), *new, *right_answers]
+    out = runs / f"rejection-again-lr{lr:g}-seed{seed}"
+    learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
+    return {
+        "seed": seed,
+        **learned,
+        "answers_among_them": len(right_answers),
+        "reward_of_one": round(statistics.mean(one.mean for one in new), 4),  # of the new tales
+        "reward_of_best": round(statistics.mean(one.reward for one in new), 4),
+        **tested(model, tokenizer, arguments),
+    }
+
+
+# -- over-optimisation --------------------------------------------------------------------------
+
+
+def over_optimisation(arguments: argparse.Namespace, n_pairs: int, seed: int) -> dict[str, Any]:
+    """The learned reward and the true one of the best of n, by the distance that it costs.
+
+    Each reward model chooses among the same tales, to requests that none has learned from. The
+    best of n is at most log n - (n - 1) / n nats from the model itself (Beirami et al., 2024).
+    """
+    drawn, truth = many(arguments)
+    reward, learning = learned_judge(arguments, n_pairs, seed)
+    score = learned_reward(reward, small()[1])
+    answered = [
+        [(prompt_of(one), Answer(tale.text, tale.ended)) for tale in told] for one, told in drawn
+    ]
+    scores = np.array([score(group) for group in answered])
+    return {
+        "pairs": n_pairs,
+        "seed": seed,
+        "curve": learning,
+        "accuracy": round(agreement(scores, truth), 4),
+        "mean": round(float(scores.mean()), 4),
+        "deviation": round(float(scores.std()), 4),
+        "points": best_of_n(scores, truth),
+    }
+
+
+def best_by_truth(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same with the world itself as the judge: what there is to be had."""
+    drawn, truth = many(arguments)
+    return {"requests": len(drawn), "drawn": truth.shape[1], "points": best_of_n(truth, truth)}
+
+
+def many(arguments: argparse.Namespace) -> tuple[list[tuple[str, list[Drawn]]], np.ndarray]:
+    """64 tales to some requests of the validation split, and their true rewards ``(R, K)``."""
+    asked = requests(BEST_REQUESTS, "validation", FIRST["validation"] + 1_000_000)
+    drawn = pool(arguments.out / "runs" / "drawn-64.jsonl", *small(), asked, 64, seed=9)
+    return drawn, np.array([[judge(one, tale).reward for tale in told] for one, told in drawn])
+
+
+def learned_judge(
+    arguments: argparse.Namespace, n_pairs: int, seed: int
+) -> tuple[RewardModel, dict[str, list[float]]]:
+    """A reward model that has learned from so many pairs."""
+    out = arguments.out / "runs" / f"reward-{n_pairs}-seed{seed}"
+    model, tokenizer = small()
+    pairs = pairs_of(first_pool(arguments, seed), 4, 0.1)
+    training = batches(Random(seed).sample(pairs, n_pairs), tokenizer, 16, seed)
+    torch.manual_seed(seed)
+    finished = train(
+        RewardModel.of(model),
+        training.batch,
+        settings(training.steps(2), 5e-4),
+        out,
+        method=RewardTraining("small"),
+        data={"pairs": training.content},
+        write_model=save_reward_model,  # type: ignore[arg-type]
+    )
+    if not finished:
+        raise SystemExit("stopped; the same command goes on from here")
+    return load_reward_model(out / "model"), curve(out, "loss", "margin", "accuracy")
+
+
+def agreement(scores: np.ndarray, truth: np.ndarray) -> float:
+    """How often the better of two tales to one request has the higher score: ``(R, K)`` each."""
+    first, second = np.triu_indices(truth.shape[1], 1)
+    true, learned = (values[:, first] - values[:, second] for values in (truth, scores))
+    differ = true != 0
+    return float((np.sign(true) == np.sign(learned))[differ].mean())
+
+
+def best_of_n(scores: np.ndarray, truth: np.ndarray) -> list[dict[str, float]]:
+    """Both rewards of the best of n by the first, as an average over all choices of n of K.
+
+    Of n among K, the one at place i (from 0, upwards) is the best in ``C(i, n - 1)`` of ``C(K, n)``
+    cases.
+    """
+    order = scores.argsort(1, kind="stable")
+    ranked, true = (np.take_along_axis(values, order, 1) for values in (scores, truth))
+    k, points = scores.shape[1], []
+    for n in [2**i for i in range(k.bit_length()) if 2**i <= k]:
+        share = np.array([math.comb(i, n - 1) / math.comb(k, n) for i in range(k)])
+        each = true @ share  # of a request
+        drawn = resamples(len(each))
+        points.append(
+            {
+                "n": n,
+                "kl": round(math.log(n) - (n - 1) / n, 4),
+                "learned": round(float((ranked @ share).mean()), 4),
+                "true": round(float(each.mean()), 4),
+                "interval": percentiles(each[drawn].mean(1)),
+            }
+        )
+    return points
+
+
+# -- comparisons --------------------------------------------------------------------------------
+
+
+def compared(results: dict[str, Any]) -> dict[str, Any]:
+    """By how much the models of each method differ from the first model, with 95 % intervals.
+
+    ``interval`` is over requests or questions, which are drawn again, for the mean of all seeds;
+    ``over_seeds`` is Student's for the three differences.
+    """
+    found: dict[str, Any] = {}
+    for method in ("dpo", "dpo-truth", "rejection", "rejection-again"):
+        runs = [results[name] for name in results if name.startswith(f"{method}-seed")]
+        if "base" not in results or len(runs) < 2:
+            continue
+        found[method] = {
+            how: {
+                "consistency": difference([consistency_of(run, how) for run in (first, *runs)]),
+                "reward": difference([rewards_of(run, how) for run in (first, *runs)]),
+            }
+            for first in [results["base"]]
+            for how in first["telling"]
+        }
+        answers = [right(run) for run in (results["base"], *runs)]
+        found[method]["answering"] = difference(answers)
+    return found
+
+
+Shares = tuple[np.ndarray, np.ndarray]  # of each request: a part, and the whole
+
+
+def consistency_of(run: dict[str, Any], how: str) -> Shares:
+    """The claims that hold, and all claims."""
+    pairs = [one.split("/") for one in run["telling"][how]["held_of"].split()]
+    held, claims = np.array(pairs, dtype=float).T
+    return held, claims
+
+
+def rewards_of(run: dict[str, Any], how: str) -> Shares:
+    """The rewards, each of one tale."""
+    rewards = np.array(run["telling"][how]["rewards"].split(), dtype=float)
+    return rewards, np.ones_like(rewards)
+
+
+def right(run: dict[str, Any]) -> Shares:
+    """The questions that are answered right, each one of one."""
+    correct = np.array(list(run["answering"]["right"]), dtype=float)
+    return correct, np.ones_like(correct)
+
+
+def difference(runs: Sequence[Shares]) -> dict[str, Any]:
+    """By how much the shares of the later runs are above that of the first."""
+    drawn = resamples(len(runs[0][0]))
+    shares = [part[drawn].sum(1) / whole[drawn].sum(1) for part, whole in runs]
+    each = [float(part.sum() / whole.sum()) for part, whole in runs]
+    by_seed = [share - each[0] for share in each[1:]]
+    spread = STUDENT[len(by_seed)] * statistics.stdev(by_seed) / len(by_seed) ** 0.5
+    mean = statistics.mean(by_seed)
+    return {
+        "by_seed": [round(value, 4) for value in by_seed],
+        "mean": round(mean, 4),
+        "interval": percentiles(np.mean(shares[1:], axis=0) - shares[0]),
+        "over_seeds": [round(mean - spread, 4), round(mean + spread, 4)],
+    }
+
+
+if __name__ == "__main__":
+    main()
