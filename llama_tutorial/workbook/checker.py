@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -24,6 +24,9 @@ from llama_tutorial.workbook.task import Bug, Case, Task, call
 
 DONE, WRONG, WAITS, NOT_BEGUN = "done", "wrong", "waits", "not begun"
 _NOTHING = object()
+_TOGETHER = 1.0  # seconds for two known mistakes in one solution
+# What torch and NumPy say of shapes that do not fit, in one word or another.
+_SHAPES = re.compile(r"shape|size|dimension|\bdim\b|broadcast|\bax[ei]s\b|mat1|equation", re.I)
 _MARKS = {DONE: "✓", WRONG: "✗", WAITS: "…", NOT_BEGUN: "○"}
 _COLOURS = {DONE: "#1e875a", WRONG: "#b45a00", WAITS: "#888", NOT_BEGUN: "#888"}
 
@@ -178,7 +181,7 @@ class _Check:
             if isinstance(outcome.error, TimeUp):
                 return self._time_up(outcome.error, label)
             if outcome.error is not None:
-                return self._raised(outcome.error, label)
+                return self._raised(outcome.error, label, cases[n])
             if found := difference(outcome.value, self.right[n].value, self.rules):
                 return f"In the case “{label}”, {found}{'' if found.endswith('?') else '.'}"
             if found := self._changed(cases[n], fresh[n]):
@@ -191,7 +194,7 @@ class _Check:
                 )
         return None
 
-    def _raised(self, error: BaseException, label: str) -> str:
+    def _raised(self, error: BaseException, label: str, case: Case | None = None) -> str:
         place, name = place_of(error, self.answer), type(error).__name__
         if isinstance(error, SystemExit):
             return f"In the case “{label}” your code ends the program, {_at(place)}."
@@ -199,7 +202,19 @@ class _Check:
         if isinstance(error, RecursionError):
             text = "it calls itself without end"
         said = f"{name}: {text}" if text else name
-        return f"In the case “{label}” it raises {said}\nThat is {_at(place)}."
+        message = f"In the case “{label}” it raises {said}\nThat is {_at(place)}."
+        if "leaf Variable" in text:
+            message += " Write into parameters under `with torch.no_grad():`."
+        is_shape = isinstance(error, RuntimeError | ValueError) and _SHAPES.search(text)
+        if (is_shape or isinstance(error, IndexError)) and not isinstance(error, RecursionError):
+            message += _told_shapes(place, self._given(case))
+        return message
+
+    def _given(self, case: Case | None) -> dict[str, Any]:
+        """What it was called with, by name."""
+        if case is None:
+            return {}
+        return {**dict(zip(self._names(len(case.args)), case.args, strict=False)), **case.kwargs}
 
     def _time_up(self, error: TimeUp, label: str) -> str:
         place = place_of(error, self.answer)
@@ -211,8 +226,7 @@ class _Check:
 
     def _changed(self, case: Case, fresh: Case) -> str | None:
         """Whether an argument that should have stayed as it is was changed in place."""
-        names = self._names(len(case.args))
-        given = [*zip(names, case.args, strict=False), *case.kwargs.items()]
+        given = self._given(case).items()
         before = [*fresh.args, *fresh.kwargs.values()]
         for (name, now), then in zip(given, before, strict=True):
             if name in self.task.changes or not _is_data(then):
@@ -339,7 +353,10 @@ class _Check:
             if len(bugs) == 1:
                 raise
             return []
-        return [_use(self.task, wrong, case) for case in _cases(self.task)]
+        cases = _cases(self.task)
+        # Two mistakes that end alone may never end together.
+        together = run_limited(lambda: [_use(self.task, wrong, case) for case in cases], _TOGETHER)
+        return together.value or []
 
     def _same(self, outcomes: Sequence[Outcome], wrong: Sequence[Outcome], rules: Rules) -> bool:
         """Whether the outcomes are those of a mistake, and one at least is a wrong one."""
@@ -446,6 +463,23 @@ def _is_data(value: Any) -> bool:
 
 def _at(place: Place | None) -> str:
     return f"in {place}" if place else "outside your own lines"
+
+
+def _told_shapes(place: Place | None, given: Mapping[str, Any]) -> str:
+    """The shapes in the line that failed, and of the arguments."""
+    told = ""
+    if place is not None:
+        used = dict.fromkeys(re.findall(r"[^\W\d]\w*", place.text))
+        there = _shapes({name: place.names[name] for name in used if name in place.names})
+        told = f" The shapes in it: {there}." if there else ""
+    arguments = _shapes(given)
+    return f"{told} It was called with {arguments}." if arguments else told
+
+
+def _shapes(values: Mapping[str, Any]) -> str:
+    """``x (2, 5, 8) and w1 (6, 4)``: of those values that are tensors or arrays."""
+    arrays = [f"{name} {tuple(value.shape)}" for name, value in values.items() if _is_array(value)]
+    return " and ".join([", ".join(arrays[:-1]), arrays[-1]] if len(arrays) > 1 else arrays)
 
 
 def _plain(signature: inspect.Signature) -> str:

@@ -231,6 +231,7 @@ def kind(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
     names = {"int": "an integer", "str": "a string", "float": "a float", "bool": "a bool"}
+    names |= {"bytes": "a bytes object", "dict": "a dict"}
     return names.get(name := type(value).__name__, f"a {name}")
 
 

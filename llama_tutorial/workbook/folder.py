@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from llama_tutorial._util.files import replace_file
-from llama_tutorial.workbook.registry import TITLES, chapters, page_of, solution, tasks_of
+from llama_tutorial.workbook.registry import (
+    TITLES,
+    chapters,
+    further_of,
+    page_of,
+    solution,
+    tasks_of,
+    way_of,
+)
 from llama_tutorial.workbook.task import Task
 
 PACKAGE = "my_llama"
@@ -102,12 +110,11 @@ def first_sentence(task: Task) -> str:
 
 
 def _chapter_cells(chapter: str) -> Iterator[tuple[str, str]]:
-    tasks = tasks_of(chapter)
-    minutes = sum(task.minutes for task in tasks)
+    way, further = way_of(chapter), further_of(chapter)
     yield (
         "markdown",
         f"# {TITLES[chapter]}\n\n"
-        f"{len(tasks)} tasks, about {minutes} minutes once you have read "
+        f"{_many(way, 'task')}, about {minutes_of(way)} minutes once you have read "
         f"[the chapter]({page_of(chapter)}). Write your code in "
         f"[`{PACKAGE}/{chapter}.py`]({PACKAGE}/{chapter}.py): each docstring there is the "
         "specification. Come back here to be told whether it is right.",
@@ -118,17 +125,42 @@ def _chapter_cells(chapter: str) -> Iterator[tuple[str, str]]:
         "%load_ext autoreload\n%autoreload 2\n\n"
         f"from {PACKAGE} import {chapter}\n\nfrom llama_tutorial import check",
     )
-    for task in tasks:
-        page = f" [The book explains it.]({page_of(chapter, task.page)})"
-        yield (
-            "markdown",
-            f"## `{task.function}`\n\n{first_sentence(task)}{page} About {task.minutes} minutes; "
-            "for a hint, add `hint=1`, then 2, then 3.",
-        )
-        yield "code", f'check("{task.name}", {chapter}.{task.function})'
+    for task in way:
+        yield from _task_cells(task)
     if chapter == _ENGINE:
         yield from _engine_cells()
     yield "markdown", _what_next(chapter)
+    if further:
+        yield (
+            "markdown",
+            f"# Further\n\n{_many(further, 'task')} from the chapter's exercises, about "
+            f"{minutes_of(further)} minutes. No later chapter needs them: do them now, later, or "
+            "those that you like.",
+        )
+    for task in further:
+        yield from _task_cells(task)
+
+
+def _task_cells(task: Task) -> Iterator[tuple[str, str]]:
+    address = page_of(task.chapter, task.page)
+    page = f"[The book explains it.]({address})"
+    if task.extra:
+        page = f"It is [an exercise of the book]({address}), whose solution is folded there."
+    yield (
+        "markdown",
+        f"## `{task.function}`\n\n{first_sentence(task)} {page} About {task.minutes} minutes; "
+        "for a hint, add `hint=1`, then 2, then 3.",
+    )
+    yield "code", f'check("{task.name}", {task.chapter}.{task.function})'
+
+
+def _many(tasks: Sequence[Task], what: str) -> str:
+    return f"{len(tasks)} {what}{'' if len(tasks) == 1 else 's'}"
+
+
+def minutes_of(tasks: Sequence[Task]) -> int:
+    """How long they take together."""
+    return sum(task.minutes for task in tasks)
 
 
 def _engine_cells() -> Iterator[tuple[str, str]]:
@@ -207,13 +239,16 @@ def readme() -> str:
     """The text of the folder's README.md."""
     rows = []
     for chapter in chapters():
-        tasks = tasks_of(chapter)
-        names = ", ".join(f"`{task.function}`" for task in tasks)
-        minutes = sum(task.minutes for task in tasks)
-        rows.append(f"| [{TITLES[chapter]}]({chapter}.ipynb) | {names} | {minutes} |")
+        way, further = way_of(chapter), further_of(chapter)
+        cells = [f"[{TITLES[chapter]}]({chapter}.ipynb)", _names(way), str(minutes_of(way))]
+        rows.append(f"| {' | '.join([*cells, _names(further)]).strip()} |")
         if chapter == _AFTER:
-            rows.append("| [Your parts together](together.ipynb) | it writes, and answers | |")
+            rows.append("| [Your parts together](together.ipynb) | it writes, and answers | | |")
     return _README.format(package=PACKAGE, rows=_lines(rows), first=chapters()[0])
+
+
+def _names(tasks: Sequence[Task]) -> str:
+    return ", ".join(f"`{task.function}`" for task in tasks)
 
 
 def _lines(rows: Sequence[str]) -> str:
@@ -235,9 +270,11 @@ Later chapters import what you wrote in the earlier ones, so go in this order. A
 the model, your own code loads trained weights and writes. There is nothing to install beside the
 package that made this folder.
 
-| chapter | you write | minutes |
-| --- | --- | --- |
+| chapter | you write | minutes | and, if you like |
+| --- | --- | --- | --- |
 {rows}
+
+The last column has further tasks, from the chapters' exercises. Nothing else needs them.
 
 No notebook? Any editor and a shell will do:
 

@@ -69,6 +69,16 @@ def tasks_of(chapter: str) -> tuple[Task, ...]:
         raise ModuleNotFoundError(message, name=error.name) from error
 
 
+def way_of(chapter: str) -> tuple[Task, ...]:
+    """The tasks of a chapter that the learner's model is made of."""
+    return tuple(task for task in tasks_of(chapter) if not task.extra)
+
+
+def further_of(chapter: str) -> tuple[Task, ...]:
+    """The further tasks of a chapter, from its exercises: nothing later needs them."""
+    return tuple(task for task in tasks_of(chapter) if task.extra)
+
+
 def find(name: str) -> Task:
     """The task of that name.
 

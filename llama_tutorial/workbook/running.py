@@ -17,9 +17,9 @@ import linecache
 import threading
 import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _PATIENCE = 6  # seconds on the wall for one of the processor: it may wait, or sleep
@@ -76,6 +76,8 @@ class Place:
     function: str
     number: int
     text: str
+    names: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What the function's own names stood for."""
 
     def __str__(self) -> str:
         text = f": `{self.text}`" if self.text else ""
@@ -90,7 +92,7 @@ def place_of(error: BaseException, answer: Any) -> Place | None:
         code = traceback.tb_frame.f_code
         if code.co_filename in files:
             text = linecache.getline(code.co_filename, traceback.tb_lineno).strip()
-            place = Place(code.co_qualname, traceback.tb_lineno, text)
+            place = Place(code.co_qualname, traceback.tb_lineno, text, traceback.tb_frame.f_locals)
         traceback = traceback.tb_next
     return place
 

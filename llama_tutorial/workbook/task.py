@@ -119,6 +119,8 @@ class Task:
         properties: Further tests, after the cases: ``property(answer)`` returns a sentence that
             says what is wrong, or None.
         seconds: What an answer may take for all cases together.
+        extra: A further task, from the chapter's exercises: no other task and no later chapter
+            calls it. It stands behind the tasks of the way, in ``TASKS`` and in the module.
     """
 
     name: str
@@ -136,6 +138,7 @@ class Task:
     cut: tuple[str, ...] = ("forward",)
     properties: Sequence[Callable[[Any], str | None]] = ()
     seconds: float | int = 5.0
+    extra: bool = False
 
     @property
     def chapter(self) -> str:

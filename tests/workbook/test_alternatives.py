@@ -398,6 +398,53 @@ def strict(model, tensors):
         raise ValueError(str(error)) from error
 
 
+@passes("model.folded")
+def layer_by_layer(tensors):
+    state = {name: tensor.double() for name, tensor in tensors.items()}
+    if "output.weight" not in state:
+        state["output.weight"] = state["tok_embeddings.weight"].clone()
+
+    def move(norm, *names):
+        for name in names:
+            state[name] = state[name] @ torch.diag(state[norm])
+        state[norm] = torch.ones(len(state[norm]))
+
+    for n in range(sum("ffn_norm" in name for name in tensors)):
+        at = f"layers.{n}"
+        move(f"{at}.attention_norm.weight", *(f"{at}.attention.w{x}.weight" for x in "qkv"))
+        move(f"{at}.ffn_norm.weight", *(f"{at}.feed_forward.w{i}.weight" for i in (1, 3)))
+    move("norm.weight", "output.weight")
+    return state
+
+
+@passes("model.loss_in_order")
+def by_hand(model, tokens, order):
+    x = model.tok_embeddings(tokens)
+    for n in order:
+        x = model.layers[n](x, model.cos, model.sin)
+    logs = model.output(model.norm(x)).double().log_softmax(-1)[:, :-1]
+    return -logs.gather(-1, tokens[:, 1:, None]).mean().item()
+
+
+@passes("model.bytes_kept")
+def with_two_lists(run, weights):
+    known = [weight.data_ptr() for weight in weights]
+    total = 0
+
+    def pack(tensor):
+        nonlocal total
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            known.append(storage.data_ptr())
+            total += storage.size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda packed: packed):
+        loss = run()
+    del loss
+    return total
+
+
 @pytest.mark.parametrize(
     ("task", "answer"),
     [(task, answer) for task, answers in ALTERNATIVES.items() for answer in answers],

@@ -47,7 +47,52 @@ def test_an_exception_is_told_with_its_line():
     assert "In the case “one vector at position 0, which stays as it is” it raises " in message
     assert "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x8 and 1x4)" in message
     assert f"line {answer.__code__.co_firstlineno + 2} of " in message
-    assert "`return x @ cos[:width]`" in message
+    assert "`return x @ cos[:width]`. The shapes in it: x (1, 8) and cos (1, 4). " in message
+    assert message.endswith("It was called with x (1, 8), cos (1, 4) and sin (1, 4).")
+
+
+def test_the_shapes_at_a_slip_are_those_of_the_line():
+    def answer(x, w1, w2, w3):
+        gate = x @ w1.T
+        return gate @ w2
+
+    message = told(answer, "swiglu.swiglu")
+    assert "The shapes in it: gate (1, 6) and w2 (4, 6). It was called with x (1, 4), w1" in message
+
+    def in_numpy(x, w1, w2, w3):
+        return x.numpy().reshape(5) + 1
+
+    assert "cannot reshape array of size 4 into shape (5,)" in told(in_numpy, "swiglu.swiglu")
+    assert "The shapes in it: x (1, 4). " in told(in_numpy, "swiglu.swiglu")
+
+
+def test_a_parameter_that_is_written_into_needs_no_gradient():
+    def folded(model):
+        model.norm.weight.fill_(1)
+        return model
+
+    message = told(folded, "rmsnorm.folded")
+    assert "a leaf Variable that requires grad" in message
+    assert message.endswith(" Write into parameters under `with torch.no_grad():`.")
+
+
+def test_no_shapes_are_told_where_something_else_is_wrong():
+    def answer(x, cos, sin):
+        return x.no_such_thing()
+
+    assert "has no attribute 'no_such_thing'" in told(answer)
+    assert "It was called with" not in told(answer)
+
+
+def test_the_shapes_of_a_class_are_those_of_its_cases():
+    class RMSNorm(rmsnorm.RMSNorm):
+        def forward(self, x):
+            return x @ self.weight[:3, None]
+
+    message = told(RMSNorm, "rmsnorm.RMSNorm")
+    assert (
+        "The shapes in it: x (2, 5, 8). It was called with weight (8,) and x (2, 5, 8)." in message
+    )
 
 
 def test_an_exception_in_what_it_calls_is_told_with_the_line_that_calls():
@@ -100,6 +145,30 @@ def test_a_loop_that_catches_everything_is_stopped_too():
     message = told(answer, seconds=0.2)
     assert "it is not done after 0.2 seconds" in message
     assert time.monotonic() - before < 30
+
+
+def test_two_known_mistakes_that_never_end_together_are_given_up(monkeypatch):
+    from llama_tutorial.workbook import checker
+
+    tried = []
+
+    def mistaken(task, *bugs):
+        if len(bugs) == 1:
+            return checker.solution(task)
+        tried.append(bugs)
+
+        def endless(*args, **kwargs):
+            while True:
+                args = (*args,)
+
+        return endless
+
+    monkeypatch.setattr(checker, "mistaken", mistaken)
+    monkeypatch.setattr(checker, "_TOGETHER", 0.01)
+    threads = threading.active_count()
+    assert "1.541 is right" in told(lambda x, cos, sin: right(x, cos, sin) + 1)
+    assert tried
+    assert threading.active_count() == threads
 
 
 def test_one_that_sleeps_is_not_waited_for_for_ever():
@@ -379,6 +448,10 @@ def test_hints_come_one_by_one():
         (
             "rope.rotat",
             "no task 'rope.rotat' in the workbook; the chapter has rope.rope_table, rope",
+        ),
+        (
+            "interval",
+            "no task 'interval' in the workbook; do you mean swaps.interval or evaluation.int",
         ),
         ("rope", "'rope' is a chapter; its tasks are rope.rope_table, rope.rotate"),
         ("rop.rotate_att", "no task 'rop.rotate_att' in the workbook; close to it are rope.rotate"),

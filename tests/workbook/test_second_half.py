@@ -16,6 +16,7 @@ import statistics
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
@@ -37,7 +38,7 @@ from llama_tutorial.preferences import losses, ppo
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.training import cosine_schedule, token_loss
 from llama_tutorial.workbook.checker import check
-from llama_tutorial.workbook.registry import find, module_of, tasks_of
+from llama_tutorial.workbook.registry import find, module_of, tasks_of, way_of
 
 CHAPTERS = (
     "checkpoints",
@@ -510,17 +511,207 @@ def _clipped_loss_as_baselines_has_it(logprobs, old, advantages, mask, clip=0.2)
     return (torch.max(first, second) * mask).sum() / mask.sum()
 
 
+# The exercises
+
+
+def _gpt2_by_splitting(stored, table):
+    def ours(there):
+        weight = stored["transformer." + there.name]
+        if there.third is not None:
+            size = weight.shape[-1] // 3
+            weight = weight[..., there.third * size : (there.third + 1) * size]
+        return weight.permute(*reversed(range(weight.ndim))) if there.transposed else weight
+
+    return {name: ours(there) for name, there in table.items()}
+
+
+def _losses_by_shapes(make, configs, tensors, loss):
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    found = dict.fromkeys(configs)
+    for label in reversed(list(configs)):
+        model = make(configs[label])
+        if {name: tensor.shape for name, tensor in model.state_dict().items()} == shapes:
+            model.load_state_dict(tensors)
+            found[label] = loss(model)
+    return found
+
+
+def _losses_by_part(tensors, n_heads, n_kv_heads, loss):
+    heads_of = {"wq": n_heads, "wk": n_kv_heads}
+    parts = {name: name.split(".")[-2] for name in tensors}
+    theirs = {
+        name: to_interleaved(tensors[name], heads_of[part]) if part in heads_of else tensors[name]
+        for name, part in parts.items()
+    }
+    return {"half-split": loss(theirs), "interleaved": loss(dict(tensors))}
+
+
+def _min_p_by_shares(logits, m):
+    shares = logits.double().softmax(-1)
+    return torch.where(shares >= m * shares.max(), logits, float("-inf"))
+
+
+def _penalised_one_by_one(logits, used, theta):
+    lower = logits.double()
+    for token in set(used):
+        lower[token] *= 1 / theta if logits[token] > 0 else theta
+    return lower
+
+
+def _penalised_by_the_package(logits, used, theta):
+    return sampling.repetition_penalty(logits, torch.tensor(used), theta)
+
+
+def _beam_search_with_lists(model, ids, width, n):
+    beams = [(0.0, [])]
+    for _ in range(n):
+        longer = []
+        for total, new in beams:
+            logs = model(torch.tensor([[*ids, *new]]))[0, -1].double().log_softmax(0).tolist()
+            longer += [(total + log, [*new, token]) for token, log in enumerate(logs)]
+        beams = sorted(longer, reverse=True)[:width]
+    return beams[0][1], beams[0][0]
+
+
+def _draft_by_search(texts):
+    def draft(ids, n):
+        a, b = ids[-2:]
+        guesses = []
+        for _ in range(n):
+            after = [
+                text[i + 2]
+                for text in texts
+                for i in range(len(text) - 2)
+                if text[i : i + 2] == [a, b]
+            ]
+            guesses.append(Counter(after).most_common(1)[0][0] if after else 1)
+            a, b = b, guesses[-1]
+        return guesses
+
+    return draft
+
+
+def _trimmed_by_turns(dialog, tokenizer, room):
+    first = 1 if dialog[0]["role"] == "system" else 0
+    for start in range(first, len(dialog), 2):
+        shorter = [*dialog[:first], *dialog[start:]]
+        if len(chat.encode_dialog(shorter, tokenizer)) <= room:
+            return shorter
+    raise ValueError("no room")
+
+
+def _version_1_of_the_package(path):
+    file = llama2c.read(path)
+    if struct.unpack("<4xi", path.read_bytes()[:8]) != (1,):
+        raise ValueError("another version")
+    config = file.config
+    names = "dim hidden_dim n_layers n_heads n_kv_heads vocab_size max_seq_len head_dim".split()
+    m = SimpleNamespace(**{name: getattr(config, name) for name in names})
+    m.tied = config.tie_embeddings
+    for name in _shapes_of_the_package(m):
+        if "rope" in name:
+            continue
+        stored = [key for key in file.tensors if key.removesuffix(".weight").endswith(name)]
+        if name == "norm":
+            stored = ["norm.weight"]
+        layers_of = [np.asarray(file.tensors[key], np.float32) for key in stored]
+        setattr(m, name, np.stack(layers_of) if "layers." in stored[0] else layers_of[0])
+    m.output = m.tok_embeddings if m.tied else m.output
+    angles = np.arange(m.max_seq_len)[:, None] / 10000 ** (
+        np.arange(m.head_dim // 2) * 2 / m.head_dim
+    )
+    m.turns = (np.cos(angles) + 1j * np.sin(angles)).astype(np.complex64)
+    return m
+
+
+def _product_row_by_row(x, tensor):
+    rows = zip(tensor.values, tensor.scales, strict=True)
+    columns = [
+        x @ (values.reshape(len(scales), -1) * scales[:, None]).reshape(-1)
+        for values, scales in rows
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _product_group_by_group(x, tensor):
+    size = tensor.values.shape[1] // tensor.scales.shape[1]
+    y = np.zeros((len(x), len(tensor.values)), np.float32)
+    for group, scales in enumerate(tensor.scales.T):
+        part = slice(group * size, (group + 1) * size)
+        y += x[:, part] @ tensor.values[:, part].T.astype(np.float32) * scales
+    return y
+
+
+def _taken_back_in_a_row(gpt, llama, changes, fit):
+    return {
+        name: fit(llama.replace(**{f: vars(gpt)[f] for f in change}), n_params=llama.n_params)
+        for name, change in reversed(changes.items())
+    }
+
+
+def _sign_test_by_halves(before, after):
+    before, after = np.array(before), np.array(after)
+    mended, spoilt = int((after & ~before).sum()), int((before & ~after).sum())
+    n = mended + spoilt
+    ways = [math.comb(n, k) for k in range(n + 1)]
+    distance = abs(mended - spoilt)
+    extreme = sum(way for k, way in enumerate(ways) if abs(n - 2 * k) >= distance)
+    return mended, spoilt, extreme / sum(ways)
+
+
+def _found_by_text(training, exam, n):
+    texts = [" " + " ".join(text.split()) + " " for text in training]
+    found = 0
+    for text in exam:
+        words = text.split()
+        runs = [" ".join(words[i : i + n]) for i in range(len(words)) if i + n <= len(words)]
+        found += any(f" {run} " in one for run in runs for one in texts)
+    return found
+
+
+def _gradient_of_the_mean(weight, parts):
+    mean = sum(loss for loss, _ in parts) / sum(n for _, n in parts)
+    return torch.autograd.grad(mean, weight)[0]
+
+
+def _gradient_by_backward(weight, parts):
+    weight.grad = None
+    for loss, _ in parts:
+        loss.backward()
+    return weight.grad.double() / sum(n for _, n in parts)
+
+
+def _longest_with_sums(lengths, context):
+    rows: list[list[int]] = []
+    for length, number in sorted(((n, i) for i, n in enumerate(lengths)), reverse=True):
+        for row in rows:
+            if sum(lengths[n] for n in row) + length <= context:
+                row += [number]
+                break
+        else:
+            rows += [[number]]
+    return rows
+
+
 OTHERS: dict[str, list[Callable[..., Any]]] = {
     "checkpoints.read_safetensors": [_by_the_library],
     "checkpoints.neighbours_again": [to_interleaved, _rows_one_by_one],
     "checkpoints.from_huggingface": [_names_by_replacement, _names_by_the_table],
     "checkpoints.merged": [meta_shards.merged],
+    "checkpoints.from_gpt2": [_gpt2_by_splitting],
+    "checkpoints.loss_by_config": [_losses_by_shapes],
+    "checkpoints.loss_by_layout": [_losses_by_part],
     "generation.top_k": [sampling.top_k_filter, _top_k_by_threshold],
     "generation.top_p": [sampling.top_p_filter, _top_p_as_meta],
     "generation.next_shares": [_shares_of_the_package],
     "generation.draw": [_draw_in_python, _draw_of_the_package],
     "generation.greedy": [_greedy_without_the_last_feed],
     "generation.encode_dialog": [chat.encode_dialog],
+    "generation.min_p": [sampling.min_p_filter, _min_p_by_shares],
+    "generation.penalised": [_penalised_by_the_package, _penalised_one_by_one],
+    "generation.beam_search": [_beam_search_with_lists],
+    "generation.draft_from": [_draft_by_search],
+    "generation.trimmed": [_trimmed_by_turns],
     "numpy_llama.read_header": [_header_by_numpy, _header_of_the_package],
     "numpy_llama.shapes_of": [_shapes_of_the_package],
     "numpy_llama.softmax": [layers.softmax, _softmax_by_logarithms],
@@ -531,6 +722,8 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
         _attention_head_by_head,
         _attention_by_the_sizes,
     ],
+    "numpy_llama.read_version_1": [_version_1_of_the_package],
+    "numpy_llama.product": [_product_row_by_row, _product_group_by_group],
     "pretraining.rows_at": [_rows_by_index],
     "pretraining.loss_of": [_loss_by_gather, _loss_of_the_package],
     "pretraining.accumulated": [_gradient_of_weighted_means],
@@ -539,11 +732,14 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     "pretraining.rate": [_rate_of_the_package],
     "swaps.interval": [_interval_by_numpy, _interval_by_the_table],
     "swaps.worth": [_worth_by_numpy, _worth_by_the_table],
+    "swaps.taken_back": [_taken_back_in_a_row],
     "evaluation.perplexity": [_perplexity_in_python],
     "evaluation.bits_per_byte": [_bits_by_log2],
     "evaluation.option_costs": [_option_costs_in_a_batch],
     "evaluation.cheapest": [_cheapest_by_numpy],
     "evaluation.interval": [_interval_by_moments],
+    "evaluation.sign_test": [_sign_test_by_halves],
+    "evaluation.n_found": [_found_by_text],
     "finetuning.labelled": [_labelled_of_the_package, _labelled_backwards],
     "finetuning.first_fit": [_first_fit_with_sums],
     "finetuning.packed_row": [_row_by_lists, _row_of_the_package],
@@ -561,6 +757,8 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
         _clipped_loss_of_the_package,
         _clipped_loss_as_baselines_has_it,
     ],
+    "finetuning.gradient_in_parts": [_gradient_of_the_mean, _gradient_by_backward],
+    "finetuning.longest_first": [_longest_with_sums],
 }
 
 
@@ -593,6 +791,12 @@ def _whole_batch_at_once(model, batch, parts):
     return _gradient_of_weighted_means(model, batch, 1)
 
 
+def _product_over_float32(x, tensor):
+    rows, groups = tensor.scales.shape
+    weights = tensor.values.reshape(rows, groups, -1) * tensor.scales[..., None]
+    return x @ weights.reshape(rows, -1).T
+
+
 def _row_in_int32(examples, context):
     return tuple(part.int() for part in _row_by_lists(examples, context))
 
@@ -603,6 +807,7 @@ def _row_in_int32(examples, context):
         ("generation.greedy", _prompt_token_by_token, "ids of the first call"),
         ("numpy_llama.read_header", _header_in_a_dict, "return a SimpleNamespace"),
         ("pretraining.accumulated", _whole_batch_at_once, "the model sees 3 at once"),
+        ("numpy_llama.product", _product_over_float32, "and should take less than a quarter"),
         ("finetuning.packed_row", _row_in_int32, "has the dtype int32, and int64 is right"),
     ],
 )
@@ -640,6 +845,24 @@ FROM_THE_PAGE = [
     "finetuning.labelled",
     "finetuning.first_fit",
     "finetuning.LoRA",
+    "model.folded",
+    "model.loss_in_order",
+    "model.bytes_kept",
+    "checkpoints.from_gpt2",
+    "checkpoints.loss_by_config",
+    "checkpoints.loss_by_layout",
+    "generation.min_p",
+    "generation.penalised",
+    "generation.beam_search",
+    "generation.draft_from",
+    "generation.trimmed",
+    "numpy_llama.read_version_1",
+    "numpy_llama.product",
+    "swaps.taken_back",
+    "evaluation.sign_test",
+    "evaluation.n_found",
+    "finetuning.gradient_in_parts",
+    "finetuning.longest_first",
 ]
 NAMES = {"torch": torch, "nn": nn, "F": F, "np": np, "math": math, "struct": struct}
 NAMES |= {"SimpleNamespace": SimpleNamespace, "statistics": statistics}
@@ -715,13 +938,30 @@ def test_exercises_name_tasks_that_there_are() -> None:
         assert any(name.startswith(f"{path.stem}.") for name in named), path.stem
         for name in named:
             find(name)
-        first = next(name for name in named if name.startswith(f"{path.stem}."))
-        others = re.search(rf'check\("{first}", \w+\)\n.*\n# also ((?:.*\n)+?)```', prose)
-        assert others is not None
-        rest = re.findall(r"\w+", others[1])
-        assert {first, *(f"{path.stem}.{name}" for name in rest)} == {
-            task.name for task in tasks_of(path.stem)
+        others = re.search(
+            rf'^check\("({path.stem}\.\w+)", \w+\)\n.*\n# also ((?:.*\n)+?)```', prose, re.MULTILINE
+        )
+        assert others is not None, path.stem
+        rest = re.findall(r"\w+", others[2])
+        assert {others[1], *(f"{path.stem}.{name}" for name in rest)} == {
+            task.name for task in way_of(path.stem)
         }
+
+
+HALF = ("model", "checkpoints", "generation", "numpy_llama", "pretraining", "swaps", "evaluation")
+
+
+@pytest.mark.parametrize("chapter", [*HALF, "finetuning"])
+def test_every_coding_exercise_has_a_task(chapter: str) -> None:
+    cells = notebooks.read(notebooks.BOOK / f"{chapter}.ipynb").cells
+    prose = "\n".join(c.source for c in cells if c.cell_type == "markdown")
+    coding = re.findall(r"exercise-start\} Code: (.+?)\{exercise-end\}", prose, re.DOTALL)
+    assert coding
+    for exercise in coding:
+        named = re.search(r'check\("([\w.]+)", (\w+)\)', exercise)
+        assert named is not None, exercise.partition("\n")[0]
+        assert find(named[1]).function == named[2]
+        assert f"`{named[2]}(" in exercise  # the signature is stated
 
 
 def test_an_exercise_s_answer_is_right() -> None:

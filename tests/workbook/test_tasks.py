@@ -125,6 +125,8 @@ def _anchors(chapter: str) -> set[str]:
                 "#" + label.replace(":", "-").replace("_", "-")
                 for label in re.findall(r"^\(([\w:-]+)\)=$", cell.source, re.MULTILINE)
             }
+            exercises = re.findall(r"^:label: (ex-[\w-]+)$", cell.source, re.MULTILINE)
+            found |= {f"#{label}" for label in exercises}
             for title in re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE):
                 name = re.sub(r"[^a-z0-9]+", "-", _ascii(title).lower())
                 found.add("#" + name.lstrip("-0123456789").rstrip("-"))  # as docutils does

@@ -253,8 +253,8 @@ def verdicts(record: dict[str, Any]) -> dict[str, str]:
         f"{margins['mean for sum']:.3f}, the right run’s {margins[RIGHT]:.3f}: AdamW makes up for "
         "small gradients. Long answers count for less.",
         "pairs swapped": f"Quiet: the loss falls to {_last(swapped, 'loss'):.3f}, the right run’s "
-        f"to {_last(right, 'loss'):.3f}, and the margin rises as if all were well. On held-out pairs "
-        f"the margin is {_signed(margins['pairs swapped'])}: wrong answers get likelier. "
+        f"to {_last(right, 'loss'):.3f}, and the margin rises as if all were well. On held-out "
+        f"pairs the margin is {_signed(margins['pairs swapped'])}: wrong answers get likelier. "
         f"{swapped['after']['right']} of {total} questions are answered rightly, after the right "
         f"run {right['after']['right']}.",
         "EOS outside": f"Quiet: no loss differs by more than {apart('EOS outside')}, because this "

@@ -121,3 +121,78 @@ def merged(name, pieces):
         return pieces[0]
     by_columns = part in ("tok_embeddings", "wo", "w2")
     return torch.cat(pieces, dim=1 if by_columns else 0)
+
+
+def from_gpt2(stored, table):
+    """Give the tensors of a Hugging Face GPT-2 our names, one tensor for each, as (out, in).
+
+    There, matrices may be the other way round, and the queries', keys' and values' tensors lie side
+    by side, along the last axis, in one tensor that is three times as long: matrices as they are
+    stored, (in, 3 out), and biases, (3 out,).
+
+    Args:
+        stored: A dict from their names, which begin with ``transformer.``, to tensors.
+        table: A dict from our names to how each is stored, with three attributes: ``name`` is
+            theirs, without ``transformer.``; ``third`` says which part of it is ours, 0, 1 or 2, or
+            is None if all of it is; ``transposed``, a bool, says whether a matrix is (in, out)
+            there; of a bias it says nothing.
+
+    Returns:
+        A dict from our names to tensors.
+    """
+    state = {}
+    for name, there in table.items():
+        weight = stored[f"transformer.{there.name}"]
+        if there.third is not None:
+            weight = weight.chunk(3, dim=-1)[there.third]
+        state[name] = weight.T if there.transposed and weight.ndim == 2 else weight
+    return state
+
+
+def loss_by_config(make, configs, tensors, loss):
+    """Try the same weights with several configs: what strict loading does not notice, the loss may.
+
+    Args:
+        make: ``make(config)`` is a new model, an nn.Module.
+        configs: A dict from labels to configs.
+        tensors: The weights, a state dict.
+        loss: ``loss(model)`` is a float.
+
+    Returns:
+        A dict from each label to the loss of a model of that config with these weights, or None
+        where strict loading refuses them.
+    """
+    found = {}
+    for label, config in configs.items():
+        model = make(config)
+        try:
+            model.load_state_dict(tensors, strict=True)
+        except RuntimeError:
+            found[label] = None
+        else:
+            found[label] = loss(model)
+    return found
+
+
+def loss_by_layout(tensors, n_heads, n_kv_heads, loss):
+    """In whose order are the rows of wq and wk? A trained model knows: try both.
+
+    Args:
+        tensors: A dict of Meta's names and tensors. The rows of wq and wk, in all layers alike, may
+            be in Meta's order or in Hugging Face's.
+        n_heads: Query heads.
+        n_kv_heads: Key and value heads.
+        loss: ``loss(tensors)`` is a float: what a model with Meta's order has with these weights.
+
+    Returns:
+        A dict of two losses. "interleaved": of the tensors as they are, which is the lower if their
+        rows were in Meta's order. "half-split": with the rows brought from Hugging Face's order to
+        Meta's.
+    """
+    moved = dict(tensors)
+    for name, weight in tensors.items():
+        if name.endswith("wq.weight"):
+            moved[name] = neighbours_again(weight, n_heads)
+        elif name.endswith("wk.weight"):
+            moved[name] = neighbours_again(weight, n_kv_heads)
+    return {"interleaved": loss(tensors), "half-split": loss(moved)}

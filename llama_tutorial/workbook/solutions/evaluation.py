@@ -100,3 +100,46 @@ def interval(n_right, n):
     p = n_right / n
     half = 1.96 * math.sqrt(p * (1 - p) / n)
     return p - half, p + half
+
+
+def sign_test(before, after):
+    """Compare two ways of answering on the same questions: only those on which they differ count.
+
+    If the two were equally good, each of these would be a coin toss. The chance asked for is that
+    so many coins fall as unevenly as this, or more so, to whichever side.
+
+    Args:
+        before: For each question whether the first way was right, a list of bool.
+        after: The same of the second way, in the same order.
+
+    Returns:
+        Three numbers: how many questions only the second way got right, how many only the first,
+        and the chance, a float, at most 1.
+    """
+    pairs = list(zip(before, after, strict=True))
+    mended, spoilt = pairs.count((False, True)), pairs.count((True, False))
+    n, few = mended + spoilt, min(mended, spoilt)
+    tail = sum(math.comb(n, k) for k in range(few + 1)) / 2**n
+    return mended, spoilt, min(1.0, 2 * tail)
+
+
+def n_found(training, exam, n):
+    """How many texts of an exam have a run of n words that occurs in the training text.
+
+    Words are what stands between white space. A run lies within one text.
+
+    Args:
+        training: A list of texts, str.
+        exam: A list of texts, str.
+        n: Words of a run, an int.
+
+    Returns:
+        How many texts of the exam are found, an int.
+    """
+
+    def runs(text):
+        words = text.split()
+        return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+
+    seen = {run for text in training for run in runs(text)}
+    return sum(bool(runs(text) & seen) for text in exam)

@@ -9,8 +9,11 @@ from torch import nn
 def dialog_turns(dialog):
     """Each question in its tags, and the answer to it, with a space at either end.
 
+    Other white space at the ends of a question or an answer is taken away.
+
     Args:
-        dialog: A list of messages, dicts with "content": questions and answers in turn.
+        dialog: A list of messages, dicts with "content": questions and answers in turn, with no
+            system message.
 
     Returns:
         A list of pairs of str. Joined, the two are one text.
@@ -127,3 +130,49 @@ class LoRA(nn.Module):
     def merged(self):
         """One matrix that does what the layer and the change do together, float[F, D]."""
         return self.linear.weight + self.scale * (self.b @ self.a)
+
+
+def gradient_in_parts(weight, parts):
+    """The gradient of a batch's mean loss, from parts of the batch that were computed one by one.
+
+    The mean is over all learned tokens of the batch. Parts may hold unequally many of them, even
+    none.
+
+    Args:
+        weight: The parameter.
+        parts: A list of pairs: the sum of the losses of a part's learned tokens, a tensor of one
+            number that weight has gone into, and how many tokens they are, an int. No part is
+            computed from another's tensors. There is a learned token in one of them at least.
+
+    Returns:
+        A tensor of weight's shape. A gradient that weight has already does not count.
+    """
+    total = torch.zeros_like(weight)
+    for loss, _ in parts:
+        (gradient,) = torch.autograd.grad(loss, weight)
+        total += gradient
+    return total / sum(n for _, n in parts)
+
+
+def longest_first(lengths, context):
+    """Put examples into rows, the longest first: each into the first row that has room for it.
+
+    Args:
+        lengths: Tokens of each example, a list of int, none above context. Of equally long ones
+            any may come first.
+        context: Tokens of a row.
+
+    Returns:
+        A list of rows; a row is a list of numbers of examples, as they stand in lengths, counted
+        from 0.
+    """
+    rows, free = [], []
+    for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
+        fits = [row for row, room in enumerate(free) if lengths[number] <= room]
+        if not fits:
+            fits = [len(rows)]
+            rows.append([])
+            free.append(context)
+        rows[fits[0]].append(number)
+        free[fits[0]] -= lengths[number]
+    return rows

@@ -1,5 +1,7 @@
 """From logits to text: cuts, draws, the loop, and the layout of a dialog."""
 
+import math
+
 import torch
 
 
@@ -107,9 +109,11 @@ def encode_dialog(dialog, tokenizer):
         [INST] last question [/INST]
 
     There is one space on each side of a question, and before and after an answer (here ␣). Other
-    white space at either end of a message is taken away. The last question has no answer, and so
-    no EOS. A system message has no turn of its own: it stands before the first question, between
-    ``<<SYS>>``, a line feed, and a line feed, ``<</SYS>>``, two line feeds.
+    white space at either end of a question or an answer is taken away. The last question has no
+    answer, and so no EOS. A system message has no turn of its own: it becomes part of the first
+    question, before its text, between ``<<SYS>>``, a line feed, and a line feed, ``<</SYS>>``, two
+    line feeds. So white space at the ends of the system message, or where the first question
+    began, now stands inside that question, and stays, as it does in Meta's code.
 
     Args:
         dialog: A list of dicts with "role" and "content": a "system" message or none, then "user"
@@ -131,3 +135,116 @@ def encode_dialog(dialog, tokenizer):
             text += f" {contents[i + 1].strip()} "
         ids += tokenizer.encode(text, bos=True, eos=answered)
     return ids
+
+
+def min_p(logits, m):
+    """Keep each token that is at least m times as likely as the likeliest.
+
+    Args:
+        logits: float[V], in any order.
+        m: A number above 0, at most 1. With 1, the likeliest stays, and all that equal it.
+
+    Returns:
+        float[V]: the logits, each in its own place, minus infinity where they were dropped. A new
+        tensor.
+    """
+    return logits.masked_fill(logits < logits.max() + math.log(m), -torch.inf)
+
+
+def penalised(logits, used, theta):
+    """Make the tokens of a text less likely.
+
+    A used token's logit is divided by theta if it is above 0, and otherwise multiplied by theta:
+    once, however often the token stands in the text.
+
+    Args:
+        logits: float[V].
+        used: The ids of the text, a list of int, at least one; an id may stand there repeatedly.
+        theta: A number above 1.
+
+    Returns:
+        float[V]: the logits, changed where a token was used. A new tensor.
+    """
+    now = logits[used]  # (len(used),)
+    lower = torch.where(now > 0, now / theta, now * theta)
+    return logits.scatter(0, torch.tensor(used), lower)
+
+
+@torch.no_grad()
+def beam_search(model, ids, width, n):
+    """The likeliest text that beam search finds: of each length, keep the best few.
+
+    Begin with the prompt alone. In each step extend every text that you have by every token, and
+    keep the ``width`` extended texts with the largest sums of log-probabilities. Only new tokens
+    count.
+
+    Args:
+        model: ``model(tokens)`` takes int[B, T] and gives logits, float[B, T, V].
+        ids: The prompt, a list of int.
+        width: How many texts stay after each step, an int, at most V.
+        n: How many tokens to write, an int.
+
+    Returns:
+        The n new ids of the best text, a list of int, and their sum of log-probabilities, a float.
+    """
+    beams, totals = torch.tensor([ids]), torch.zeros(1)
+    for _ in range(n):
+        logs = model(beams)[:, -1].log_softmax(-1)  # (B, V)
+        all_totals = totals[:, None] + logs  # (B, V)
+        totals, best = all_totals.flatten().topk(width)  # (width,) each
+        parents, new = best // logs.shape[-1], best % logs.shape[-1]
+        beams = torch.cat((beams[parents], new[:, None]), dim=1)  # (width, T + 1)
+    return beams[0, len(ids) :].tolist(), totals[0].item()
+
+
+def draft_from(texts):
+    """Make a draft that looks its guesses up: which token has followed two others most often?
+
+    Args:
+        texts: A list of lists of ids. Each is a text of its own.
+
+    Returns:
+        A function ``draft(ids, n)``: the n tokens that it guesses after ids, a list of at least two
+        int, as a list of int. A guess is the token that has followed the last two most often in
+        the texts; of equally frequent ones, that which followed them first. A guess then counts
+        as text: the next one is made after it. After two tokens that never stood side by side with
+        a third after them, it guesses 1, Llama's BOS.
+    """
+    follows = {}
+    for text in texts:
+        for a, b, c in zip(text, text[1:], text[2:], strict=False):
+            counts = follows.setdefault((a, b), {})
+            counts[c] = counts.get(c, 0) + 1
+
+    def draft(ids, n):
+        guessed = list(ids)
+        for _ in range(n):
+            counts = follows.get(tuple(guessed[-2:]), {1: 1})
+            guessed.append(max(counts, key=counts.get))
+        return guessed[len(ids) :]
+
+    return draft
+
+
+def trimmed(dialog, tokenizer, room):
+    """Drop the oldest turns of a dialog until its ids fit.
+
+    A question goes together with its answer. A system message stays, and so does the last question.
+
+    Args:
+        dialog: As encode_dialog takes it.
+        tokenizer: Likewise.
+        room: How many ids of encode_dialog's there may be.
+
+    Returns:
+        The dialog that is left, a list of messages; the one that was given stays as it is.
+
+    Raises:
+        ValueError: Even the system message and the last question take more.
+    """
+    system = dialog[0]["role"] == "system"
+    while (needed := len(encode_dialog(dialog, tokenizer))) > room:
+        if len(dialog) < system + 3:
+            raise ValueError(f"the last question takes {needed} of {room}")
+        dialog = dialog[:system] + dialog[system + 2 :]
+    return dialog

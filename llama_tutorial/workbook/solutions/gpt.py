@@ -3,9 +3,11 @@
 B texts, T positions, D features, V tokens; h is the width of one head.
 """
 
+import copy
 import math
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 
@@ -112,3 +114,31 @@ def generate(model, ids, n_new, choose, stop=None):
             break
         new.append(token)
     return new
+
+
+def losses_without(model, loss):
+    """What each part is worth: the loss of a model in which that part writes nothing.
+
+    A block has two parts that write to the stream: its attention with wo, its feed-forward layer
+    with w2. Silence one of them at a time, with zeros in everything that this layer adds to the
+    stream, its bias included; nn.init.zeros_ fills a parameter. All other parts work as before, and
+    the given model must stay as it is: copy.deepcopy(model) makes another.
+
+    Args:
+        model: A GPT: model.layers holds the blocks, and block.attention.wo and
+            block.feed_forward.w2 are Linear layers.
+        loss: Takes a model, gives its loss, a float.
+
+    Returns:
+        A dict: (number of the block from 0, "attention" or "feed_forward"), and the loss without
+        that part.
+    """
+    without = {}
+    for number in range(len(model.layers)):
+        for part, name in (("attention", "wo"), ("feed_forward", "w2")):
+            silenced = copy.deepcopy(model)
+            writer = getattr(getattr(silenced.layers[number], part), name)
+            for parameter in writer.parameters():
+                nn.init.zeros_(parameter)
+            without[number, part] = loss(silenced)
+    return without

@@ -135,3 +135,40 @@ class Attention(nn.Module):
             k, v = cache.update(k, v, start)  # (B, K, S, h) each
         y = attention(q, k, v, start)  # (B, H, T, h)
         return self.wo(y.transpose(1, 2).flatten(2))
+
+
+def take_back(caches, n):
+    """Let a model forget the last n tokens that it has read.
+
+    These caches know how many positions they hold: cache.length, which is also the position of the
+    next token. (The Cache above has no length; it is told start at each call.) A slot at or after
+    the length is written again before it is read, so there is nothing to erase. Return nothing.
+
+    Args:
+        caches: A list of caches, one for each layer of the model; they are changed.
+        n: How many tokens, 0 or more.
+
+    Raises:
+        ValueError: They hold fewer than n tokens. Then nothing has been changed.
+    """
+    if n > caches[0].length:
+        raise ValueError(f"n={n}: the caches hold {caches[0].length} tokens")
+    for cache in caches:
+        cache.length -= n
+
+
+def to_eight_bits(x):
+    """Round keys or values to integers of 8 bits, with one scale for each vector.
+
+    A vector's scale is its largest size |x|, divided by 127, so that this feature becomes 127 or
+    -127; all its features are divided by the scale and rounded to the nearest integer. Whoever
+    needs the vector multiplies again. A vector of zeros has integers of 0, and any finite scale.
+
+    Args:
+        x: float[..., h].
+
+    Returns:
+        The integers, int8[..., h], and the scales, float16[..., 1].
+    """
+    scale = x.abs().amax(-1, keepdim=True).clamp(min=1e-4) / 127  # (..., 1)
+    return (x / scale).round().to(torch.int8), scale.half()

@@ -6,6 +6,7 @@ norm_eps and rope_theta.
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from .gqa import Attention, Cache
 from .rmsnorm import RMSNorm
@@ -124,3 +125,81 @@ def load_weights(model, tensors):
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(tensors[name])
+
+
+def folded(tensors):
+    """Move the weights of all norms into the matrices that read the norms' results.
+
+    An RMSNorm multiplies its result by its weight, feature by feature, and whatever reads that
+    result is a matrix. Change these matrices so that all norms can have weights of 1, and the
+    logits stay what they are.
+
+    Args:
+        tensors: A dict: names of a Llama's parameters, such as "layers.0.attention.wq.weight", and
+            tensors. Without an "output.weight" the head is tied: it is the embedding's matrix.
+
+    Returns:
+        A dict of the same names and shapes, in which the norms' weights are 1; it always has an
+        "output.weight". The tensors that were given stay as they are.
+    """
+    readers = {
+        "attention_norm": ["attention.wq", "attention.wk", "attention.wv"],
+        "ffn_norm": ["feed_forward.w1", "feed_forward.w3"],
+        "norm": ["output"],
+    }
+    state = {"output.weight": tensors["tok_embeddings.weight"], **tensors}
+    for name, g in tensors.items():
+        *place, norm, _ = name.split(".")  # "layers", "0", "ffn_norm", "weight"
+        if norm in readers:
+            for reader in readers[norm]:
+                matrix = ".".join([*place, reader, "weight"])
+                state[matrix] = state[matrix] * g  # (out, D) times (D,): column by column
+            state[name] = torch.ones_like(g)
+    return state
+
+
+@torch.no_grad()
+def loss_in_order(model, tokens, order):
+    """The loss of a model whose layers run in another order, or of which some are left out.
+
+    Args:
+        model: A Llama, whose layers are in ``model.layers``, an nn.ModuleList. Afterwards it is as
+            it was.
+        tokens: int[B, T].
+        order: The numbers of the layers that run, one after the other, a list of int.
+
+    Returns:
+        The mean of -ln p of the next token, over all positions that have one, a float.
+    """
+    layers = model.layers
+    model.layers = nn.ModuleList(layers[n] for n in order)
+    logits = model(tokens)  # (B, T, V)
+    model.layers = layers
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).item()
+
+
+def bytes_kept(run, weights):
+    """The bytes that a forward pass puts away for the backward pass.
+
+    Several of the tensors that are put away may look into one storage, as views do: each storage
+    counts once, and with all of its bytes. The storages of the weights do not count.
+
+    Args:
+        run: A function without arguments, which makes the forward pass and returns the loss.
+        weights: The parameters, an iterable of tensors.
+
+    Returns:
+        A number of bytes, an int.
+    """
+    apart = {weight.untyped_storage().data_ptr() for weight in weights}
+    kept = {}
+
+    def put_away(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in apart:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(put_away, lambda tensor: tensor):
+        run()
+    return sum(storage.nbytes() for storage in kept.values())

@@ -67,10 +67,15 @@ def read_llama(path):
         at += size
     if m.tied:
         m.output = m.tok_embeddings
+    m.turns = rotations(m)
+    return m
+
+
+def rotations(m):
+    """RoPE's complex numbers of length 1 for all positions, complex64[S, h / 2]."""
     pairs = np.arange(0, m.head_dim, 2) / m.head_dim
     angles = np.outer(np.arange(m.max_seq_len), 10000.0**-pairs)
-    m.turns = np.exp(1j * angles).astype(np.complex64)  # (S, h / 2)
-    return m
+    return np.exp(1j * angles).astype(np.complex64)
 
 
 def softmax(x):
@@ -184,3 +189,63 @@ def write(m, ids, n, stop_ids=()):
             return
         yield token
         ids = [token]
+
+
+def read_version_1(path):
+    """The model in a llama2.c file, version 1.
+
+    Its first 256 bytes are a header: the four letters ``24ka``; the version, an int32; the seven
+    sizes of version 0, of which the vocabulary's is positive, tied or not; a byte that is 1 if the
+    head is tied, else 0; and zeros. The tensors of shapes_of follow, in float32, but the three
+    norms first (attention_norm, ffn_norm, norm), then the matrices in their order, and no tables of
+    RoPE. Numbers are little-endian.
+
+    Args:
+        path: The file, a pathlib.Path.
+
+    Returns:
+        A SimpleNamespace as read_llama gives it: sizes, tensors, ``output``, which is the embedding
+        if the head is tied, and ``turns`` (see rotations).
+
+    Raises:
+        ValueError: The file does not begin with these letters, is of another version, or is longer
+            or shorter than its sizes say.
+    """
+    data = np.asarray(np.memmap(path, np.uint8, mode="c"))  # (bytes,)
+    if data[:8].tobytes() != b"24ka" + struct.pack("<i", 1):
+        raise ValueError(f"not a llama2.c file of version 1: {data[:8].tobytes()!r}")
+    m, at = read_header(data[8:36]), 256
+    m.tied = bool(data[36])
+    shapes = {name: shape for name, shape in shapes_of(m).items() if "rope" not in name}
+    for name in sorted(shapes, key=lambda name: "norm" not in name):
+        size = 4 * math.prod(shapes[name])
+        if at + size > len(data):
+            raise ValueError(f"the file ends before {name} does")
+        setattr(m, name, data[at : at + size].view("<f4").reshape(shapes[name]))
+        at += size
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes are left over")
+    if m.tied:
+        m.output = m.tok_embeddings
+    m.turns = rotations(m)
+    return m
+
+
+def product(x, tensor):
+    """``x @ W.T`` for a matrix in int8, without ever making its float32 form.
+
+    A row of W is cut into groups of equal size, one after the other. The weights of a group are its
+    integers times its scale.
+
+    Args:
+        x: float32[T, D].
+        tensor: The matrix, with ``values``, int8[F, D], and ``scales``, float32[F, groups].
+
+    Returns:
+        float32[T, F]. No array on the way is nearly as large as the matrix in float32.
+    """
+    F, groups = tensor.scales.shape
+    values = tensor.values.reshape(F, groups, -1)  # (F, groups, size)
+    x = x.reshape(len(x), groups, -1)  # (T, groups, size)
+    sums = np.einsum("tgi,fgi->tfg", x, values)  # (T, F, groups)
+    return (sums * tensor.scales).sum(-1)  # (T, F)

@@ -1,5 +1,7 @@
 """From LayerNorm to RMSNorm: divide each vector by its size, and leave its mean alone."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -56,3 +58,93 @@ def centre_writer(weight):
         float[D, F]: the new matrix; the old one stays as it is.
     """
     return weight - weight.mean(0, keepdim=True)
+
+
+def rms_norm_backward(x, weight, grad, eps=1e-5):
+    """The gradients of y = weight · x / r, where r is the root of the mean square of x.
+
+    y depends on x in two ways: through the numerator, and through r, in which all features of the
+    vector meet. No autograd: write the formula.
+
+    Args:
+        x: What went in, float[..., D].
+        weight: The weight of each feature, float[D].
+        grad: The gradient of the loss for y, float[..., D].
+        eps: Added to the mean of the squares, under the root.
+
+    Returns:
+        The gradients for x, float[..., D], and for weight, float[D].
+    """
+    r = (x.pow(2).mean(-1, keepdim=True) + eps).sqrt()  # (..., 1)
+    y, u = x / r, grad * weight  # (..., D) each
+    grad_x = (u - y * (u * y).mean(-1, keepdim=True)) / r
+    return grad_x, (grad * y).reshape(-1, x.shape[-1]).sum(0)
+
+
+@torch.no_grad()
+def folded(model):
+    """Move the weights of all norms of a Llama into the matrices that read what was normed.
+
+    A matrix that reads y · weight, feature by feature, can do the multiplying itself: it then reads
+    y, and the weight of the norm is 1. Each norm has its own readers: in a block, attention_norm is
+    read by the matrices of the attention (wq, wk, wv) and ffn_norm by the gate and the way up (w1,
+    w3); the last norm is read by the head. The logits stay what they were.
+
+    Args:
+        model: A Llama whose head has a matrix of its own: model.layers with .attention_norm,
+            .attention, .ffn_norm and .feed_forward; model.norm; model.output. It must stay as it
+            is: copy.deepcopy(model) makes another.
+
+    Returns:
+        A new model, whose norms all have the weight 1.
+    """
+    model = copy.deepcopy(model)
+    readers = [(model.norm, [model.output])]
+    for layer in model.layers:
+        attention, feed_forward = layer.attention, layer.feed_forward
+        readers.append((layer.attention_norm, [attention.wq, attention.wk, attention.wv]))
+        readers.append((layer.ffn_norm, [feed_forward.w1, feed_forward.w3]))
+    for norm, linears in readers:
+        for linear in linears:
+            linear.weight *= norm.weight  # (out, D) times (D,): column by column
+        norm.weight.fill_(1)
+    return model
+
+
+def variances(x):
+    """The variance of some numbers, in one pass over them and in two, all in float32.
+
+    In one pass: the mean of the squares, minus the square of the mean. In two passes: the mean
+    first, then the mean of the squared distances from it. Both divide by the number of numbers,
+    D, and are the same on paper. In float32 they differ if the mean is large, and your result
+    should show it: compute in the dtype of x.
+
+    Args:
+        x: float32[D].
+
+    Returns:
+        Two floats: in one pass, and in two.
+    """
+    one_pass = x.pow(2).mean() - x.mean().pow(2)
+    two_passes = (x - x.mean()).pow(2).mean()
+    return one_pass.item(), two_passes.item()
+
+
+def partial_rms_norm(x, weight, share, eps=1e-5):
+    """RMSNorm that looks at the first features only, and divides all of them.
+
+    The root mean square is estimated from the first share · D features, rounded down; all D
+    features are divided by it, then multiplied by their weights.
+
+    Args:
+        x: The vectors, float[..., D].
+        weight: float[D].
+        share: Between 0 and 1: 0.25 looks at a quarter of the features.
+        eps: Added to the mean of the squares, under the root.
+
+    Returns:
+        float[..., D].
+    """
+    first = x[..., : int(share * x.shape[-1])]
+    mean_square = first.pow(2).mean(-1, keepdim=True)  # (..., 1)
+    return x * torch.rsqrt(mean_square + eps) * weight

@@ -35,3 +35,28 @@ def worth(before, after):
         The interval of after minus before, as interval gives it: negative if the change helped.
     """
     return interval([b - a for a, b in zip(before, after, strict=True)])
+
+
+def taken_back(gpt, llama, changes, fit):
+    """The finished model with one change taken back at a time, all of one size.
+
+    A change is taken back if its fields are again what they were in the GPT, and the other changes
+    are still there.
+
+    Args:
+        gpt: The config before all changes. Its fields are attributes, such as ``gpt.norm``.
+        llama: The config after all of them. ``llama.replace(norm="layernorm")`` is a new config in
+            which that field has another value.
+        changes: A dict from each change's name to a dict of the fields that it has set and their
+            values in llama.
+        fit: ``fit(config, n_params)`` is the config with the feed-forward width that brings it
+            nearest to so many parameters. A config knows its own number: ``llama.n_params``.
+
+    Returns:
+        A dict from each change's name to a config of llama's size.
+    """
+    found = {}
+    for name, change in changes.items():
+        old = {field: getattr(gpt, field) for field in change}
+        found[name] = fit(llama.replace(**old), llama.n_params)
+    return found

@@ -4,6 +4,9 @@ A word is spelled as a list of symbols: at first its characters, then longer and
 (not the underscore) stands for a space.
 """
 
+import struct
+import unicodedata
+
 BOS, EOS = 1, 2  # the ids of the marks for the beginning and the end of a text
 FIRST_BYTE = 3  # the ids 3 to 258 are the bytes 0 to 255
 
@@ -158,3 +161,89 @@ class Tokenizer:
                 raw += bytes([i - FIRST_BYTE])
         text = raw.decode(errors="replace").replace("▁", " ")
         return text[1:] if text.startswith(" ") else text
+
+
+def utf8(code_point):
+    """The bytes of a character in UTF-8, without encode: with shifts and masks.
+
+    A character up to 0x7F is one byte, its own number. All others begin with a byte that has as
+    many leading ones as there are bytes, and then a zero; each byte that follows begins with 10.
+    The free bits hold the number, highest bits first. Two bytes reach up to 0x7FF, three up to
+    0xFFFF, four up to 0x10FFFF.
+
+    Args:
+        code_point: An integer from 0 to 0x10FFFF, the number of a character.
+
+    Returns:
+        bytes, one to four.
+    """
+    if code_point < 0x80:
+        return bytes([code_point])
+    following = 1 if code_point < 0x800 else 2 if code_point < 0x10000 else 3
+    shifts = range(6 * following - 6, -1, -6)
+    low = [0x80 | code_point >> shift & 0x3F for shift in shifts]
+    leading_ones = 0xFF00 >> following + 1 & 0xFF
+    return bytes([leading_ones | code_point >> 6 * following, *low])
+
+
+def dead_pieces(ids, lines, encode):
+    """The pieces that no line is spelled with, and those that may have swallowed them.
+
+    A piece that was a step on the way to a longer one can be swallowed by it each time that it
+    occurs. The text contains it, and yet its id never comes.
+
+    Args:
+        ids: A dict: learned piece, and its id.
+        lines: The text, a list of strings. Each is encoded by itself.
+        encode: Takes a line, gives the list of its ids.
+
+    Returns:
+        A dict: piece that is never used, and the list of the other pieces that contain it, in the
+        order that they have in ids. The list is empty if there are none.
+    """
+    in_use = {token for line in lines for token in encode(line)}
+    return {
+        piece: [other for other in ids if piece in other and other != piece]
+        for piece, number in ids.items()
+        if number not in in_use
+    }
+
+
+def told_apart(first, second, encode):
+    """Whether a tokenizer tells apart two strings that are the same text to Unicode.
+
+    An é can be one character, or an e followed by an accent. unicodedata.normalize("NFC", text)
+    makes one form of all such spellings: two strings are the same text if they are equal then.
+
+    Args:
+        first: A string.
+        second: Another one, perhaps equal to it.
+        encode: Takes a string, gives the list of its ids.
+
+    Returns:
+        True if they are the same text and have different ids; False in all other cases.
+    """
+    same_text = unicodedata.normalize("NFC", first) == unicodedata.normalize("NFC", second)
+    return same_text and encode(first) != encode(second)
+
+
+def tokenizer_bin(pieces, scores):
+    """A vocabulary in the form of llama2.c's tokenizer.bin.
+
+    The file begins with a 32-bit integer: the length in bytes of the longest piece. Then follow,
+    for each piece: its score, a 32-bit float; its length in bytes, a 32-bit integer; and its bytes
+    in UTF-8. "▁" is written as a plain space, and lengths are counted after that. All numbers have
+    their lowest byte first (little-endian): "<" in the formats of struct.
+
+    Args:
+        pieces: A list of strings; the place of a piece is its id.
+        scores: A list of floats, likewise.
+
+    Returns:
+        bytes, the content of the file.
+    """
+    encoded = [piece.replace("▁", " ").encode() for piece in pieces]
+    content = struct.pack("<i", max(len(raw) for raw in encoded))
+    for raw, score in zip(encoded, scores, strict=True):
+        content += struct.pack("<fi", score, len(raw)) + raw
+    return content

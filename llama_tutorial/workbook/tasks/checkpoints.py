@@ -7,10 +7,11 @@ import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from llama_tutorial.workbook.solutions.checkpoints import from_huggingface
 from llama_tutorial.workbook.task import Bug, Case, Task
@@ -141,6 +142,138 @@ def _joined(dim: Callable[[str], int]) -> Callable[[str, Sequence[Tensor]], Tens
         return pieces[0] if part.endswith("norm") else torch.cat(list(pieces), dim=dim(part))
 
     return wrong
+
+
+# The exercises
+
+
+def _gpt2_cases() -> list[Case]:
+    def stored(name: str, third: int | None = None, transposed: bool = False) -> SimpleNamespace:
+        return SimpleNamespace(name=name, third=third, transposed=transposed)
+
+    def layer(n: int) -> tuple[dict[str, Tensor], dict[str, SimpleNamespace]]:
+        tensors = {
+            "attn.c_attn.weight": _table(6, 18) + 100 * n,
+            "attn.c_attn.bias": torch.arange(18.0),
+            "attn.c_proj.weight": _table(6, 6) + 30,
+            "attn.c_proj.bias": torch.arange(6.0) + 40,
+            "mlp.c_fc.weight": _table(6, 24) + 50,
+            "ln_1.weight": torch.ones(6),
+        }
+        ours = {"attention.wo": "attn.c_proj", "feed_forward.w1": "mlp.c_fc"}
+        parts = ("wq", "wk", "wv")
+        table = {
+            **{f"attention.{w}.weight": ("attn.c_attn.weight", i) for i, w in enumerate(parts)},
+            **{f"attention.{w}.bias": ("attn.c_attn.bias", i) for i, w in enumerate(parts)},
+            **{f"{our}.weight": (f"{their}.weight", None) for our, their in ours.items()},
+            "attention.wo.bias": ("attn.c_proj.bias", None),
+            "attention_norm.weight": ("ln_1.weight", None),
+        }
+        return {f"transformer.h.{n}.{name}": tensor for name, tensor in tensors.items()}, {
+            f"layers.{n}.{our}": stored(
+                f"h.{n}.{their}", third, third is not None or tensors[their].ndim == 2
+            )
+            for our, (their, third) in table.items()
+        }
+
+    (first, table), (second, more) = layer(0), layer(10)
+    some = {name: there for name, there in table.items() if there.third is None}
+    bias = {name: there for name, there in table.items() if name.endswith("bias")}
+    end = {"transformer.wte.weight": _table(5, 6)}
+    return [
+        Case("biases", first, bias),
+        Case("what is not cut", first, some),
+        Case("one layer", first, table),
+        Case(
+            "two layers and the embedding, in bfloat16",
+            {name: tensor.bfloat16() for name, tensor in (first | second | end).items()},
+            {**table, **more, "tok_embeddings.weight": stored("wte.weight")},
+        ),
+    ]
+
+
+def _transposed_first(stored: dict[str, Tensor], table: dict[str, Any]) -> dict[str, Tensor]:
+    state = {}
+    for name, there in table.items():
+        weight = stored[f"transformer.{there.name}"]
+        weight = weight.T if there.transposed and weight.ndim == 2 else weight
+        state[name] = weight if there.third is None else weight.chunk(3, -1)[there.third]
+    return state
+
+
+class _Tower(nn.Module):
+    """So many layers of that width, whose factor is in no tensor."""
+
+    def __init__(self, config: tuple[int, int, float]) -> None:
+        super().__init__()
+        width, n_layers, self.factor = config
+        self.layers = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(n_layers))
+        for parameter in self.parameters():
+            parameter.data.fill_(0.5)
+
+    def loss(self) -> float:
+        """A number that all weights and the factor go into."""
+        return self.factor * sum(
+            (n + 1) * layer.weight.sum().item()
+            for n, layer in enumerate(self.layers)
+            if isinstance(layer, nn.Linear)
+        )
+
+
+def _tried(answer: Callable[..., Any], configs: dict[str, tuple[int, int, float]]) -> Any:
+    weights = _Tower((2, 2, 1.0)).state_dict()
+    tensors = {name: _table(2, 2) + n for n, name in enumerate(weights)}
+    return answer(_Tower, configs, tensors, lambda model: model.loss())
+
+
+def _config_cases() -> list[Case]:
+    right = {"as it was": (2, 2, 1.0)}
+    return [
+        Case("the right config", right),
+        Case("another factor, which no tensor tells", {**right, "factor 3": (2, 2, 3.0)}),
+        Case(
+            "five configs",
+            {
+                "wider": (3, 2, 1.0),
+                **right,
+                "a layer more": (2, 3, 1.0),
+                "factor 5": (2, 2, 5.0),
+                "a layer less": (2, 1, 1.0),
+            },
+        ),
+    ]
+
+
+def _layouts(answer: Callable[..., Any], n_layers: int, n_heads: int, n_kv_heads: int) -> Any:
+    """The losses by a sum in which every number has a place of its own."""
+    draw = torch.Generator().manual_seed(n_layers)
+    h, D = 8, 8 * n_heads
+    rows = {"wq": D, "wk": n_kv_heads * h, "wv": n_kv_heads * h, "wo": D}
+    tensors = {
+        f"layers.{n}.attention.{name}.weight": torch.randn(size, D, generator=draw)
+        for n in range(n_layers)
+        for name, size in rows.items()
+    }
+    tensors["norm.weight"] = torch.randn(D, generator=draw)
+    before = {name: tensor.clone() for name, tensor in tensors.items()}
+
+    def loss(given: dict[str, Tensor]) -> float:
+        place = torch.Generator().manual_seed(1)
+        return sum(
+            float((given[name] * torch.rand(given[name].shape, generator=place)).sum())
+            for name in sorted(before)
+        )
+
+    found = answer(tensors, n_heads, n_kv_heads, loss)
+    same = all(torch.equal(tensors[name], before[name]) for name in before)
+    return {"losses": found, "“the tensors are as they were”": same}
+
+
+def _layout_cases() -> list[Case]:
+    return [
+        Case("one layer, as many key heads as query heads", 1, 2, 2),
+        Case("three layers, four query heads, two key heads", 3, 4, 2),
+    ]
 
 
 _NONSENSE = "Nothing complains, and it writes nonsense."
@@ -433,5 +566,209 @@ TASKS = [
         page="#a-matrix-cut-through-for-two-machines",
         teaches="A pair of matrices is cut by rows, then by columns: one exchange for both.",
         same_dtype=True,
+    ),
+    Task(
+        "checkpoints.from_gpt2",
+        cases=_gpt2_cases,
+        extra=True,
+        bugs=[
+            Bug(
+                "not_transposed",
+                edit=("weight.T if there.transposed and weight.ndim == 2 else weight", "weight"),
+                says="Your matrices are as they are stored: (in, out). Torch's Linear has them as "
+                "(out, in).",
+                effect="Three of GPT-2's four kinds do not fit. The fourth, which closes "
+                "attention, is square: it loads, and the text is nonsense.",
+                look="What does transposed say of a tensor?",
+            ),
+            Bug(
+                "transposed_first",
+                wrong=_transposed_first,
+                says="Your thirds are of the inputs: you cut along the first axis of what is "
+                "stored, or you transpose before you cut.",
+                effect="The shapes do not fit, unless somebody reshapes.",
+                look="Along which axis do queries, keys and values lie in the file?",
+            ),
+            Bug(
+                "every_third",
+                edit=(
+                    "weight.chunk(3, dim=-1)[there.third]",
+                    "weight[..., there.third :: 3]",
+                ),
+                says="You take every third column. Queries, keys and values lie one block after "
+                "the other.",
+                effect="Every shape is right. A head mixes features of all three, and the text is "
+                "nonsense.",
+                look="Where does the first value stand, if there are D queries and D keys?",
+            ),
+            Bug(
+                "values_first",
+                edit=("[there.third]", "[2 - there.third]"),
+                says="Your thirds are in the wrong order: queries and values are exchanged.",
+                effect="Every shape is right, and attention looks for what it should fetch.",
+                look="Which third is 0?",
+            ),
+            Bug(
+                "biases_whole",
+                edit=(
+                    "if there.third is not None:",
+                    "if there.third is not None and weight.ndim == 2:",
+                ),
+                says="You cut the matrices and not the biases. A bias of c_attn has three parts "
+                "as well.",
+                effect="A strict loader refuses a bias that is three times too long.",
+                look="How long is a bias of c_attn?",
+            ),
+        ],
+        hints=[
+            "For each of our names: fetch theirs, cut a third out of it if need be, turn it round "
+            "if need be.",
+            "`chunk(3, dim=...)` cuts a tensor into three. Along which axis, in the file?",
+            "Cut first and transpose then: what lies side by side in the file is columns.",
+        ],
+        minutes=8,
+        page="#ex-checkpoints-gpt2",
+        teaches="Three matrices in one are cut in the file's layout, and turned round after that.",
+        same_dtype=True,
+    ),
+    Task(
+        "checkpoints.loss_by_config",
+        cases=_config_cases,
+        use=_tried,
+        extra=True,
+        bugs=[
+            Bug(
+                "not_strict",
+                edit=("strict=True", "strict=False"),
+                says="You do not load strictly. A model with a layer too many or too few then "
+                "loads.",
+                effect="A layer that no tensor was found for keeps its random numbers.",
+                look="What does strict mean in load_state_dict?",
+            ),
+            Bug(
+                "refused_and_measured",
+                edit=("found[label] = None", "found[label] = loss(model)"),
+                says="Where loading is refused you measure all the same. That model still has the "
+                "numbers it was made with.",
+                effect="A number stands in the table that says nothing about these weights.",
+                look="What should stand for a config that does not load?",
+            ),
+            Bug(
+                "refused_left_out",
+                edit=("found[label] = None", "continue"),
+                says="Configs that are refused are not in your result. They should be there, with "
+                "None.",
+                effect="Nobody sees that they have been tried.",
+                look="How many entries should the result have?",
+            ),
+            Bug(
+                "one_model_for_all",
+                edit=(
+                    "for label, config in configs.items():\n        model = make(config)",
+                    "model = make(next(iter(configs.values())))\n    for label in configs:",
+                ),
+                says="You make one model, from the first config, and measure it under every label.",
+                effect="All configs seem to be equally good.",
+                look="Which config does your model have in the second round?",
+            ),
+            Bug(
+                "no_weights",
+                edit=(
+                    "model.load_state_dict(tensors, strict=True)",
+                    "make(config).load_state_dict(tensors, strict=True)",
+                ),
+                says="You load the weights into one model and measure another, which is new.",
+                effect="Every loss is that of guessing.",
+                look="Which model do you give to loss?",
+            ),
+        ],
+        hints=[
+            "For each config a new model, then the weights, then the loss.",
+            "`load_state_dict` with strict=True raises a RuntimeError for a name or a shape that "
+            "does not fit.",
+            "`try`, `except RuntimeError`, `else`: what stands in the last runs only if nothing "
+            "was raised.",
+        ],
+        minutes=6,
+        page="#ex-checkpoints-params",
+        teaches="Shapes say nothing about heads, angles or eps: load strictly, then measure.",
+    ),
+    Task(
+        "checkpoints.loss_by_layout",
+        cases=_layout_cases,
+        use=_layouts,
+        extra=True,
+        bugs=[
+            Bug(
+                "keys_as_queries",
+                edit=("neighbours_again(weight, n_kv_heads)", "neighbours_again(weight, n_heads)"),
+                says="You move the rows of wk as if it had as many heads as wq.",
+                effect="For 7B it is right. For 70B both losses are bad, and you can choose.",
+                look="How many heads do the rows of wk hold?",
+            ),
+            Bug(
+                "only_queries",
+                edit=('name.endswith("wk.weight")', "False"),
+                says="You move the rows of wq, but not those of wk.",
+                effect="A score is then a product of features that do not belong together: both "
+                "losses are bad.",
+                look="Which two vectors does RoPE rotate?",
+            ),
+            Bug(
+                "values_too",
+                edit=('name.endswith("wk.weight")', 'name.endswith(("wk.weight", "wv.weight"))'),
+                says="You move the rows of wv as well. Values are not rotated.",
+                effect="wo reads the values' features in another order: the right layout has a bad "
+                "loss, too.",
+                look="To which of q, k and v is RoPE applied?",
+            ),
+            Bug(
+                "labels_exchanged",
+                edit=(
+                    '"interleaved": loss(tensors), "half-split": loss(moved)',
+                    '"interleaved": loss(moved), "half-split": loss(tensors)',
+                ),
+                says="Your labels are exchanged. A low loss of the tensors as they are says that "
+                "their rows were interleaved.",
+                effect="Every answer is the wrong one.",
+                look="What did you do to the tensors whose loss you call half-split?",
+            ),
+            Bug(
+                "the_other_way",
+                edit=(
+                    "neighbours_again(weight, n_heads)",
+                    "weight.unflatten(0, (n_heads, -1, 2)).transpose(1, 2).flatten(0, 2)",
+                ),
+                more=(
+                    (
+                        "neighbours_again(weight, n_kv_heads)",
+                        "weight.unflatten(0, (n_kv_heads, -1, 2)).transpose(1, 2).flatten(0, 2)",
+                    ),
+                ),
+                says="You move the rows from Meta's order to Hugging Face's. The trial is the "
+                "other way: what if they are in Hugging Face's, and have to be moved?",
+                effect="Rows in Hugging Face's order end up two permutations away: both losses are "
+                "bad.",
+                look="In which order must the rows be when loss gets them?",
+            ),
+            Bug(
+                "first_layer_alone",
+                edit=('name.endswith("wq.weight")', 'name == "layers.0.attention.wq.weight"'),
+                more=(('name.endswith("wk.weight")', 'name == "layers.0.attention.wk.weight"'),),
+                says="You move the rows in the first layer only.",
+                effect="The other layers are still wrong, so both losses are bad.",
+                look="Which names end in wq.weight?",
+            ),
+        ],
+        hints=[
+            "Two losses: of the tensors as they are, and of a copy in which some rows have moved.",
+            "Which tensors move, and by how many heads each? `neighbours_again`, which you wrote, "
+            "does it for one.",
+            "A new dict, in which wq and wk of every layer are replaced, by n_heads and by "
+            "n_kv_heads. The one that was given stays.",
+        ],
+        minutes=6,
+        page="#ex-checkpoints-layout",
+        teaches="A layout is written in no file, but the loss on a sentence tells it.",
     ),
 ]

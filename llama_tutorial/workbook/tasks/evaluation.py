@@ -108,6 +108,46 @@ def _share_and_half_width(n_right: int, n: int) -> tuple[float, float]:
     return share, 1.96 * math.sqrt(share * (1 - share) / n)
 
 
+# The exercises
+
+
+def _answers(both: int, mended: int, spoilt: int, neither: int) -> tuple[list[bool], list[bool]]:
+    """Which questions two ways get right, in an order in which the kinds are mixed."""
+    kinds = [(True, True)] * both + [(False, True)] * mended + [(True, False)] * spoilt
+    kinds += [(False, False)] * neither
+    mixed = [kinds[7 * i % len(kinds)] for i in range(len(kinds))]  # no length is a multiple of 7
+    return [first for first, _ in mixed], [second for _, second in mixed]
+
+
+def _sign_cases() -> list[Case]:
+    return [
+        Case("one mended, none spoilt", *_answers(0, 1, 0, 0)),
+        Case("9 mended, 1 spoilt, of 20", *_answers(6, 9, 1, 4)),
+        Case("2 mended, 5 spoilt, of 16", *_answers(4, 2, 5, 5)),
+        Case("2 mended and 2 spoilt, of 10", *_answers(3, 2, 2, 3)),
+        Case("13 mended, 5 spoilt, of 100", *_answers(50, 13, 5, 32)),
+    ]
+
+
+_BOOKS = [
+    "Tom had a red ball . He lost it in the garden .",
+    "Mia saw the ball in the tall grass .",
+    "The dog bit Tom .",
+]
+_EXAM = [
+    "He lost it in the garden .",
+    "Tom bit the dog .",
+    "a red ball",
+    "garden . Mia saw it .",
+    "Anna had a red kite .",
+    "Who saw the ball in the tall tree ?",
+]
+
+
+def _found_cases() -> list[Case]:
+    return [Case(f"runs of {n}, six texts", _BOOKS, _EXAM, n) for n in (3, 4, 6, 2)]
+
+
 TASKS = [
     Task(
         "evaluation.perplexity",
@@ -414,5 +454,153 @@ TASKS = [
         minutes=5,
         page="#of-100-how-sure-is-that",
         teaches="An exam of 100 questions knows a score to within 8 points, and no better.",
+    ),
+    Task(
+        "evaluation.sign_test",
+        cases=_sign_cases,
+        tolerance=1e-9,
+        extra=True,
+        bugs=[
+            Bug(
+                "one_sided",
+                edit=("2 * tail", "tail"),
+                says="You count one side only. A result as uneven as this to the other side would "
+                "have surprised you as much.",
+                effect="No model is harmed, but twice as many differences look certain.",
+                look="How many ways are there for ten coins to fall nine to one?",
+            ),
+            Bug(
+                "exactly_this",
+                edit=(
+                    "sum(math.comb(n, k) for k in range(few + 1)) / 2**n",
+                    "math.comb(n, few) / 2**n",
+                ),
+                says="You take the chance of exactly this result. It is this *or a more uneven "
+                "one* that is asked for.",
+                effect="With many questions every result has a tiny chance, so everything looks "
+                "certain.",
+                look="Which further results would have been even more surprising?",
+            ),
+            Bug(
+                "more_uneven_alone",
+                edit=("range(few + 1)", "range(few)"),
+                says="You count only results that are more uneven than this one, and not this one.",
+                effect="The chance comes out too small, and where one side has none it is 0.",
+                look="What is the last number of your range?",
+            ),
+            Bug(
+                "all_questions",
+                edit=("n, few = mended + spoilt,", "n, few = len(pairs),"),
+                says="You toss a coin for every question, also for those on which both ways agree.",
+                effect="The more questions both get right, the more certain a difference looks.",
+                look="Of how many questions can luck decide which way won?",
+            ),
+            Bug(
+                "above_one",
+                edit=("min(1.0, 2 * tail)", "2 * tail"),
+                says="Your chance can be above 1: an even result lies on both sides, and is "
+                "counted twice.",
+                effect="None, but whoever reads 1.4 stops believing the rest.",
+                look="What comes out if two questions are mended and two spoilt?",
+            ),
+            Bug(
+                "exchanged",
+                edit=("return mended, spoilt,", "return spoilt, mended,"),
+                says="Your two counts are exchanged: first come the questions that only the second "
+                "way got right.",
+                effect="The worse way is taken for the better.",
+                look="What should the first number be, if after is right everywhere?",
+            ),
+            Bug(
+                "all_that_were_right",
+                edit=("pairs.count((False, True))", "sum(after)"),
+                more=(("pairs.count((True, False))", "sum(before)"),),
+                says="You count all that each way got right. Where both are right, nothing is "
+                "learned about the difference.",
+                effect="Two ways that differ on every tenth question look alike.",
+                look="What does a question say on which both are right?",
+            ),
+        ],
+        hints=[
+            "Count two kinds of questions: wrong before and right after, and the other way round.",
+            "n coins fall with exactly k on one side in `math.comb(n, k)` of 2 to the power of n "
+            "ways.",
+            "Add these for k from 0 up to and with the smaller count. Then both sides, and never "
+            "more than 1.",
+        ],
+        minutes=8,
+        page="#ex-evaluation-pairs",
+        teaches="Pairs tell more than two scores: only questions on which they differ count.",
+    ),
+    Task(
+        "evaluation.n_found",
+        cases=_found_cases,
+        extra=True,
+        bugs=[
+            Bug(
+                "letters",
+                edit=("text.split()", "text"),
+                says="Your runs are of letters. They should be of words.",
+                effect="Every exam is found: four letters stand in any text.",
+                look="What makes words of a text?",
+            ),
+            Bug(
+                "words_in_any_order",
+                edit=("tuple(words[i : i + n])", "frozenset(words[i : i + n])"),
+                says="You forget the order of the words in a run.",
+                effect="Honest text is found guilty now and then: the same words in another order "
+                "are another sentence.",
+                look="Is “the dog bit Tom” the same run as “Tom bit the dog”?",
+            ),
+            Bug(
+                "last_run_missed",
+                edit=("len(words) - n + 1", "len(words) - n"),
+                says="You miss the last run of each text; one of exactly n words has none.",
+                effect="A text that was copied in full may pass for unseen.",
+                look="How many runs of four words does a text of four words have?",
+            ),
+            Bug(
+                "short_ones_too",
+                edit=("len(words) - n + 1", "len(words)"),
+                says="At the end of a text you take runs that are shorter than n words.",
+                effect="Every text is found, by its last word.",
+                look="How long is the last slice that you take?",
+            ),
+            Bug(
+                "runs_counted",
+                edit=("sum(bool(runs(text) & seen)", "sum(len(runs(text) & seen)"),
+                says="You count runs. How many *texts* are found is asked for.",
+                effect="One copied text counts as much as thirty, and the number has no meaning "
+                "without the length of the texts.",
+                look="How often does one text count?",
+            ),
+            Bug(
+                "every_run",
+                edit=("bool(runs(text) & seen)", "runs(text) <= seen"),
+                says="You ask that all runs of a text occur. One is enough.",
+                effect="A text with one changed word in every line passes for unseen.",
+                look="When does the specification call a text found?",
+            ),
+            Bug(
+                "across_texts",
+                edit=(
+                    "{run for text in training for run in runs(text)}",
+                    'runs(" ".join(training))',
+                ),
+                says="You join the training texts, so that there are runs from the end of one to "
+                "the beginning of the next.",
+                effect="Hardly any; but a run is found that stands in no text.",
+                look="Does a run lie within one text?",
+            ),
+        ],
+        hints=[
+            "First the runs of one text: its words, and every slice of n of them, as a tuple.",
+            "A text of w words has w - n + 1 runs; if it is shorter than n, none.",
+            "A set of all runs in training. A text is found if its own set has something in common "
+            "with it.",
+        ],
+        minutes=8,
+        page="#ex-evaluation-ngrams",
+        teaches="The shorter the run, the more honest text is found: stock phrases are no leak.",
     ),
 ]

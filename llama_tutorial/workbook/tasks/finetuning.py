@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from llama_tutorial.workbook.solutions.finetuning import dialog_turns
+from llama_tutorial.workbook.solutions.finetuning import dialog_turns, first_fit
 from llama_tutorial.workbook.task import Bug, Case, Task
 from llama_tutorial.workbook.tasks._letters import Letters, readable, shown
 
@@ -136,6 +136,50 @@ def _lora_cases() -> list[Case]:
         Case("a layer with a bias, rank 3, alpha 3", 5, 7, 3, 3, True),
         Case("a layer of 256 to 4 features, rank 8, alpha 8", 256, 4, 8, 8),
         Case("a layer in float64", 8, 6, 2, 4, False, torch.float64),
+    ]
+
+
+# The exercises
+
+
+def _in_parts(
+    answer: Callable[..., Any], counts: Sequence[int], before: float | int = 0
+) -> Tensor | Any:
+    """The answer on losses of a linear layer, so many learned tokens in each part."""
+    draw = torch.Generator().manual_seed(sum(counts))
+    weight = nn.Parameter(torch.randn(3, 4, generator=draw))
+    if before:
+        weight.grad = torch.full_like(weight, before)
+    parts = []
+    for n in counts:
+        x, y = torch.randn(n, 4, generator=draw), torch.randint(3, (n,), generator=draw)
+        parts.append((nn.functional.cross_entropy(x @ weight.T, y, reduction="sum"), n))
+    found = answer(weight, parts)
+    return found.detach() if isinstance(found, Tensor) else found
+
+
+def _parts_cases() -> list[Case]:
+    return [
+        Case("one part of four tokens", [4]),
+        Case("two parts, of two and of ten tokens", [2, 10]),
+        Case("three parts, one of them without a learned token", [3, 0, 6]),
+        Case("a weight that has a gradient already", [2, 5], 1),
+    ]
+
+
+def _by_backward(weight: nn.Parameter, parts: Sequence[tuple[Tensor, int]]) -> Tensor:
+    n = sum(count for _, count in parts)
+    for loss, _ in parts:
+        (loss / n).backward()
+    assert weight.grad is not None
+    return weight.grad.clone()
+
+
+def _longest_cases() -> list[Case]:
+    return [
+        Case("three examples in rows of 10", [4, 5, 6], 10),
+        Case("one that fits exactly", [3, 10, 7], 10),
+        Case("ten examples in rows of 16", [9, 12, 3, 4, 6, 7, 2, 10, 1, 5], 16),
     ]
 
 
@@ -457,5 +501,141 @@ TASKS = [
         minutes=15,
         page="#a-change-of-low-rank",
         teaches="B begins at 0, so training starts from the base; merged, it costs nothing.",
+    ),
+    Task(
+        "finetuning.gradient_in_parts",
+        cases=_parts_cases,
+        use=_in_parts,
+        fresh=True,
+        extra=True,
+        bugs=[
+            Bug(
+                "mean_of_means",
+                edit=("total += gradient", "total += gradient / _"),
+                more=(("sum(n for _, n in parts)", "len(parts)"),),
+                says="You take the mean of the parts' means. A token in a part with few of them "
+                "then counts more.",
+                effect="Another gradient than that of the whole batch, and NaN where a part has no "
+                "learned token.",
+                look="How much does a token count in a part of two, and in one of ten?",
+            ),
+            Bug(
+                "sum_of_means",
+                edit=("total += gradient", "total += gradient / _"),
+                more=(("total / sum(n for _, n in parts)", "total"),),
+                says="You add up the parts' means. Their sums are to be added, and divided once.",
+                effect="The more parts, the longer the step; clipping hides it, and the parts are "
+                "weighted wrongly.",
+                look="What is the mean over all learned tokens, written with two sums?",
+            ),
+            Bug(
+                "not_divided",
+                edit=("total / sum(n for _, n in parts)", "total"),
+                says="You do not divide: that is the gradient of the sum.",
+                effect="Steps grow with the length of the answers.",
+                look="The mean over how many tokens is asked for?",
+            ),
+            Bug(
+                "divided_by_parts",
+                edit=("sum(n for _, n in parts)", "len(parts)"),
+                says="You divide the sums by the number of parts. It is tokens that the mean is "
+                "over.",
+                effect="Another batch size is another learning rate.",
+                look="What does the second number of each pair stand for?",
+            ),
+            Bug(
+                "last_part_alone",
+                edit=("total += gradient", "total = gradient"),
+                says="You keep the gradient of the last part alone.",
+                effect="All the other parts were computed for nothing.",
+                look="What becomes of the first part's gradient?",
+            ),
+            Bug(
+                "earlier_gradient_counts",
+                wrong=_by_backward,
+                says="You add to a gradient that the weight had already.",
+                effect="Each step still moves where the one before it did.",
+                look="What does `backward` do with what is in `grad`?",
+            ),
+        ],
+        hints=[
+            "A gradient of a sum is the sum of the gradients. Is that true of a mean of means, "
+            "with parts of different lengths?",
+            "`torch.autograd.grad(loss, weight)` is a tuple with one gradient, and touches "
+            "nothing else.",
+            "Add up the gradients of the sums; divide once, by the number of all learned tokens.",
+        ],
+        minutes=5,
+        page="#ex-finetuning-halves",
+        teaches="Sums can be added up from parts, means cannot: divide once, at the end.",
+    ),
+    Task(
+        "finetuning.longest_first",
+        cases=_longest_cases,
+        extra=True,
+        bugs=[
+            Bug(
+                "numbers_of_the_sorted",
+                wrong=lambda lengths, context: first_fit(sorted(lengths, reverse=True), context),
+                says="Your numbers are places in the sorted list. They should say where an example "
+                "stands in lengths.",
+                effect="Rows are filled with other examples than those that were measured, and "
+                "some run over the end of the row.",
+                look="Which example is number 0, for the caller?",
+            ),
+            Bug(
+                "shortest_first",
+                edit=("-lengths[number])", "lengths[number])"),
+                says="You take the shortest first.",
+                effect="The long ones come last and each opens a row: it packs worse than no "
+                "sorting at all.",
+                look="Which of two examples is harder to find room for?",
+            ),
+            Bug(
+                "as_they_come",
+                edit=(
+                    "sorted(range(len(lengths)), key=lambda number: -lengths[number])",
+                    "range(len(lengths))",
+                ),
+                says="You do not sort: that is first fit.",
+                effect="A row more, now and then; and that is what our default does, for good "
+                "reasons.",
+                look="Which example goes into the first row first?",
+            ),
+            Bug(
+                "last_row_alone",
+                edit=(
+                    "if lengths[number] <= room]",
+                    "if lengths[number] <= room and row == len(free) - 1]",
+                ),
+                says="You try only the row that was begun last.",
+                effect="The short examples, which come last, could fill the ends of all rows, and "
+                "do not.",
+                look="Where is there room when the shortest comes?",
+            ),
+            Bug(
+                "no_exact_fit",
+                edit=("<= room", "< room"),
+                says="An example that would just fill a row begins a new one.",
+                effect="A row more now and then, and examples of full length fit nowhere.",
+                look="How much room does an example of 3 need?",
+            ),
+            Bug(
+                "lengths_in_the_rows",
+                edit=("rows[fits[0]].append(number)", "rows[fits[0]].append(lengths[number])"),
+                says="Your rows hold lengths. They should hold the numbers of the examples.",
+                effect="Nobody knows any more which dialog it is.",
+                look="What does the docstring say a row is a list of?",
+            ),
+        ],
+        hints=[
+            "It is first fit, with the examples in another order.",
+            "Sort the numbers of the examples, not their lengths: a key says by what.",
+            "`sorted(range(len(lengths)), key=...)` gives numbers; with a minus in the key, or "
+            "`reverse=True`, the longest come first.",
+        ],
+        minutes=5,
+        page="#ex-finetuning-longest",
+        teaches="Sorted, it packs a little better, and batches are no longer fair samples.",
     ),
 ]

@@ -97,6 +97,37 @@ def _draws_as_it_should(answer: Any) -> str | None:
     return None
 
 
+def _waiting_model() -> Any:
+    from llama_tutorial.config import PRESETS
+    from llama_tutorial.model import Transformer
+    from llama_tutorial.workbook.tasks._models import filled
+
+    sizes = {"dim": 8, "n_layers": 2, "n_heads": 2, "n_kv_heads": 2}
+    config = PRESETS["gpt2"].replace(**sizes, hidden_dim=16, vocab_size=7, max_seq_len=8)
+    return filled(Transformer(config))
+
+
+def _use_ablation(losses_without: Any, seed: int) -> dict[str, Any]:
+    """The losses, and whether the model is what it was."""
+    model = _waiting_model()
+    tokens = torch.randint(7, (3, 6), generator=torch.Generator().manual_seed(seed))
+
+    def loss(some_model: Any) -> float:
+        with torch.no_grad():
+            logits = some_model(tokens[:, :-1])
+        return float(torch.nn.functional.cross_entropy(logits.mT, tokens[:, 1:]))
+
+    found = losses_without(model, loss)
+    return {"what is returned": found, "the loss of the given model afterwards": loss(model)}
+
+
+def _ablation_cases() -> list[Case]:
+    return [
+        Case("a model of two blocks", 0),
+        Case("the same model on another text", 1),
+    ]
+
+
 TASKS = [
     Task(
         "gpt.layer_norm",
@@ -517,5 +548,65 @@ TASKS = [
         minutes=8,
         page="#ask-for-one-word-append-it-ask-again",
         teaches="A language model writes one token at a time, and reads all of them each time.",
+    ),
+    Task(
+        "gpt.losses_without",
+        cases=_ablation_cases,
+        use=_use_ablation,
+        bugs=[
+            Bug(
+                "bias_left",
+                edit=(
+                    "for parameter in writer.parameters():\n"
+                    "                nn.init.zeros_(parameter)",
+                    "nn.init.zeros_(writer.weight)",
+                ),
+                says="A bias goes on writing: you silence the matrix alone, or one that comes "
+                "before it.",
+                effect="The part still adds the same vector at every position. What it costs to be "
+                "without it comes out too small.",
+                look="Which parameters does a Linear layer have?",
+            ),
+            Bug(
+                "adds_up",
+                edit=("without = {}", "without, silenced = {}, copy.deepcopy(model)"),
+                more=(("            silenced = copy.deepcopy(model)\n", ""),),
+                says="Your parts stay silent: from the second loss on, all those before are "
+                "missing, too.",
+                effect="The last part seems to be worth the whole model.",
+                look="How many models do you make, and when?",
+            ),
+            Bug(
+                "model_silenced",
+                edit=("copy.deepcopy(model)", "model"),
+                says="You silence the model that you were given: one part after another is lost, "
+                "and never comes back.",
+                effect="Whoever goes on with it has a model in which no block writes.",
+                look="What does `silenced = model` make?",
+            ),
+            Bug(
+                "differences",
+                edit=("= loss(silenced)", "= loss(silenced) - loss(model)"),
+                says="You give what the loss gains; asked for is the loss itself.",
+                effect="A difference does not show how close to a blind guess the model has come.",
+                look="What does the docstring call the numbers?",
+            ),
+            Bug(
+                "whole_block",
+                edit=("in writer.parameters()", "in silenced.layers[number].parameters()"),
+                says="You silence a whole block each time: both of its parts.",
+                effect="Attention and feed-forward layer of a block seem to be worth the same.",
+                look="How many parts does a block have, and how many are to be silent?",
+            ),
+        ],
+        hints=[
+            "Two loops, one in the other: over the blocks, and over the two parts.",
+            "A fresh copy for each pair. In it, two tensors become zeros: a weight and a bias.",
+            "`writer.parameters()` of a Linear layer goes through both of them.",
+        ],
+        minutes=8,
+        page="#ex-gpt-ablate",
+        teaches="If silencing a part costs nothing, the model does not use it.",
+        extra=True,
     ),
 ]

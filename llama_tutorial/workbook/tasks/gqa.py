@@ -89,6 +89,62 @@ def _layer_cases() -> list[Case]:
     ]
 
 
+class _Counted(Cache):
+    """A cache that knows its length, filled up to it."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        super().__init__(SMALL)
+        shape = (1, SMALL.n_kv_heads, length, 4)
+        self.update(draw(*shape, seed=seed), draw(*shape, seed=seed + 1), 0)
+        self.length = length
+
+
+def _use_take_back(take_back: Any, length: int, n: int) -> dict[str, Any]:
+    """What the caches of three layers hold afterwards, and whether the call was refused."""
+    caches = [_Counted(length, 10 * layer) for layer in range(3)]
+    error = "none"
+    try:
+        take_back(caches, n)
+    except ValueError:
+        error = "ValueError"
+    return {
+        "error that is raised": error,
+        "length in each layer": [cache.length for cache in caches],
+        "keys in the slots": torch.stack([cache.k for cache in caches]),
+        "values in the slots": torch.stack([cache.v for cache in caches]),
+    }
+
+
+def _take_back_cases() -> list[Case]:
+    return [
+        Case("2 of 5 tokens", 5, 2),
+        Case("all 5 tokens", 5, 5),
+        Case("no token", 5, 0),
+        Case("6 of 5 tokens", 5, 6),
+    ]
+
+
+def _use_eight_bits(to_eight_bits: Any, x: torch.Tensor) -> Any:
+    """The integers, and the scales of those vectors that have one."""
+    found = to_eight_bits(x)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        return found
+    integers, scales = found
+    if isinstance(scales, torch.Tensor) and tuple(scales.shape) == (*x.shape[:-1], 1):
+        scales = torch.where(x.abs().amax(-1, keepdim=True) > 0, scales, torch.zeros_like(scales))
+    return integers, scales
+
+
+def _eight_bit_cases() -> list[Case]:
+    x = draw(2, 2, 3, 8) * torch.tensor([1.0, 10.0, 0.1])[:, None]
+    return [
+        Case("one vector, (1, -2, 0.29, 4)", torch.tensor([[1.0, -2.0, 0.29, 4.0]])),
+        Case("a vector whose largest feature is negative", torch.tensor([[1.0, -9.0, 0.3, 4.0]])),
+        Case("keys of two texts, two heads, three positions", x),
+        Case("a vector of zeros beside another", torch.tensor([[0.0, 0.0], [3.0, -1.0]])),
+    ]
+
+
 TASKS = [
     Task(
         "gqa.repeat_kv",
@@ -436,5 +492,159 @@ TASKS = [
         minutes=12,
         page="#your-gpt-with-fewer-keys-two-matrices-one-line",
         teaches="One module trains and writes; the cache is an argument.",
+    ),
+    Task(
+        "gqa.take_back",
+        cases=_take_back_cases,
+        use=_use_take_back,
+        bugs=[
+            Bug(
+                "first_layer_only",
+                edit=(
+                    "for cache in caches:\n        cache.length -= n",
+                    "caches[0].length -= n",
+                ),
+                says="Only the first layer forgets. Every layer has a cache of its own.",
+                effect="The layers disagree about the position of the next token.",
+                look="How many caches are there?",
+            ),
+            Bug(
+                "length_set",
+                edit=("cache.length -= n", "cache.length = n"),
+                says="You keep n tokens; n are to be taken back.",
+                effect="Nearly the whole text is forgotten.",
+                look="What should the length be, if it was 5 and n is 2?",
+            ),
+            Bug(
+                "added",
+                edit=("cache.length -= n", "cache.length += n"),
+                says="Your length grows: the model then reads slots that nothing was written to.",
+                effect="Empty keys draw attention, and the next token stands in the wrong place.",
+                look="What should the length be, if it was 5 and n is 2?",
+            ),
+            Bug(
+                "one_more",
+                edit=("cache.length -= n", "cache.length -= n + 1"),
+                says="You take back one token too many.",
+                effect="The model forgets a token that it was to keep, and all after it move.",
+                look="What should taking back 0 tokens do?",
+            ),
+            Bug(
+                "erased",
+                edit=(
+                    "cache.length -= n",
+                    "cache.k[:, :, cache.length - n : cache.length] = 0\n"
+                    "        cache.v[:, :, cache.length - n : cache.length] = 0\n"
+                    "        cache.length -= n",
+                ),
+                says="You erase old keys and values, which nobody would have looked at: it is work "
+                "for nothing.",
+                effect="The text is the same, and taking back 1,000 tokens costs as much as "
+                "reading the cache.",
+                look="Where does a query look, and when is a slot written again?",
+            ),
+            Bug(
+                "below_zero",
+                edit=("if n > caches[0].length:", "if False:"),
+                says="More tokens can be taken back than there are, and the length is below 0.",
+                effect="The next token is written to the end of the cache.",
+                look="Which error does the docstring name?",
+            ),
+            Bug(
+                "not_all",
+                edit=("n > caches[0].length", "n >= caches[0].length"),
+                says="All tokens can be taken back, too; you refuse that.",
+                effect="A cache cannot be used again for another text.",
+                look="How many tokens does a cache of length 5 hold?",
+            ),
+            Bug(
+                "stops_at_zero",
+                edit=(
+                    'raise ValueError(f"n={n}: the caches hold {caches[0].length} tokens")',
+                    "n = caches[0].length",
+                ),
+                says="If there are fewer than n tokens, you take back all of them and say nothing.",
+                effect="Whoever counts the tokens counts others than the cache holds.",
+                look="Which error does the docstring name?",
+            ),
+        ],
+        hints=[
+            "Which slots would have to be erased? Who looks at them?",
+            "A query sees the slots before the length; a new token is written at the length.",
+            "Compare n with a length first; then one line for each cache.",
+        ],
+        minutes=3,
+        page="#ex-gqa-take-back",
+        teaches="What lies after the length does not exist: forgetting is free.",
+        extra=True,
+    ),
+    Task(
+        "gqa.to_eight_bits",
+        cases=_eight_bit_cases,
+        use=_use_eight_bits,
+        bugs=[
+            Bug(
+                "one_scale",
+                edit=("x.abs().amax(-1, keepdim=True)", "x.abs().amax().expand(*x.shape[:-1], 1)"),
+                says="You have one scale for everything. Each vector has its own.",
+                effect="One large vector, and all others are rounded to a few steps.",
+                look="Over which axis is the largest taken?",
+            ),
+            Bug(
+                "sign_ignored",
+                edit=("x.abs().amax(-1, keepdim=True)", "x.amax(-1, keepdim=True)"),
+                says="You take the largest feature, and forget that a negative one can be larger "
+                "in size.",
+                effect="Integers beyond -128 come out as positive ones.",
+                look="What is the scale of (1, -9)?",
+            ),
+            Bug(
+                "by_128",
+                edit=("/ 127", "/ 128"),
+                says="You divide by 128: the largest feature becomes 128, for which int8 has no "
+                "room.",
+                effect="On most machines it turns over to -128: the strongest feature of every "
+                "vector changes its sign.",
+                look="From where to where do 8 bits with a sign reach?",
+            ),
+            Bug(
+                "cut_off",
+                edit=("(x / scale).round()", "(x / scale)"),
+                says="You cut the fractions off. The nearest integer is asked for.",
+                effect="Every feature moves towards 0, by half a step on average, and they all "
+                "add up.",
+                look="What does .to(torch.int8) do with 2.9?",
+            ),
+            Bug(
+                "scale_wide",
+                edit=("scale.half()", "scale"),
+                says="Your scales stay in 32 bits; they are to be in float16.",
+                effect="Two bytes more for each vector.",
+                look="Which dtypes does the docstring name?",
+            ),
+            Bug(
+                "integers_wide",
+                edit=(".round().to(torch.int8)", ".round()"),
+                says="Your integers are kept as floats. Only in int8 do they take one byte each.",
+                effect="The cache is larger than before: as large, and the scales with it.",
+                look="Which dtypes does the docstring name?",
+            ),
+            Bug(
+                "scale_turned_over",
+                edit=(", scale.half()", ", (1 / scale).half()"),
+                says="You return 1 / scale. Whoever needs the vector multiplies by the scale.",
+                effect="Keys of a size that has nothing to do with the right one.",
+                look="integers · scale should give x, nearly.",
+            ),
+        ],
+        hints=[
+            "One number for each vector, and keepdim=True, so that x can be divided by it.",
+            "Size, largest, never 0, divided by 127. Then divide, round, convert.",
+            "round() gives a float; .to(torch.int8) and .half() make the small dtypes.",
+        ],
+        minutes=8,
+        page="#ex-gqa-int8",
+        teaches="Eight bits and a scale keep a vector to one part in 254 of its largest feature.",
+        extra=True,
     ),
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import is_ as operator_is
 from typing import Any
 
 import torch
 
 from llama_tutorial.config import PRESETS, ModelConfig
-from llama_tutorial.workbook.solutions.model import Llama
+from llama_tutorial.workbook.solutions.model import Llama, folded
 from llama_tutorial.workbook.solutions.rope import rope_table
 from llama_tutorial.workbook.task import Bug, Case, Task
 from llama_tutorial.workbook.tasks._models import SMALL, draw, filled, in_steps
@@ -116,6 +117,106 @@ def _one_by_one(model: Any, tensors: dict[str, torch.Tensor]) -> None:
         parameter.copy_(tensors[name])
     if set(tensors) != set(parameters):
         raise ValueError("too many")
+
+
+# The exercises
+
+
+def _fold_cases() -> list[Case]:
+    def state(n_layers: int, tied: bool = False) -> dict[str, torch.Tensor]:
+        found = filled(Llama(SMALL.replace(n_layers=n_layers))).state_dict()
+        return {n: tensor for n, tensor in found.items() if n != "output.weight" or not tied}
+
+    double = {name: tensor.double() for name, tensor in state(1).items()}
+    return [
+        Case("one layer", state(1)),
+        Case("eleven layers", state(11)),
+        Case("a tied head", state(2, tied=True)),
+        Case("float64", double),
+    ]
+
+
+def _embedding_scaled(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    state = folded(tensors)
+    if "output.weight" not in tensors:
+        state["tok_embeddings.weight"] = state["output.weight"]
+    return state
+
+
+def _in_order(order_of: Any, order: list[int], n_layers: int = 3) -> dict[str, Any]:
+    """The loss, and what the model has afterwards."""
+    model = filled(Llama(SMALL.replace(n_layers=n_layers)))
+    before = list(model.layers)
+    tokens = torch.randint(13, (2, 8), generator=torch.Generator().manual_seed(n_layers))
+    loss = order_of(model, tokens, order)
+    after = list(model.layers)
+    whole = len(after) == n_layers and all(map(operator_is, after, before))
+    return {"loss": loss, "“the model is as it was”": whole}
+
+
+def _order_cases() -> list[Case]:
+    return [
+        Case("three layers in their order", [0, 1, 2]),
+        Case("the first left out", [1, 2]),
+        Case("two exchanged", [0, 2, 1]),
+        Case("one of five, twice", [3, 3], 5),
+    ]
+
+
+def _kept(answer: Any, what: str) -> Any:
+    """The answer on a forward pass, and on the weights in it."""
+    x = draw(6, 4).requires_grad_()
+    w = draw(3, 4, seed=1).requires_grad_()
+    whole, ids = draw(100, 4, seed=2), torch.tensor([[1, 4, 2, 0, 1]])
+    run, weights = {
+        "exp": (lambda: x.exp().sum(), []),
+        "square": (lambda: (x * x).sum(), []),
+        "linear": (lambda: (x @ w.T).sum(), [w]),
+        "view": (lambda: (whole[:6] * x).sum(), []),
+        "double": (lambda: x.double().exp().sum(), []),
+    }.get(what, (None, []))
+    if run is None:
+        model = filled(Llama(SMALL))
+        run, weights = lambda: model(ids).logsumexp(-1).sum(), list(model.parameters())
+    return answer(run, weights)
+
+
+def _kept_cases() -> list[Case]:
+    return [
+        Case("e to the power of six rows of four", "exp"),
+        Case("x * x", "square"),
+        Case("a matrix, which is a weight", "linear"),
+        Case("six rows of a hundred", "view"),
+        Case("in float64", "double"),
+        Case("a small Llama", "llama"),
+    ]
+
+
+def _counted(run: Any, pack: Any) -> None:
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        run()
+
+
+def _whatever_comes_by(run: Any, _: Any) -> int:
+    sizes: list[int] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    _counted(run, pack)
+    return sum(sizes)
+
+
+def _objects(run: Any, weights: Any) -> int:
+    before, kept = set(weights), set()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept.add(tensor)
+        return tensor
+
+    _counted(run, pack)
+    return sum(tensor.nbytes for tensor in kept - before)
 
 
 TASKS = [
@@ -418,5 +519,242 @@ TASKS = [
         teaches="A wrong checkpoint is refused, not guessed at.",
         same_dtype=True,
         tolerance=1e-6,
+    ),
+    Task(
+        "model.folded",
+        cases=_fold_cases,
+        extra=True,
+        bugs=[
+            Bug(
+                "last_norm_forgotten",
+                edit=('        "norm": ["output"],\n', ""),
+                says="The last norm still has its weights. It is read as well: by the output "
+                "matrix.",
+                effect="None yet, but whoever drops the norms' weights afterwards has another "
+                "model.",
+                look="Which norm belongs to no layer?",
+            ),
+            Bug(
+                "embedding_scaled",
+                wrong=_embedding_scaled,
+                says="The head is tied, and you scale the embedding. It is also what the tokens "
+                "are looked up in.",
+                effect="The stream begins with other vectors, and every layer reads them.",
+                look="What else is done with the matrix of a tied head? Which name should the "
+                "result have besides those that it was given?",
+            ),
+            Bug(
+                "rows_scaled",
+                edit=("state[matrix] * g", "(state[matrix].T * g[: len(state[matrix])]).T"),
+                says="You scale rows. A row is an output; what the norm has scaled comes in, and "
+                "goes to the columns.",
+                effect="Square matrices get it wrong in silence, and the others do not fit at all.",
+                look="A matrix is (out, in). Which axis has the features that the norm gives?",
+            ),
+            Bug(
+                "values_forgotten",
+                edit=(', "attention.wv"', ""),
+                says="You have left out wv. Queries, keys and values are all made of the normed "
+                "stream.",
+                effect="Attention looks at the right places and fetches values of the wrong size.",
+                look="Which three matrices read attention_norm's result?",
+            ),
+            Bug(
+                "up_forgotten",
+                edit=(', "feed_forward.w3"', ""),
+                says="You have left out w3. Two matrices read ffn_norm's result.",
+                effect="The gate is right and what it lets through is not.",
+                look="Which two matrices of SwiGLU read x itself?",
+            ),
+            Bug(
+                "writers_too",
+                edit=('"attention.wv"]', '"attention.wv", "attention.wo"]'),
+                says="You scale wo as well. It reads the heads' results, and no norm stands there.",
+                effect="What attention writes is scaled twice, once by features that are not its "
+                "own.",
+                look="What does wo read?",
+            ),
+            Bug(
+                "weights_kept",
+                edit=("torch.ones_like(g)", "g"),
+                says="The norms keep their weights, so now they are applied twice.",
+                effect="Every feature is scaled by the square of what it should be.",
+                look="What should the norms' weights be afterwards?",
+            ),
+            Bug(
+                "divided",
+                edit=("state[matrix] * g", "state[matrix] / g"),
+                says="You divide the columns by the norm's weights. They have to do what the norm "
+                "does no more.",
+                effect="Large features come out small.",
+                look="W (g y) is to be W' y. What is W'?",
+            ),
+        ],
+        hints=[
+            "List who reads which norm: three matrices, two matrices, one matrix.",
+            "The name of a norm begins like those of its readers: `name.split('.')` takes it "
+            "apart. A tied head has no name of its own, so give it one first.",
+            "A matrix (out, in) times a vector (in,) scales column by column. Make new tensors: "
+            "what was given must stay.",
+        ],
+        minutes=10,
+        page="#ex-model-fold",
+        teaches="A norm's weight is a scale of columns, and a tied head has none to spare.",
+    ),
+    Task(
+        "model.loss_in_order",
+        cases=_order_cases,
+        use=_in_order,
+        extra=True,
+        bugs=[
+            Bug(
+                "order_ignored",
+                edit=("layers[n] for n in order", "layer for layer in layers"),
+                says="All layers run, and in their own order: yours is not used.",
+                effect="No layer is missed, whichever you take out.",
+                look="What does order do in your code?",
+            ),
+            Bug(
+                "sorted",
+                edit=("for n in order", "for n in sorted(order)"),
+                says="The right layers run, but in ascending order. Theirs should be that of the "
+                "list.",
+                effect="An exchange of two layers seems to do no harm at all.",
+                look="In which order does your loop meet them?",
+            ),
+            Bug(
+                "left_out_those_named",
+                edit=(
+                    "layers[n] for n in order",
+                    "layer for n, layer in enumerate(layers) if n not in order",
+                ),
+                says="You leave out the layers that are named. These are the ones that run.",
+                effect="With one layer missing you measure a model that has only that one.",
+                look="How many layers run if order has five numbers?",
+            ),
+            Bug(
+                "not_as_it_was",
+                edit=("    model.layers = layers\n", ""),
+                says="The loss is right, but afterwards the model still has the layers of your "
+                "experiment.",
+                effect="Each further measurement begins with a model that has lost more.",
+                look="What is model.layers when your function returns?",
+            ),
+            Bug(
+                "not_shifted",
+                edit=("logits[:, :-1]", "logits[:, :]"),
+                more=(("tokens[:, 1:]", "tokens[:, :]"),),
+                says="You compare the logits at each position with the token at that same "
+                "position, which the model has just read.",
+                effect="The loss says how well a model remembers what it reads.",
+                look="Of which token do the logits at position 0 speak?",
+            ),
+            Bug(
+                "a_sum",
+                edit=(
+                    "tokens[:, 1:].flatten())",
+                    'tokens[:, 1:].flatten(), reduction="sum")',
+                ),
+                says="You add the losses up. The mean is asked for.",
+                effect="None, but losses of two texts can no longer be compared.",
+                look="Over how many predictions is the mean?",
+            ),
+        ],
+        hints=[
+            "A model's layers are a list like any other: for a while, let it have another.",
+            "`nn.ModuleList` takes any iterable of modules, and one module may stand in two lists.",
+            "Keep the old list, set the new one, run, and set the old one back. Then the loss: "
+            "logits without the last position, tokens without the first.",
+        ],
+        minutes=6,
+        page="#ex-model-skip",
+        teaches="Layers only add, so a model runs without one, and you can measure who is missed.",
+    ),
+    Task(
+        "model.bytes_kept",
+        cases=_kept_cases,
+        use=_kept,
+        extra=True,
+        bugs=[
+            Bug(
+                "weights_too",
+                edit=("if storage.data_ptr() not in apart:", "if True:"),
+                says="You count the weights. They are in memory anyway.",
+                effect="You believe that a larger batch costs less than it does: a part that does "
+                "not grow hides the part that does.",
+                look="Which of the tensors that come by were there before?",
+            ),
+            Bug(
+                "each_time",
+                edit=("kept[storage.data_ptr()] = storage", "kept[len(kept)] = storage"),
+                says="You count a storage as often as it is put away. In x * x it is put away "
+                "twice, and is there once.",
+                effect="Far more bytes than there are.",
+                look="How do you notice that a storage has been there before?",
+            ),
+            Bug(
+                "whatever_comes_by",
+                wrong=_whatever_comes_by,
+                says="You add up every tensor that comes by, the weights too, and what is put away "
+                "twice counts twice.",
+                effect="Far more bytes than there are.",
+                look="What does x * x put away, and how much memory is that? What was in memory "
+                "before?",
+            ),
+            Bug(
+                "objects_for_storages",
+                wrong=_objects,
+                says="You tell tensors apart as objects. A view, such as the transposed matrix in "
+                "x @ w.T, is another object, but its numbers are the same memory.",
+                effect="Weights are counted as if they were activations, wherever a layer turns "
+                "them round.",
+                look="What do w and w.T have in common?",
+            ),
+            Bug(
+                "numbers_for_bytes",
+                edit=(
+                    "storage.nbytes() for storage in",
+                    "storage.nbytes() // 4 for storage in",
+                ),
+                says="You count numbers. A float32 has four bytes, a float64 eight.",
+                effect="A quarter of what the card will have to hold.",
+                look="How many bytes has a number of that dtype?",
+            ),
+            Bug(
+                "of_the_view",
+                edit=("kept[storage.data_ptr()] = storage", "kept[storage.data_ptr()] = tensor"),
+                more=(
+                    (
+                        "storage.nbytes() for storage in",
+                        "tensor.nbytes for tensor in",
+                    ),
+                ),
+                says="You count the bytes of the tensor that is put away. If it is a view, all of "
+                "its storage stays in memory.",
+                effect="A slice of a large tensor looks small, and holds on to all of it.",
+                look="What is `x[:2].untyped_storage().nbytes()`, if x has a hundred rows?",
+            ),
+            Bug(
+                "floats_alone",
+                edit=(
+                    "if storage.data_ptr() not in apart:",
+                    "if storage.data_ptr() not in apart and tensor.is_floating_point():",
+                ),
+                says="You leave out what is not a float. Token ids and masks are put away as well.",
+                effect="A mask for each head is left out, which may be more than the rest.",
+                look="What does an embedding need for its backward pass?",
+            ),
+        ],
+        hints=[
+            "`torch.autograd.graph.saved_tensors_hooks(pack, unpack)` is a context: every tensor "
+            "that is put away goes through pack.",
+            "pack gives the tensor back as it is; on the way, note its storage. "
+            "`untyped_storage().data_ptr()` is a storage's address, the same for all its views.",
+            "A dict from addresses to storages holds each once. Keep the weights' addresses in a "
+            "set, and leave these out.",
+        ],
+        minutes=10,
+        page="#ex-model-activations",
+        teaches="Training keeps what the backward pass needs, and that is most of its memory.",
     ),
 ]

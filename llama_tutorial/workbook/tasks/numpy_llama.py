@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
+import tempfile
+import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -185,6 +188,82 @@ _WIDE = (
 )
 _WRITES = """keys[:, start:stop] = k.swapaxes(0, 1)
     values[:, start:stop] = v.swapaxes(0, 1)"""
+
+# The exercises
+
+
+def _file_1(
+    tied: bool = True, *, version: int = 1, magic: bytes = b"24ka", extra: int = 0
+) -> bytes:
+    """A llama2.c file of version 1, its numbers counted from 0."""
+    sizes = (8, 12, 2, 2, 1, 5, 4)
+    m = _sizes(*sizes)
+    m.tied = tied
+    n = sum(math.prod(shape) for name, shape in shapes_of(m).items() if "rope" not in name)
+    header = magic + struct.pack("<i7iB", version, *sizes, tied)
+    return header.ljust(256, b"\0") + np.arange(n + extra, dtype="<f4").tobytes()
+
+
+def _whole_model(answer: Callable[..., Any], data: bytes) -> Any:
+    """All that stands in the model, or the error."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.bin"
+        path.write_bytes(data)
+        try:
+            m = answer(path)
+        except ValueError:
+            return "a ValueError"
+        if not hasattr(m, "__dict__"):
+            return m
+        return {
+            name: np.array(value) if isinstance(value, np.ndarray) else value
+            for name, value in vars(m).items()
+        }
+
+
+def _version_1_cases() -> list[Case]:
+    return [
+        Case("a tied head", _file_1()),
+        Case("a head of its own", _file_1(tied=False)),
+        Case("other letters", _file_1(magic=b"GGUF")),
+        Case("version 2", _file_1(version=2)),
+        Case("two numbers too many", _file_1(extra=2)),
+        Case("two numbers too few", _file_1(tied=False, extra=-2)),
+    ]
+
+
+def _eight_bits(F: int, D: int, groups: int, seed: int = 0) -> SimpleNamespace:
+    draw = np.random.default_rng(seed)
+    values = draw.integers(-127, 128, (F, D)).astype(np.int8)
+    scales = (10.0 ** draw.uniform(-3, -1, (F, groups))).astype(np.float32)
+    return SimpleNamespace(values=values, scales=scales)
+
+
+def _product_cases() -> list[Case]:
+    return [
+        Case("one group of four", _random(0, 1, 4), _eight_bits(2, 4, 1)),
+        Case("three groups of four", _random(1, 1, 12), _eight_bits(3, 12, 3)),
+        Case("five rows of x, two groups of eight", _random(2, 5, 16), _eight_bits(6, 16, 2)),
+    ]
+
+
+def _stays_small(answer: Callable[..., Any]) -> str | None:
+    tensor, x = _eight_bits(512, 1024, 16), _random(3, 1, 1024)
+    whole = 4 * tensor.values.size
+    tracemalloc.start()
+    try:
+        answer(x, tensor)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    if peak > whole / 4:
+        return (
+            f"The numbers are right, but on the way it takes {peak / whole:.1f} times as much "
+            "memory as the matrix in float32, and should take less than a quarter of that. Which "
+            "array of yours is as large as the matrix?"
+        )
+    return None
+
 
 TASKS = [
     Task(
@@ -630,5 +709,169 @@ TASKS = [
         page="#the-same-text-each-token-once",
         teaches="Slot = position, and one rule for the mask: a key is seen from itself on.",
         same_dtype=True,
+    ),
+    Task(
+        "numpy_llama.read_version_1",
+        cases=_version_1_cases,
+        use=_whole_model,
+        extra=True,
+        bugs=[
+            Bug(
+                "norms_in_their_places",
+                edit=('sorted(shapes, key=lambda name: "norm" not in name)', "shapes"),
+                says="You read the tensors in the order of version 0. In version 1 the norms come "
+                "first.",
+                effect="Nothing complains, for the sizes add up; and it writes nonsense.",
+                look="What are the first numbers after the header?",
+            ),
+            Bug(
+                "right_after_the_sizes",
+                edit=("read_header(data[8:36]), 256", "read_header(data[8:36]), 37"),
+                says="You refuse a file that is right, because you do not end where it ends. "
+                "Either you do not begin at byte 256, or you expect tensors that are not there: "
+                "version 1 has no tables of RoPE.",
+                effect="Without the test at the end, all weights would be shifted.",
+                look="Where does the first tensor stand in the file, and which are the tensors?",
+            ),
+            Bug(
+                "tied_by_the_sign",
+                edit=("    m.tied = bool(data[36])\n", ""),
+                says="You look at the sign of the vocabulary's size. In version 1 it is always "
+                "positive, and a byte of its own says whether the head is tied.",
+                effect="Every model with a head of its own is refused, or read with the wrong one.",
+                look="What is byte 36?",
+            ),
+            Bug(
+                "letters_not_checked",
+                edit=('data[:8].tobytes() != b"24ka" + struct.pack("<i", 1)', "data[4] != 1"),
+                says="You do not look at the letters. A file of another kind may have a 1 there, "
+                "too.",
+                effect="A file of something else is read as sizes and weights.",
+                look="How do you know that it is a file of llama2.c's?",
+            ),
+            Bug(
+                "version_not_checked",
+                edit=(
+                    'data[:8].tobytes() != b"24ka" + struct.pack("<i", 1)',
+                    'data[:4].tobytes() != b"24ka"',
+                ),
+                says="You do not look at the version. Version 2 has the same letters, and int8 "
+                "after them.",
+                effect="Integers and scales are read as floats.",
+                look="What stands in bytes 4 to 7?",
+            ),
+            Bug(
+                "end_not_checked",
+                edit=("if at != len(data):", "if False:"),
+                says="You read what you need and do not look whether anything is left. A file that "
+                "is longer than its sizes say is not what you think.",
+                effect="Sizes that do not belong to the file pass, and the weights are cut at the "
+                "wrong places.",
+                look="Where are you after the last tensor, and how long is the file?",
+            ),
+            Bug(
+                "no_output",
+                edit=("        m.output = m.tok_embeddings\n", "        pass\n"),
+                says="With a tied head there is no output in your model. It is the embedding.",
+                effect="The first logits fail, after all the work.",
+                look="What does the rest of the module multiply the last state with?",
+            ),
+        ],
+        hints=[
+            "The seven sizes stand eight bytes further on than in version 0, so read_header can "
+            "read them: of which slice?",
+            "shapes_of knows the tensors. Leave out two of them, and take those with norm in their "
+            "name first; `sorted` keeps the order of the rest.",
+            "Go through the bytes with a place `at`, from 256 on: cut, `view` as little-endian "
+            "float32, reshape. At the end `at` must be the length of the file.",
+        ],
+        minutes=12,
+        page="#ex-numpy-version-1",
+        teaches="A format is a header and an agreement on order, and a reader checks both ends.",
+    ),
+    Task(
+        "numpy_llama.product",
+        cases=_product_cases,
+        same_dtype=True,
+        properties=[_stays_small],
+        extra=True,
+        bugs=[
+            Bug(
+                "no_scales",
+                edit=("(sums * tensor.scales).sum(-1)", "sums.sum(-1)"),
+                says="You leave out the scales.",
+                effect="Every group counts as if its weights were as large as its integers.",
+                look="What is a weight, if its integer is 5 and its scale 0.01?",
+            ),
+            Bug(
+                "one_scale_a_row",
+                edit=(
+                    "(sums * tensor.scales).sum(-1)",
+                    "sums.sum(-1) * tensor.scales[:, 0]",
+                ),
+                says="You use the first scale of each row for all of it. Every group has its own.",
+                effect="A group of small weights comes out as large as one of large ones.",
+                look="How many scales does a row have?",
+            ),
+            Bug(
+                "mean_scale",
+                edit=(
+                    "(sums * tensor.scales).sum(-1)",
+                    "sums.sum(-1) * tensor.scales.mean(-1)",
+                ),
+                says="You add the groups up and scale by the mean of their scales. A mean of "
+                "products is not the product of means.",
+                effect="Groups of small weights come out too large, and those of large ones too "
+                "small.",
+                look="In which order: first the scales, or first the sum over groups?",
+            ),
+            Bug(
+                "groups_dealt_out",
+                edit=(
+                    "tensor.values.reshape(F, groups, -1)",
+                    "tensor.values.reshape(F, -1, groups).swapaxes(1, 2)",
+                ),
+                more=(
+                    (
+                        "x.reshape(len(x), groups, -1)",
+                        "x.reshape(len(x), -1, groups).swapaxes(1, 2)",
+                    ),
+                ),
+                says="Your groups take every n-th weight. A group's weights are neighbours.",
+                effect="Each weight gets the scale of another group.",
+                look="Which weights does the first scale belong to?",
+            ),
+            Bug(
+                "inputs_scaled_to_integers",
+                edit=(
+                    "x = x.reshape(len(x), groups, -1)",
+                    "x = np.rint(x).reshape(len(x), groups, -1)",
+                ),
+                says="You round x to integers. Only the matrix is in int8.",
+                effect="Activations are small: most of them become 0.",
+                look="What dtype do the docstring's arguments have?",
+            ),
+            Bug(
+                "float64",
+                edit=(
+                    "(sums * tensor.scales).sum(-1)",
+                    "(sums * tensor.scales).sum(-1, dtype=float)",
+                ),
+                says="The numbers are right, but they are float64.",
+                effect=_WIDE,
+                look="Which number or array of NumPy's in your code is float64?",
+                museum=False,
+            ),
+        ],
+        hints=[
+            "Within a group the scale is a common factor. So when can it come in?",
+            "Cut x into the same groups as the rows: products of two groups, summed over their "
+            "members, are (T, F, groups).",
+            "`np.einsum` multiplies and sums over the axis that the result does not have, and "
+            "converts the integers piece by piece.",
+        ],
+        minutes=10,
+        page="#ex-numpy-stay",
+        teaches="A scale is a common factor of its group, so it can wait until the sum is there.",
     ),
 ]

@@ -68,6 +68,73 @@ def _writes_no_mean(answer: Any) -> str | None:
     return None
 
 
+def _backward_cases() -> list[Case]:
+    x, weight, grad = _draw(2, 5, 8), 1 + _draw(8, seed=1), _draw(2, 5, 8, seed=2)
+    ones = torch.ones(8)
+    return [
+        Case("one vector, weights of 1", x[0, :1], ones, grad[0, :1]),
+        Case("five vectors", x[0], weight, grad[0]),
+        Case("two rows of five vectors", x, weight, grad),
+        Case("vectors ten times as long", 10 * x, weight, grad),
+        Case("an eps of 0.5", x, weight, grad, 0.5),
+        Case("float64", x.double(), weight.double(), grad.double()),
+    ]
+
+
+def _norms(model: Any) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters() if "norm" in name}
+
+
+def _use_folded(folded: Any, config: Any) -> dict[str, Any]:
+    """What the new model says, what its norms have, and whether the old one is what it was."""
+    from llama_tutorial.workbook.solutions.model import Llama
+    from llama_tutorial.workbook.tasks._models import filled
+
+    model = filled(Llama(config))
+    tokens = torch.randint(13, (2, 6), generator=torch.Generator().manual_seed(0))
+    new = folded(model)
+    with torch.no_grad():
+        logits = new(tokens)
+    return {
+        "the logits": logits,
+        "the norms of the new model": _norms(new),
+        "the norms of the given model afterwards": _norms(model),
+    }
+
+
+def _fold_cases() -> list[Case]:
+    from llama_tutorial.workbook.tasks._models import SMALL
+
+    square = SMALL.replace(n_kv_heads=SMALL.n_heads, hidden_dim=SMALL.dim, vocab_size=SMALL.dim)
+    return [
+        Case("a model whose matrices are all square", square),
+        Case("a model with grouped heads", SMALL),
+    ]
+
+
+def _variance_cases() -> list[Case]:
+    # Sums of these are exact in float32, in whatever order they are made.
+    far = 8192 + torch.tensor([0.0, 1.0]).repeat(32)
+    return [
+        Case("two numbers, 1 and 4", torch.tensor([1.0, 4.0])),
+        Case("sixteen numbers around 2", 2 + _draw(16)),
+        Case("64 numbers, half of them 8192 and half 8193", far),
+    ]
+
+
+def _partial_cases() -> list[Case]:
+    x, weight = _draw(2, 5, 8) * torch.arange(1, 9), 1 + _draw(8, seed=1)
+    ones = torch.ones(8)
+    return [
+        Case("one vector, half of its features, weights of 1", x[0, :1], ones, 0.5),
+        Case("two rows of five vectors, a quarter", x, weight, 0.25),
+        Case("a share of 0.4: three features of eight", x, weight, 0.4),
+        Case("all features", x, weight, 1.0),
+        Case("vectors of which eps is a large part", 1e-3 * x, weight, 0.5),
+        Case("an eps of 0.5", x, weight, 0.25, 0.5),
+    ]
+
+
 TASKS = [
     Task(
         "rmsnorm.rms_norm",
@@ -255,5 +322,314 @@ TASKS = [
         minutes=5,
         page="#rmsnorm-centre-once",
         teaches="A LayerNorm model is an RMSNorm model whose matrices were centred once.",
+    ),
+    Task(
+        "rmsnorm.rms_norm_backward",
+        cases=_backward_cases,
+        bugs=[
+            Bug(
+                "root_held_fixed",
+                edit=("(u - y * (u * y).mean(-1, keepdim=True)) / r", "u / r"),
+                says="Your r is a constant: it is not, all features of the vector are in it.",
+                effect="Training pushes vectors outward, although a norm does not see their size.",
+                look="What else changes if one feature of x grows?",
+            ),
+            Bug(
+                "sum_for_mean",
+                edit=("(u * y).mean(-1, keepdim=True)", "(u * y).sum(-1, keepdim=True)"),
+                says="What comes through r is a mean over the features, and yours is a sum.",
+                effect="The gradient is D times too strong along x.",
+                look="Mean or sum: what stands under the root?",
+            ),
+            Bug(
+                "x_for_y",
+                edit=("u - y * (u * y)", "u - x * (u * x)"),
+                says="Where the loss comes through r, you use x; it is x divided by r, twice.",
+                effect="Long vectors get a wrong gradient, and vectors of size 1 a right one.",
+                look="How often does r stand in the formula?",
+            ),
+            Bug(
+                "weight_forgotten",
+                edit=("grad * weight", "grad"),
+                says="The gradient for x does not know the weight. On its way back it is "
+                "multiplied by it first.",
+                effect="Features that the norm makes small are pushed as if they were large.",
+                look="What is the last thing that the norm does on the way out?",
+            ),
+            Bug(
+                "not_divided",
+                edit=(
+                    "(u - y * (u * y).mean(-1, keepdim=True)) / r",
+                    "u - y * (u * y).mean(-1, keepdim=True)",
+                ),
+                says="The gradient for x is not divided by r: a long vector feels a push less.",
+                effect="Deep layers, whose vectors are long, are changed much too fast.",
+                look="What does doubling x do to its gradient?",
+            ),
+            Bug(
+                "input_for_normed",
+                edit=("(grad * y).reshape", "(grad * x).reshape"),
+                says="The weight multiplies the normed vector; its gradient has x in it, not that.",
+                effect="Weights are changed too fast wherever vectors are long.",
+                look="What is multiplied by the weight?",
+            ),
+            Bug(
+                "no_eps",
+                edit=(".mean(-1, keepdim=True) + eps).sqrt()", ".mean(-1, keepdim=True)).sqrt()"),
+                says="Your eps is not used.",
+                effect="For small vectors the gradient is that of another function.",
+                look="What is under the root?",
+            ),
+            Bug(
+                "half_divided",
+                edit=(
+                    "(u - y * (u * y).mean(-1, keepdim=True)) / r",
+                    "u / r - y * (u * y).mean(-1, keepdim=True)",
+                ),
+                says="Only one of the two terms is divided by r.",
+                effect="A long vector is pushed back along itself, much too strongly.",
+                look="What does doubling x do to each of the two?",
+            ),
+            Bug(
+                "not_summed",
+                edit=(".reshape(-1, x.shape[-1]).sum(0)", ""),
+                says="You have a gradient for the weight at every position. There is one weight "
+                "for all of them: they are added up.",
+                effect="The optimiser refuses a gradient of another shape.",
+                look="Which shape does the weight have?",
+            ),
+            Bug(
+                "texts_kept_apart",
+                edit=(".reshape(-1, x.shape[-1]).sum(0)", ".sum(0)"),
+                says="There is one weight for all positions of all texts: sum over all axes but "
+                "the last.",
+                effect="The optimiser refuses a gradient of another shape.",
+                look="Which shape does the weight have?",
+            ),
+        ],
+        hints=[
+            "First y = x / r, and u = grad · weight: what arrives at y.",
+            "One feature of x changes y in two ways: directly, by 1 / r, and all of y through r.",
+            "The second one takes from u its part along y: y times the mean of u · y.",
+        ],
+        minutes=15,
+        page="#ex-rmsnorm-backward",
+        teaches="A norm's gradient has almost nothing along x: a longer x gives the same output.",
+        extra=True,
+    ),
+    Task(
+        "rmsnorm.folded",
+        cases=_fold_cases,
+        use=_use_folded,
+        bugs=[
+            Bug(
+                "rows_scaled",
+                edit=("linear.weight *= norm.weight", "linear.weight *= norm.weight[:, None]"),
+                says="You multiply the rows. A row makes one feature that comes out; what comes in "
+                "meets the columns.",
+                effect="Another model, and most matrices do not even have that many rows.",
+                look="Which axis of (out, in) meets y?",
+            ),
+            Bug(
+                "up_forgotten",
+                edit=("[feed_forward.w1, feed_forward.w3]", "[feed_forward.w1]"),
+                says="One reader of ffn_norm does not get its weight: it has two.",
+                effect="Each unit's gate opens as before, and lets something else through.",
+                look="How many matrices of SwiGLU read the stream?",
+            ),
+            Bug(
+                "down_folded",
+                edit=(
+                    "[feed_forward.w1, feed_forward.w3]",
+                    "[feed_forward.w1, feed_forward.w3, attention.wo]",
+                ),
+                says="One matrix too many is changed: wo and w2 read no norm, they write.",
+                effect="What a block adds to the stream is another vector.",
+                look="Which matrices come right after a norm?",
+            ),
+            Bug(
+                "values_forgotten",
+                edit=("[attention.wq, attention.wk, attention.wv]", "[attention.wq, attention.wk]"),
+                says="The values do not get the weight: attention_norm has three readers.",
+                effect="A word is found as before, and hands over something else.",
+                look="How many matrices of the attention read the stream?",
+            ),
+            Bug(
+                "head_forgotten",
+                edit=("[model.output]", "[]"),
+                says="The last norm loses its weight, and the head does not get it.",
+                effect="The logits are those of another vector.",
+                look="Who reads the last norm?",
+            ),
+            Bug(
+                "still_there",
+                edit=("        norm.weight.fill_(1)\n", ""),
+                says="The norms keep their weights: now they act twice, in the norm and in the "
+                "matrix.",
+                effect="Strong features become very strong.",
+                look="What should a norm's weight be afterwards?",
+            ),
+            Bug(
+                "model_changed",
+                edit=("model = copy.deepcopy(model)\n", "\n"),
+                says="You change the model that you were given. It must stay as it is.",
+                effect="Whoever compares the two compares a model with itself.",
+                look="What does copy.deepcopy do?",
+            ),
+            Bug(
+                "divided",
+                edit=("linear.weight *= norm.weight", "linear.weight /= norm.weight"),
+                says="You divide by the weights. What the norm no longer multiplies, the matrix "
+                "must.",
+                effect="Features that the norm made strong become weak.",
+                look="W (g · y): what happens to column i?",
+            ),
+        ],
+        hints=[
+            "Begin with a copy, and write down who reads which norm.",
+            "Column i of a matrix meets feature i: the (out, D) weight times a (D,) vector.",
+            "It is five lists: for each block two norms with three and two readers, at the end "
+            "one with one. (@torch.no_grad() lets you write into weights.)",
+        ],
+        minutes=10,
+        page="#ex-rmsnorm-fold",
+        teaches="A norm's weight adds no new function: the next matrix could do its work.",
+        tolerance=1e-4,
+        extra=True,
+    ),
+    Task(
+        "rmsnorm.variances",
+        cases=_variance_cases,
+        bugs=[
+            Bug(
+                "made_wide",
+                edit=("one_pass = x.pow", "x = x.double()\n    one_pass = x.pow"),
+                says="Your one pass is as good as the two: it was made in float64, or it is two "
+                "passes after all.",
+                effect="A test that passes, of a function that fails in the dtype of the model.",
+                look="Which dtype does x have, and which have your squares?",
+            ),
+            Bug(
+                "unbiased",
+                edit=(
+                    "x.pow(2).mean() - x.mean().pow(2)",
+                    "(x.pow(2).mean() - x.mean().pow(2)) * len(x) / (len(x) - 1)",
+                ),
+                more=(
+                    ("(x - x.mean()).pow(2).mean()", "(x - x.mean()).pow(2).sum() / (len(x) - 1)"),
+                ),
+                says="You divide by D - 1, as torch.var does by default.",
+                effect="A norm of a few features comes out smaller.",
+                look="How many numbers are there?",
+            ),
+            Bug(
+                "other_way_round",
+                edit=("x.pow(2).mean() - x.mean().pow(2)", "x.mean().pow(2) - x.pow(2).mean()"),
+                says="Your first one is negative: it is the mean of the squares, minus the square "
+                "of the mean.",
+                effect="The root of it is NaN.",
+                look="Which of the two is larger?",
+            ),
+            Bug(
+                "mean_not_squared",
+                edit=("- x.mean().pow(2)", "- x.mean()"),
+                says="In your first one the mean is not squared.",
+                effect="It is right only where the mean is 0 or 1.",
+                look="What becomes of 2 · x · mean when you multiply (x - mean)² out?",
+            ),
+            Bug(
+                "exchanged",
+                edit=("one_pass.item(), two_passes.item()", "two_passes.item(), one_pass.item()"),
+                says="You give them in the other order: one pass first, then two.",
+                effect="The good method is blamed for the bad one.",
+                look="Which is which?",
+            ),
+        ],
+        hints=[
+            "Two lines, one for each way, and neither changes the dtype.",
+            "x.pow(2).mean() and x.mean().pow(2) are the two numbers of the first way.",
+            "The second: take the mean from x, square, mean. .item() makes a float of a tensor.",
+        ],
+        minutes=4,
+        page="#ex-rmsnorm-cancel",
+        teaches="The difference of two large numbers keeps few of their digits.",
+        tolerance=1e-3,
+        extra=True,
+    ),
+    Task(
+        "rmsnorm.partial_rms_norm",
+        cases=_partial_cases,
+        bugs=[
+            Bug(
+                "mean_over_all",
+                edit=(
+                    "first.pow(2).mean(-1, keepdim=True)",
+                    "first.pow(2).sum(-1, keepdim=True) / x.shape[-1]",
+                ),
+                says="You divide the sum of the first squares by D. It is the mean of the first.",
+                effect="A quarter of the features makes every vector twice as long.",
+                look="How many squares are in your sum?",
+            ),
+            Bug(
+                "first_only",
+                edit=("return x * torch", "return first * torch"),
+                more=((" * weight", " * weight[: first.shape[-1]]"),),
+                says="You give the first features only. The estimate is from them, and all "
+                "features are divided by it.",
+                effect="The next matrix misses most of its columns.",
+                look="Which shape does the docstring name?",
+            ),
+            Bug(
+                "rest_left",
+                edit=(
+                    "return x * torch.rsqrt(mean_square + eps) * weight",
+                    "n = first.shape[-1]\n"
+                    "    first = first * torch.rsqrt(mean_square + eps)\n"
+                    "    return torch.cat((first, x[..., n:]), -1) * weight",
+                ),
+                says="You divide the first features alone, and leave the others as they are.",
+                effect="Most of the vector is not normed at all, and grows from block to block.",
+                look="Which features are divided?",
+            ),
+            Bug(
+                "last_features",
+                edit=("x[..., : int(share * x.shape[-1])]", "x[..., -int(share * x.shape[-1]) :]"),
+                says="You look at the last features; the first are meant.",
+                effect="None with random vectors; a trained model is used to certain features.",
+                look="Which end does your slice begin at?",
+            ),
+            Bug(
+                "every_nth",
+                edit=("x[..., : int(share * x.shape[-1])]", "x[..., :: int(1 / share)]"),
+                says="You look at every n-th feature; the first are meant.",
+                effect="As good an estimate, but the features do not lie side by side, which is "
+                "what makes it fast.",
+                look="Which features does the docstring name?",
+            ),
+            Bug(
+                "share_ignored",
+                edit=("x[..., : int(share * x.shape[-1])]", "x"),
+                says="You look at all features: that is RMSNorm.",
+                effect="Nothing is saved.",
+                look="Where do you use share?",
+            ),
+            Bug(
+                "eps_outside",
+                edit=("torch.rsqrt(mean_square + eps)", "(1 / (torch.sqrt(mean_square) + eps))"),
+                says="You add eps to the root; it belongs under it.",
+                look="What is eps added to?",
+                museum=False,
+            ),
+        ],
+        hints=[
+            "It is RMSNorm, and one line is different: what the mean is taken over.",
+            "int(share * D) features: a slice of the last axis, from its beginning.",
+            "Mean of the slice's squares, eps, root; then x, all of it, divided and weighted.",
+        ],
+        minutes=4,
+        page="#ex-rmsnorm-partial",
+        teaches="A size can be estimated from a few features: from n, to about 1 in √(2n).",
+        tolerance=2e-5,
+        extra=True,
     ),
 ]

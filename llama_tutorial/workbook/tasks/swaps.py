@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from llama_tutorial.config import ModelConfig
 from llama_tutorial.workbook.solutions.swaps import interval
 from llama_tutorial.workbook.task import Bug, Case, Task
 
@@ -37,6 +39,54 @@ def _unpaired(before: Sequence[float], after: Sequence[float]) -> tuple[float, f
 def _both_ends(differences: Sequence[float]) -> tuple[float, float]:
     mean, half = interval(differences)
     return mean - half, mean + half
+
+
+# The exercise
+
+_CHANGES: dict[str, dict[str, Any]] = {
+    "RMSNorm": {"norm": "rmsnorm"},
+    "SwiGLU": {"feed_forward": "swiglu"},
+    "no biases, untied": {"bias": False, "tie_embeddings": False},
+    "GQA": {"n_kv_heads": 2},
+}
+
+
+def _fitted(config: ModelConfig, n_params: int) -> ModelConfig:
+    wide = [config.replace(hidden_dim=width) for width in range(8, 256, 8)]
+    return min(wide, key=lambda one: abs(one.n_params - n_params))
+
+
+def _configs(answer: Callable[..., Any], changes: dict[str, dict[str, Any]]) -> Any:
+    """What each config has, of all that can differ."""
+    gpt = ModelConfig(
+        dim=32,
+        n_layers=2,
+        n_heads=4,
+        hidden_dim=64,
+        vocab_size=100,
+        max_seq_len=32,
+        norm="layernorm",
+        feed_forward="gelu",
+        bias=True,
+        tie_embeddings=True,
+    )
+    together = {field: value for change in _CHANGES.values() for field, value in change.items()}
+    llama = gpt.replace(**together, hidden_dim=72)
+    found = answer(gpt, llama, changes, _fitted)
+    if not isinstance(found, dict):
+        return found
+    fields = [*together, "hidden_dim"]
+    return {
+        name: {field: getattr(config, field) for field in fields}
+        if isinstance(config, ModelConfig)
+        else config
+        for name, config in found.items()
+    }
+
+
+def _back_cases() -> list[Case]:
+    one = {"SwiGLU": _CHANGES["SwiGLU"]}
+    return [Case("one change", one), Case("four changes", _CHANGES)]
 
 
 TASKS = [
@@ -136,5 +186,78 @@ TASKS = [
         page="#three-seeds-can-agree-by-chance",
         teaches="Equal seeds cancel what they have in common: compare runs in pairs.",
         tolerance=1e-4,  # see there
+    ),
+    Task(
+        "swaps.taken_back",
+        cases=_back_cases,
+        use=_configs,
+        extra=True,
+        bugs=[
+            Bug(
+                "put_in_alone",
+                edit=(
+                    "fit(llama.replace(**old), llama.n_params)",
+                    "fit(gpt.replace(**change), llama.n_params)",
+                ),
+                says="You put each change into the GPT, alone. Asked for is the Llama without it.",
+                effect="That is an experiment, too, but another: what a change is worth to a model "
+                "that has none of the others.",
+                look="Which of the two configs does each model begin with?",
+            ),
+            Bug(
+                "nothing_taken_back",
+                edit=("getattr(gpt, field)", "getattr(llama, field)"),
+                says="Your models are all the finished one: you set the fields to the values that "
+                "they have.",
+                effect="Five runs of one model differ by luck, and luck is what you measure.",
+                look="Which value did the field have before the change?",
+            ),
+            Bug(
+                "one_after_the_other",
+                edit=(
+                    "found[name] = fit(llama.replace(**old), llama.n_params)",
+                    "found[name] = llama = fit(llama.replace(**old), llama.n_params)",
+                ),
+                says="You take one change back after the other, so the last model has lost all of "
+                "them.",
+                effect="It is the chain again, backwards.",
+                look="How many changes does your last model lack?",
+            ),
+            Bug(
+                "not_one_size",
+                edit=("fit(llama.replace(**old), llama.n_params)", "llama.replace(**old)"),
+                says="Your models are of different sizes: you do not fit them.",
+                effect="A change seems to be worth something because the model with it is larger.",
+                look="What is fit for?",
+            ),
+            Bug(
+                "as_large_as_the_gpt",
+                edit=("llama.n_params)", "gpt.n_params)"),
+                says="Your models have the size of the GPT. They are compared with the Llama, so "
+                "they should have its size.",
+                effect="A little, where the two sizes differ a little; and nobody sees it.",
+                look="What is each of your models compared with?",
+            ),
+            Bug(
+                "other_fields_too",
+                edit=(
+                    "old = {field: getattr(gpt, field) for field in change}",
+                    "old = {field: getattr(gpt, field) for one in changes.values() for field in "
+                    "one}",
+                ),
+                says="You take all changes back in each model.",
+                effect="Five times the GPT.",
+                look="Of which change are the fields that you look up?",
+            ),
+        ],
+        hints=[
+            "One change at a time: which fields has it set, and what were they in the GPT?",
+            "`getattr(gpt, field)` is the value of a field whose name is in a variable.",
+            "`replace` takes a dict of fields with two stars before it. Then fit, to the size of "
+            "the model that all of them are compared with.",
+        ],
+        minutes=6,
+        page="#ex-swaps-back",
+        teaches="Put in and taken back are two experiments, and a change can be worth two things.",
     ),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -35,6 +37,61 @@ def _width_cases() -> list[Case]:
         Case("a small one: 100, by 32", 100, 32),
         Case("a multiplier of 1.3", 100, 1, 1.3),
         Case("Llama 2 70B", 8192, 4096, 1.3),
+    ]
+
+
+def _backward_cases() -> list[Case]:
+    x, grad = _draw(5, 4), _draw(5, 4, seed=4)
+    w1, w2, w3 = _draw(6, 4, seed=1), _draw(4, 6, seed=2), _draw(6, 4, seed=3)
+    return [
+        Case("one vector", x[:1], grad[:1], w1, w2, w3),
+        Case("five vectors", x, grad, w1, w2, w3),
+        Case("gates that are wide open or shut", x, grad, 10 * w1, w2, w3),
+        Case("float64", *(tensor.double() for tensor in (x, grad, w1, w2, w3))),
+    ]
+
+
+def _use_as_swiglu(
+    as_swiglu: Any, w1: torch.Tensor, bias: torch.Tensor, w2: torch.Tensor, x: torch.Tensor
+) -> torch.Tensor:
+    """What the layer makes of (x, 1): the matrices may be any that do it."""
+    gate, down, up = as_swiglu(w1, bias, w2)
+    with_one = torch.cat((x, torch.ones(len(x), 1)), dim=1)
+    hidden = F.silu(with_one @ gate.T) * (with_one @ up.T)
+    return hidden @ down.T
+
+
+def _bias_cases() -> list[Case]:
+    w1, bias, w2, x = _draw(6, 4, seed=1), _draw(6, seed=2), _draw(4, 6, seed=3), _draw(5, 4)
+    return [
+        Case("one unit, no bias", w1[:1], torch.zeros(1), w2[:, :1], x[:1]),
+        Case("six units, no bias", w1, torch.zeros(6), w2, x),
+        Case("six units with a bias", w1, bias, w2, x),
+    ]
+
+
+def _use_gate_is_first(gate_is_first: Any, *tensors: torch.Tensor) -> Any:
+    """The answer, or that it was refused."""
+    try:
+        return gate_is_first(*tensors)
+    except ValueError:
+        return "a ValueError"
+
+
+def _half_cases() -> list[Case]:
+    x, w1, w2, w3 = _draw(5, 4), _draw(6, 4, seed=1), _draw(4, 6, seed=2), _draw(6, 4, seed=3)
+    y = ((F.silu(x @ w1.T) * (x @ w3.T)) @ w2.T) * (1 + 1e-4 * _draw(5, 4, seed=4))
+    twice = (F.silu(x @ w1.T) * (x @ w1.T)) @ w2.T
+    both, *exact = (tensor.double() for tensor in (torch.cat((w1, w3)), w2, x, w1, w3))
+    down, wide_x, gate, up = exact
+    exact_y = (F.silu(wide_x @ gate.T) * (wide_x @ up.T)) @ down.T
+    return [
+        Case("the gate is the upper half, in float64", both, down, wide_x, exact_y),
+        Case("the same with some rounding", torch.cat((w1, w3)), w2, x, y),
+        Case("the gate is the lower half", torch.cat((w3, w1)), w2, x, y),
+        Case("numbers a thousand times as large", torch.cat((w3, w1)), 1000 * w2, x, 1000 * y),
+        Case("an output of another layer", torch.cat((w1, w3)), w2, x, -y),
+        Case("two equal halves", torch.cat((w1, w1)), w2, x, twice),
     ]
 
 
@@ -219,5 +276,211 @@ TASKS = [
         minutes=4,
         page="#two-thirds-as-wide-and-rounded-up",
         teaches="11008 is two thirds of 16384, rounded up to a multiple of 256.",
+    ),
+    Task(
+        "swiglu.swiglu_backward",
+        cases=_backward_cases,
+        bugs=[
+            Bug(
+                "slope_of_logistic",
+                edit=("(s + a * s * (1 - s))", "(s * (1 - s))"),
+                says="You take the slope of the logistic function for that of SiLU.",
+                effect="A gate that is wide open learns nothing any more.",
+                look="SiLU is a product of two: how many terms has its slope?",
+            ),
+            Bug(
+                "slope_is_the_gate",
+                edit=("(s + a * s * (1 - s))", "s"),
+                says="Your slope of SiLU is the logistic function alone: half of the product rule.",
+                effect="Gates near zero are pushed the right way, and the others by too little or "
+                "too much.",
+                look="z · s(z): what changes with z?",
+            ),
+            Bug(
+                "up_left_out",
+                edit=("hidden * b * (", "hidden * ("),
+                says="The gradient for the gate does not know what the gate lets through.",
+                effect="Gates open, whether what is behind them helps or harms.",
+                look="What is SiLU(a) multiplied by?",
+            ),
+            Bug(
+                "gate_left_out",
+                edit=("grad_b = hidden * silu(a)", "grad_b = hidden"),
+                says="The gradient for the way up does not go through the gate.",
+                effect="Units that are shut learn as if they were open.",
+                look="What is b multiplied by?",
+            ),
+            Bug(
+                "slope_for_up",
+                edit=("grad_b = hidden * silu(a)", "grad_b = hidden * silu(b)"),
+                says="The gradient for the way up is multiplied by SiLU(b); b goes through no "
+                "curve.",
+                effect="The way up learns from the wrong units.",
+                look="Which of the two has the curve?",
+            ),
+            Bug(
+                "one_way_back",
+                edit=("grad_a @ w1 + grad_b @ w3", "grad_a @ w1"),
+                says="The gradient for x comes through the gate only. x goes in twice.",
+                effect="The layers before learn half of what they should.",
+                look="How many matrices read x?",
+            ),
+            Bug(
+                "hidden_forgotten",
+                edit=("grad.T @ (silu(a) * b)", "grad.T @ b"),
+                says="The gradient for w2 has what w2 reads in it: the product, not one factor.",
+                effect="The way down learns from units that are shut.",
+                look="What is w2 multiplied by?",
+            ),
+            Bug(
+                "gate_and_up_exchanged",
+                edit=(
+                    "grad_x, grad_a.T @ x, grad.T @ (silu(a) * b), grad_b.T @ x",
+                    "grad_x, grad_b.T @ x, grad.T @ (silu(a) * b), grad_a.T @ x",
+                ),
+                says="The gradients for w1 and w3 are exchanged. They have the same shape, so "
+                "nothing complains.",
+                effect="The gate learns what the way up should, and the other way round.",
+                look="Which matrix is the gate, w1 or w3?",
+            ),
+        ],
+        hints=[
+            "Give the parts names: a = W1 x, b = W3 x, and the product SiLU(a) · b goes into W2.",
+            "grad @ w2 is what arrives at the product. For a factor, multiply by the other one; "
+            "for a, by the slope as well.",
+            "A matrix's gradient is (what arrives at its output).T @ (what went in).",
+        ],
+        minutes=15,
+        page="#ex-swiglu-backward",
+        teaches="A shut gate stops the way up, and still learns to open itself.",
+        extra=True,
+    ),
+    Task(
+        "swiglu.as_swiglu",
+        cases=_bias_cases,
+        use=_use_as_swiglu,
+        bugs=[
+            Bug(
+                "all_ones",
+                edit=("torch.zeros_like(gate)", "torch.ones_like(gate)"),
+                says="Your w3 reads all features and adds them up. It should read the last one.",
+                effect="Each unit is multiplied by the sum of the features.",
+                look="Which number should W3 (x, 1) have in every unit?",
+            ),
+            Bug(
+                "constant_first",
+                edit=(
+                    "torch.cat((w1, bias[:, None]), dim=1)",
+                    "torch.cat((bias[:, None], w1), dim=1)",
+                ),
+                more=(("up[:, -1] = 1", "up[:, 0] = 1"),),
+                says="You take the constant to be the first feature. It is the last: (x, 1).",
+                effect="The bias meets a feature, and each weight its neighbour's.",
+                look="In which column does a matrix meet the last feature?",
+            ),
+            Bug(
+                "bias_on_the_way_up",
+                edit=("up[:, -1] = 1", "up[:, -1] = 1 + bias"),
+                more=(
+                    (
+                        "torch.cat((w1, bias[:, None]), dim=1)",
+                        "torch.cat((w1, 0 * bias[:, None]), dim=1)",
+                    ),
+                ),
+                says="Your bias is in w3: there it multiplies. It is added to W1 x, before the "
+                "curve.",
+                effect="Units are stronger or weaker, but their curves are not moved.",
+                look="What does a bias move?",
+            ),
+            Bug(
+                "no_bias",
+                edit=("(w1, bias[:, None])", "(w1, 0 * bias[:, None])"),
+                says="The bias is missing. The constant can bring it: w1 has a column for it.",
+                effect="Every unit opens at 0.",
+                look="What does the last column of w1 add?",
+            ),
+            Bug(
+                "nothing_up",
+                edit=("    up[:, -1] = 1  # every unit's b is the constant\n", ""),
+                says="Your w3 is zero, and so is the product.",
+                effect="The layer writes nothing.",
+                look="By what must SiLU be multiplied to stay what it is?",
+            ),
+            Bug(
+                "one_unit",
+                edit=("up[:, -1] = 1", "up[-1] = 1"),
+                says="You fill a row of w3: one unit, which reads all features. It is the last "
+                "column.",
+                effect="All other units are multiplied by 0.",
+                look="Which axis of (F, D + 1) is that of the features?",
+            ),
+        ],
+        hints=[
+            "Multiplied by 1, the gate's curve is all that is left. Where can a 1 come from?",
+            "w3: zeros, but for the last column. w1: one column more, for the same feature.",
+            "torch.cat((w1, bias[:, None]), dim=1) puts a column behind a matrix.",
+        ],
+        minutes=6,
+        page="#ex-swiglu-constant",
+        teaches="With one constant feature, a gated layer does what a plain one with biases does.",
+        extra=True,
+    ),
+    Task(
+        "swiglu.gate_is_first",
+        cases=_half_cases,
+        use=_use_gate_is_first,
+        bugs=[
+            Bug(
+                "the_other_half",
+                edit=("return bool(upper_fits)", "return bool(lower_fits)"),
+                says="You say True where the lower half is the gate.",
+                effect="Gate and up are exchanged: a model that loads and writes nonsense.",
+                look="Which half is first?",
+            ),
+            Bug(
+                "never_refuses",
+                edit=("if upper_fits == lower_fits:", "if False:"),
+                says="If neither fits, or both do, you answer all the same. Raise a ValueError.",
+                effect="A matrix from another layer is loaded as if it were right.",
+                look="How many halves should fit?",
+            ),
+            Bug(
+                "none_fits_unseen",
+                edit=("if upper_fits == lower_fits:", "if upper_fits and lower_fits:"),
+                says="If neither fits, you say that the lower half is the gate.",
+                effect="A matrix from another layer is loaded as if it were right.",
+                look="Which two cases need a ValueError?",
+            ),
+            Bug(
+                "both_fit_unseen",
+                edit=("if upper_fits == lower_fits:", "if not upper_fits and not lower_fits:"),
+                says="If both fit, you say that the upper half is the gate.",
+                effect="None with this matrix; but the test has told nothing about the library.",
+                look="Which two cases need a ValueError?",
+            ),
+            Bug(
+                "exactly_equal",
+                edit=("limit = y.abs().max() / 1000", "limit = y.abs().max() * 1e-5"),
+                says="You ask for equal numbers. The right output has some rounding.",
+                effect="No checkpoint in 16 bits ever fits.",
+                look="How close is close?",
+            ),
+            Bug(
+                "every_other_row",
+                edit=("both.chunk(2)", "both[0::2], both[1::2]"),
+                says="You take every other row; the two matrices lie one below the other.",
+                effect="Each half is made of both, and nothing fits.",
+                look="What does torch.cat((w1, w3)) look like?",
+            ),
+        ],
+        hints=[
+            "There are two ways to cut it. Compute both outputs.",
+            "both.chunk(2) gives the halves; your swiglu takes the gate as w1, the other as w3.",
+            "Two booleans. If they are equal, the test has failed.",
+        ],
+        minutes=6,
+        page="#ex-swiglu-fused",
+        teaches="Shapes cannot tell gate from up; one input and its output can.",
+        extra=True,
     ),
 ]

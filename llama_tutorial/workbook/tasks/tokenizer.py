@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Any
+
 from llama_tutorial.workbook.solutions.tokenizer import BOS, EOS, encode
 from llama_tutorial.workbook.task import Bug, Case, Task
 
@@ -93,6 +96,74 @@ def _word_by_word(
     words = text.split(" ") if text else []
     spelled = [encode(word, ids, scores) or [ids["▁"]] for word in words]
     return [BOS] * bos + [i for word in spelled for i in word] + [EOS] * eos
+
+
+_CHARACTERS = "Aé▁🪿"
+_LIMITS = (0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF, 0)
+
+
+def _utf8_cases() -> list[Case]:
+    letters = [Case(f"{letter}, 0x{ord(letter):X}", ord(letter)) for letter in _CHARACTERS]
+    return [*letters, *(Case(f"the code point 0x{number:X}", number) for number in _LIMITS)]
+
+
+def _spells_every_character(answer: Any) -> str | None:
+    for number in range(0, 0x110000, 61):
+        if not 0xD800 <= number < 0xE000:  # halves of UTF-16's pairs, which are no characters
+            yours, right = answer(number), chr(number).encode()
+            if yours != right:
+                return f"Of 0x{number:X} it makes {yours!r}, and {right!r} is right."
+    return None
+
+
+_IDS = {"ab": 10, "▁ab": 11, "abc": 12, "▁abc": 13, "cd": 14, "xab": 15, "▁": 16, "d": 17}
+
+
+def _encode_small(text: str) -> list[int]:
+    """The longest piece first, from left to right; 99 for what has none."""
+    rest, found = "▁" + text.replace(" ", "▁"), []
+    while rest:
+        piece = max((p for p in _IDS if rest.startswith(p)), key=len, default=rest[0])
+        found.append(_IDS.get(piece, 99))
+        rest = rest[len(piece) :]
+    return found
+
+
+def _dead_cases() -> list[Case]:
+    return [
+        Case("one line", _IDS, ["abc d"], _encode_small),
+        Case("two lines", _IDS, ["ab cd", "abc"], _encode_small),
+        Case("three lines", _IDS, ["xab", "abcd", "d"], _encode_small),
+        Case("no text at all", _IDS, [], _encode_small),
+    ]
+
+
+def _bytes_of(text: str) -> list[int]:
+    return list(text.encode())
+
+
+def _normalised_bytes_of(text: str) -> list[int]:
+    return list(unicodedata.normalize("NFC", text).encode())
+
+
+def _spelling_cases() -> list[Case]:
+    one, two = "caf\u00e9", "cafe\u0301"
+    return [
+        Case("café with one character for é, and café with two", one, two, _bytes_of),
+        Case("the same string twice", one, one, _bytes_of),
+        Case("two different words", "café", "cafe", _bytes_of),
+        Case("ﬁ as one character and fi as two", "ﬁ", "fi", _bytes_of),
+        Case("a tokenizer that normalises", one, two, _normalised_bytes_of),
+        Case("the sign for an ångström and the letter Å", "\u212b", "\u00c5", _bytes_of),
+    ]
+
+
+def _bin_cases() -> list[Case]:
+    return [
+        Case("one piece", ["ab"], [-1.5]),
+        Case("two pieces with spaces", ["▁ab", "c▁d▁e"], [-0.25, -7.0]),
+        Case("pieces that are no ASCII", ["é", "▁née", "🪿a"], [0.0, -1.0, -1e9]),
+    ]
 
 
 TASKS = [
@@ -423,6 +494,289 @@ TASKS = [
         minutes=14,
         page="#the-best-score-first",
         teaches="Nothing is unknown to Llama: what has no piece is spelled in bytes.",
+    ),
+    Task(
+        "tokenizer.utf8",
+        cases=_utf8_cases,
+        properties=[_spells_every_character],
+        bugs=[
+            Bug(
+                "raw_number",
+                edit=(
+                    "if code_point < 0x80:\n        return bytes([code_point])",
+                    "if True:\n        size = max(1, (code_point.bit_length() + 7) // 8)\n"
+                    '        return code_point.to_bytes(size, "big")',
+                ),
+                says="You write the number itself, byte by byte. UTF-8 keeps some bits of each "
+                "byte free to say which byte it is.",
+                effect="Half of these bytes look like letters, and a text cannot be cut into "
+                "characters again.",
+                look="With which bits does a byte begin that follows another?",
+            ),
+            Bug(
+                "limit_too_high",
+                edit=("code_point < 0x80:", "code_point <= 0x80:"),
+                more=(
+                    ("code_point < 0x800 ", "code_point <= 0x800 "),
+                    ("code_point < 0x10000 ", "code_point <= 0x10000 "),
+                ),
+                says="Your limits are one too high: 0x80 needs two bytes, 0x800 three, 0x10000 "
+                "four.",
+                effect="Three characters are spelled with bytes that no reader accepts.",
+                look="How many bits does 0x80 have, and how many has 0x7F?",
+            ),
+            Bug(
+                "no_mask",
+                edit=("& 0x3F", "& 0xFF"),
+                says="A byte that follows carries six bits, and yours keep more of the number.",
+                effect="They no longer begin with 10, and the text cannot be read.",
+                look="What does & cut off?",
+            ),
+            Bug(
+                "no_mark",
+                edit=("[0x80 | code_point >> shift & 0x3F", "[code_point >> shift & 0x3F"),
+                says="Your following bytes do not begin with 10.",
+                effect="They look like plain letters and signs, which a vocabulary has other "
+                "pieces for.",
+                look="Which bit do all of them have in common?",
+            ),
+            Bug(
+                "one_leading_bit_short",
+                edit=("0xFF00 >> following + 1", "0xFF00 >> following"),
+                says="Your first byte has one leading 1 too few: it counts the bytes that follow, "
+                "and should count all.",
+                effect="A first byte looks like one that follows, and every reader loses its "
+                "place.",
+                look="A character of two bytes begins with 110.",
+            ),
+            Bug(
+                "low_bits_first",
+                edit=("range(6 * following - 6, -1, -6)", "range(0, 6 * following, 6)"),
+                says="Your following bytes come lowest bits first. With two bytes it does not "
+                "show, with three it does.",
+                effect="A ▁ becomes another character, and so does all of Chinese.",
+                look="Which bits come first in a number as you write it?",
+            ),
+            Bug(
+                "never_four",
+                edit=("2 if code_point < 0x10000 else 3", "2"),
+                says="You stop at three bytes. Beyond 0xFFFF it takes four.",
+                effect="The model cannot read an emoji.",
+                look="How many bits have room in three bytes?",
+            ),
+        ],
+        hints=[
+            "How many bits does each length hold? 7, then 5 + 6, 4 + 6 + 6, 3 + 6 + 6 + 6.",
+            "`number >> shift & 0x3F` is six bits; `0x80 |` puts 10 before them.",
+            "The first byte has the highest bits, after 110, 1110 or 11110.",
+        ],
+        minutes=10,
+        page="#ex-tokenizer-utf8",
+        teaches="256 bytes spell every character that there will ever be.",
+        extra=True,
+    ),
+    Task(
+        "tokenizer.dead_pieces",
+        cases=_dead_cases,
+        bugs=[
+            Bug(
+                "searched",
+                edit=(
+                    "if number not in in_use",
+                    "if not any(piece in line for line in lines)",
+                ),
+                says="You search the text for the piece. A piece that the text contains is still "
+                "dead if a longer one takes its place each time.",
+                effect="No row seems to be wasted.",
+                look="What does a model see: the text, or the ids?",
+            ),
+            Bug(
+                "in_use_listed",
+                edit=("if number not in in_use", "if number in in_use"),
+                says="You list the pieces that are used.",
+                effect="The rows that were trained seem to be those that were not.",
+                look="Which ids are missing?",
+            ),
+            Bug(
+                "itself",
+                edit=("if piece in other and other != piece", "if piece in other"),
+                says="Your lists have the piece itself: nothing swallows itself.",
+                effect="Every dead piece seems to have been swallowed.",
+                look="A string contains itself.",
+            ),
+            Bug(
+                "the_other_way",
+                edit=("if piece in other and", "if other in piece and"),
+                says="Your lists have the pieces that it contains; asked for are those that "
+                "contain it.",
+                effect="You look for the cause among the steps before, not after.",
+                look="Which of the two is longer?",
+            ),
+            Bug(
+                "last_line",
+                edit=(
+                    "in_use = {token for line in lines for token in encode(line)}",
+                    "in_use = set()\n    for line in lines:\n        in_use = set(encode(line))",
+                ),
+                says="Only your last line counts: each one forgets those before.",
+                effect="Nearly every row seems to be dead.",
+                look="Where does the set begin?",
+            ),
+            Bug(
+                "one_text",
+                edit=(
+                    "for line in lines for token in encode(line)",
+                    'for token in encode("\\n".join(lines))',
+                ),
+                says="You encode all lines as one text. Then only the first begins with a ▁.",
+                effect="Words at the beginning of a line are counted as other pieces.",
+                look="What is put in front of a text, and how often?",
+            ),
+            Bug(
+                "starts_only",
+                edit=("if piece in other and", "if other.startswith(piece) and"),
+                says="Your lists have the pieces that begin with it. It can stand in the middle or "
+                "at the end, too.",
+                effect="Some dead pieces seem to have been swallowed by nothing.",
+                look="Where in a longer piece can a shorter one be?",
+            ),
+        ],
+        hints=[
+            "First: which ids does the text have?",
+            "A set of all ids of all lines; then look up each piece's id in it.",
+            "For the list: every other piece of which `piece in other` is true.",
+        ],
+        minutes=6,
+        page="#ex-tokenizer-dead",
+        teaches="A row that no text reaches is never trained, and stays as random as it began.",
+        extra=True,
+    ),
+    Task(
+        "tokenizer.told_apart",
+        cases=_spelling_cases,
+        bugs=[
+            Bug(
+                "any_two_texts",
+                edit=("return same_text and encode", "return encode"),
+                says="You say True of any two texts with different ids. First they must be the "
+                "same text.",
+                effect="Any two words seem to be spellings of one.",
+                look="What is to be true of the strings, and what of the ids?",
+            ),
+            Bug(
+                "normalised_first",
+                edit=(
+                    "encode(first) != encode(second)",
+                    'encode(unicodedata.normalize("NFC", first)) != '
+                    'encode(unicodedata.normalize("NFC", second))',
+                ),
+                says="You normalise the strings before you encode them, and so they are equal. The "
+                "tokenizer gets the string as it is.",
+                effect="You measure a tokenizer that normalises, not this one.",
+                look="What does the model's tokenizer get from a user?",
+            ),
+            Bug(
+                "compatible",
+                edit=('"NFC", first)', '"NFKC", first)'),
+                more=(('"NFC", second)', '"NFKC", second)'),),
+                says="You normalise to NFKC, which changes what is written: ﬁ becomes fi, and ² "
+                "becomes 2.",
+                effect="10² and 102 would be the same text.",
+                look="Which form does the docstring name?",
+            ),
+            Bug(
+                "strings_compared",
+                edit=("encode(first) != encode(second)", "first != second"),
+                says="You compare the strings. It is the tokenizer that is to be asked: some make "
+                "one form of both.",
+                effect="A tokenizer that normalises seems to tell them apart.",
+                look="What does a model get to see?",
+            ),
+            Bug(
+                "equal_ids",
+                edit=("encode(first) != encode(second)", "encode(first) == encode(second)"),
+                says="You say True where the ids are equal, that is, where it tells nothing apart.",
+                effect="Every text seems to have two spellings.",
+                look="Which ids do two strings have that are told apart?",
+            ),
+        ],
+        hints=[
+            "Two questions: are they the same text, and are their ids different?",
+            "For the first, normalise both strings to NFC and compare.",
+            "For the second, encode both as they are, and compare the lists.",
+        ],
+        minutes=4,
+        page="#ex-tokenizer-normal",
+        teaches="A tokenizer that normalises nothing loses nothing, and sees two words for one.",
+        extra=True,
+    ),
+    Task(
+        "tokenizer.tokenizer_bin",
+        cases=_bin_cases,
+        bugs=[
+            Bug(
+                "characters_counted",
+                edit=('"<fi", score, len(raw)', '"<fi", score, len(raw.decode())'),
+                says="Your lengths count characters. An é is one character and two bytes.",
+                effect="From the first such piece on, a reader is in the wrong place of the file.",
+                look="What does a C program read: characters or bytes?",
+            ),
+            Bug(
+                "longest_in_characters",
+                edit=("max(len(raw) for raw in encoded)", "max(len(piece) for piece in pieces)"),
+                says="Your first number is the length of the longest piece in characters.",
+                effect="A program that makes room for so many bytes writes past it.",
+                look="In what are the lengths counted?",
+            ),
+            Bug(
+                "mark_kept",
+                edit=('piece.replace("▁", " ").encode()', "piece.encode()"),
+                says="Your pieces still have the ▁; in this file it is a plain space.",
+                effect="No word with a space before it is found: a text falls into letters.",
+                look="What does llama2.c compare a piece with?",
+            ),
+            Bug(
+                "no_longest",
+                edit=(
+                    'struct.pack("<i", max(len(raw) for raw in encoded))',
+                    'b""',
+                ),
+                says="The first number is missing: the length of the longest piece.",
+                effect="A reader takes the first score for it, and everything after is shifted.",
+                look="What comes before the first piece?",
+            ),
+            Bug(
+                "highest_byte_first",
+                edit=('"<i", max', '">i", max'),
+                more=(('"<fi"', '">fi"'),),
+                says="Your numbers have their highest byte first.",
+                effect="A length of 4 is read as 67 million.",
+                look="Which sign stands for the lowest byte first?",
+            ),
+            Bug(
+                "length_first",
+                edit=('"<fi", score, len(raw)', '"<if", len(raw), score'),
+                says="You write the length before the score.",
+                effect="A score is read as a length: some billions, or less than nothing.",
+                look="In which order do they stand in the file?",
+            ),
+            Bug(
+                "wide_scores",
+                edit=('"<fi"', '"<di"'),
+                says="Your scores have 64 bits; the file's have 32.",
+                effect="From the first score on, a reader is in the wrong place of the file.",
+                look="Which letter of struct is a float of 32 bits?",
+            ),
+        ],
+        hints=[
+            "Make bytes of every piece first; then all lengths are lengths of these.",
+            "struct.pack makes bytes of numbers: i is a 32-bit integer, f a 32-bit float.",
+            "One number, and then a score, a length and the bytes, piece after piece.",
+        ],
+        minutes=8,
+        page="#ex-tokenizer-bin",
+        teaches="A vocabulary is a list of strings with scores, and any program can read it.",
+        extra=True,
     ),
 ]
 
