@@ -138,7 +138,6 @@ def mistakes() -> LiveFigure:
     record = recorded("preference_mistakes")
     every = record["watched_every"]
     names = {name: name for name in MISTAKES}
-    first = next(iter(names))
     steps = every * max(len(one["first"]) for one in _runs(record).values())
     return LiveFigure(
         "preferences/mistakes",
@@ -152,7 +151,7 @@ def mistakes() -> LiveFigure:
             "verdicts": verdicts(record),
         },
         controls=[
-            Select("mistake", first, names, label="mistake"),
+            Select("mistake", "the pairs are swapped", names, label="mistake"),
             Slider("step", every, steps, steps, every, label="after step"),
         ],
         numbers=mistake_numbers,
@@ -249,13 +248,13 @@ def verdicts(record: dict[str, Any]) -> dict[str, str]:
         "prompt counted": "Quiet, and without effect: both answers have the same prompt, which "
         f"falls out of the difference. No loss differs by more than {apart('prompt counted')}, "
         "which is rounding.",
-        "mean for sum": f"Nearly quiet: the loss falls only to {mean['loss'][-1]:.3f}, and the "
+        "mean for sum": f"Nearly quiet: the loss falls only to {_last(mean, 'loss'):.3f}, and the "
         f"margin that is reported is a mean’s. The real one on held-out pairs is "
         f"{margins['mean for sum']:.3f}, the right run’s {margins[RIGHT]:.3f}: AdamW makes up for "
         "small gradients. Long answers count for less.",
-        "pairs swapped": f"Quiet: the loss falls to {swapped['loss'][-1]:.3f}, the right run’s to "
-        f"{right['loss'][-1]:.3f}, and the margin rises as if all were well. On held-out pairs "
-        f"the margin is {_signed(margins['pairs swapped'])}: wrong answers get likelier. "
+        "pairs swapped": f"Quiet: the loss falls to {_last(swapped, 'loss'):.3f}, the right run’s "
+        f"to {_last(right, 'loss'):.3f}, and the margin rises as if all were well. On held-out "
+        f"pairs the margin is {_signed(margins['pairs swapped'])}: wrong answers get likelier. "
         f"{swapped['after']['right']} of {total} questions are answered rightly, after the right "
         f"run {right['after']['right']}.",
         "EOS outside": f"Quiet: no loss differs by more than {apart('EOS outside')}, because this "
