@@ -68,7 +68,7 @@ def _print_info(title: str, config: ModelConfig, more: dict[str, str]) -> None:
         print(f"  {label:<16} {printable(text)}")
     print(f"  {'FLOPs/token':<16} {config.flops_per_token(context):,} at position {context:,}")
     cache = config.kv_bytes_per_token("float16")
-    print(f"  {'cache/token':<16} {cache:,} bytes in 16 bit, {cache * context:,} at full context")
+    print(f"  {'cache/token':<16} {cache:,} bytes in 16 bits, {cache * context:,} at full context")
     for label, n_positions in (("weights", 0), ("and full cache", context)):
         half, single = (
             bytes_in_words(
@@ -76,6 +76,6 @@ def _print_info(title: str, config: ModelConfig, more: dict[str, str]) -> None:
             )
             for n_bytes, dtype in ((2, "float16"), (4, "float32"))
         )
-        print(f"  {label:<16} {half} of memory in 16 bit, {single} in float32")
+        print(f"  {label:<16} {half} of memory in 16 bits, {single} in float32")
     eight, four = (bytes_in_words(packed_bytes(config, kind)) for kind in ("int8", "int4"))
     print(f"  {'packed':<16} {eight} of memory with --quantize int8, {four} with int4")

@@ -111,7 +111,7 @@ def journey_table(mark: str | None = None, losses: Mapping[str, float] | None = 
 _CAPTION = (
     "From GPT-2 to Llama 2, one change at a time. Floating-point operations are those of one "
     "token's forward pass at the end of the context (1,024 positions in the first six rows, 4,096 "
-    "in the others); the cache holds keys and values in 16 bit. The last column is a small model "
+    "in the others); the cache holds keys and values in 16 bits. The last column is a small model "
     "of a million parameters that took the same steps at a constant size (validation loss in nats "
     "a token, mean of three seeds; the chapter on what each change was worth has the details); a "
     "dash stands where only vocabulary or sizes change."

@@ -307,7 +307,7 @@ def test_help_shows_the_defaults_and_loads_nothing_heavy():
 def test_info_counts_a_preset_and_a_checkpoint(folder, capsys):
     code, out, _ = run(capsys, "info", "llama-2-7b")
     assert code == 0
-    for figure in ("6,738,415,616", "524,288 bytes in 16 bit", "n_kv_heads       32"):
+    for figure in ("6,738,415,616", "524,288 bytes in 16 bits", "n_kv_heads       32"):
         assert figure in out
     code, out, _ = run(capsys, "info", folder)
     assert code == 0

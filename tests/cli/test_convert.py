@@ -304,10 +304,10 @@ def test_info_shows_tokenizer_size_and_memory(every, tmp_path, capsys):
     n, cache = LLAMA.n_params, 2 * 2 * 24 * LLAMA.max_seq_len  # keys and values, 2 layers of 24
     assert (
         found["weights"]
-        == f"{2 * n / 1e3:.1f} kB of memory in 16 bit, {4 * n / 1e3:.1f} kB in float32"
+        == f"{2 * n / 1e3:.1f} kB of memory in 16 bits, {4 * n / 1e3:.1f} kB in float32"
     )
     both = n + cache
-    assert found["and full cache"].startswith(f"{2 * both / 1e3:.1f} kB of memory in 16 bit, ")
+    assert found["and full cache"].startswith(f"{2 * both / 1e3:.1f} kB of memory in 16 bits, ")
     assert found["and full cache"].endswith(f"{4 * both / 1e3:.1f} kB in float32")
     found = {name.strip(): text for name, text in lines(every / "llama2c").items()}
     assert found["on disk"] == f"{(every / 'llama2c').stat().st_size:,} bytes"
@@ -316,5 +316,5 @@ def test_info_shows_tokenizer_size_and_memory(every, tmp_path, capsys):
     (tmp_path / "model" / "tokenizer.model").write_text("no tokenizer")
     assert "cannot be read: " in lines(tmp_path / "model")["tokenizer".ljust(16)]
     seven = {name.strip(): text for name, text in lines("llama-2-7b").items()}
-    assert seven["weights"] == "13.5 GB of memory in 16 bit, 27.0 GB in float32"
-    assert seven["and full cache"] == "15.6 GB of memory in 16 bit, 31.2 GB in float32"
+    assert seven["weights"] == "13.5 GB of memory in 16 bits, 27.0 GB in float32"
+    assert seven["and full cache"] == "15.6 GB of memory in 16 bits, 31.2 GB in float32"

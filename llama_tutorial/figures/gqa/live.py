@@ -189,7 +189,7 @@ def memory() -> LiveFigure:
         "{group} to each. Below them bars: weights {weights} GiB, cache {cache} GiB of the {most} "
         "GiB that it would be with a key head for each query head.",
         caption="Above, every query head (dots) and the key and value head that it reads (bars). "
-        "Below, what lies in memory in 16 bit, nearly all of which is read for every step of a "
+        "Below, what lies in memory in 16 bits, nearly all of which is read for every step of a "
         "decode; the dashed frame is the cache of multi-head attention. <b>Lower the number of "
         "key and value heads</b> and watch the cache shrink; then add texts until the cache is "
         "larger than the weights. The time is for a memory of 2 TB/s. (13B is not here because "
@@ -211,7 +211,7 @@ def _sizes(config: ModelConfig) -> dict[str, int]:
 
 
 def memory_numbers(model: str, kv_heads: int, context: int, batch: int) -> dict[str, Any]:
-    """Bytes of a model with another number of key and value heads, in 16 bit.
+    """Bytes of a model with another number of key and value heads, in 16 bits.
 
     Args:
         model: A preset.

@@ -10,11 +10,11 @@ from llama_tutorial.figures.kit.table import Table, table
 LLAMAS = ("llama-2-7b", "llama-2-13b", "llama-2-34b", "llama-2-70b")
 GIB, KIB = 2**30, 2**10
 A100_BYTES = 2.039e12  # a second, from the memory of an A100 with 80 GB
-A100_FLOPS = 312e12  # a second, in 16 bit
+A100_FLOPS = 312e12  # a second, in 16 bits
 
 
 def caches() -> Table:
-    """The cache of every Llama 2 in 16 bit, and what it would be with a key head for each query."""
+    """The cache of every Llama 2 in 16 bits, and with a key head for each query."""
     rows = []
     for name in LLAMAS:
         config = PRESETS[name]
@@ -23,7 +23,7 @@ def caches() -> Table:
         heads = f"{config.n_heads} / {config.n_kv_heads}"
         rows.append([name, heads, per_token // KIB, text, text * config.group_size])
     header = ["model", "H / K", "KiB a token", "GiB a text", "if K = H"]
-    return table(rows, header, "The cache in 16 bit; a text has 4,096 tokens.")
+    return table(rows, header, "The cache in 16 bits; a text has 4,096 tokens.")
 
 
 def reading() -> Table:
@@ -33,12 +33,12 @@ def reading() -> Table:
         read, flops = step_costs(name)
         rows.append([name, read / 1e9, 1000 * read / A100_BYTES, flops / 1e9, flops / read])
     header = ["model", "GB read", "in ms", "GFLOP", "FLOP a byte"]
-    caption = "One token of one text of 4,096; weights and cache in 16 bit; 2.04 TB/s."
+    caption = "One token of one text of 4,096; weights and cache in 16 bits; 2.04 TB/s."
     return table(rows, header, caption)
 
 
 def step_costs(name: str) -> tuple[int, int]:
-    """Bytes read and operations done for the last token of a full context, in 16 bit.
+    """Bytes read and operations done for the last token of a full context, in 16 bits.
 
     Args:
         name: A preset.

@@ -281,9 +281,9 @@ def memory() -> LiveFigure:
         alt="A bar of {total} gigabytes beside the sizes of three graphics cards: weights "
         "{weights}, cache {cache}, gradients and optimiser {training}. Smallest card: {fits}.",
         caption="Decimal gigabytes, and nothing but what the arithmetic says: activations and the "
-        "program itself come on top. The cache is in 16 bit, at the model's full context. Training "
-        "is in float32 throughout, whatever the weights are stored in. <b>Choose a model and what "
-        "you want to do with it.</b>",
+        "program itself come on top. The cache is in 16 bits, at the model's full context. "
+        "Training is in float32 throughout, whatever the weights are stored in. <b>Choose a model "
+        "and what you want to do with it.</b>",
         checks=[
             {"model": "llama-2-70b", "use": "answer", "texts": 8},
             {"model": "llama-2-13b", "use": "train", "width": 1},
