@@ -126,16 +126,15 @@ def merged(name, pieces):
 def from_gpt2(stored, table):
     """Give the tensors of a Hugging Face GPT-2 our names, one tensor for each, as (out, in).
 
-    There, matrices may be the other way round, and the queries', keys' and values' tensors lie side
-    by side, along the last axis, in one tensor that is three times as long: matrices as they are
-    stored, (in, 3 out), and biases, (3 out,).
+    There, a matrix may be stored as (in, out). And queries, keys and values share one tensor, side
+    by side along its last axis: a matrix, (in, 3 · out), or a bias, (3 · out,).
 
     Args:
         stored: A dict from their names, which begin with ``transformer.``, to tensors.
         table: A dict from our names to how each is stored, with three attributes: ``name`` is
             theirs, without ``transformer.``; ``third`` says which part of it is ours, 0, 1 or 2, or
             is None if all of it is; ``transposed``, a bool, says whether a matrix is (in, out)
-            there; of a bias it says nothing.
+            there; for a bias it means nothing.
 
     Returns:
         A dict from our names to tensors.

@@ -141,7 +141,7 @@ def gradient_in_parts(weight, parts):
     Args:
         weight: The parameter.
         parts: A list of pairs: the sum of the losses of a part's learned tokens, a tensor of one
-            number that weight has gone into, and how many tokens they are, an int. No part is
+            number, computed from weight, and how many tokens they are, an int. No part is
             computed from another's tensors. There is a learned token in one of them at least.
 
     Returns:

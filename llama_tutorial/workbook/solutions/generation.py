@@ -175,8 +175,8 @@ def beam_search(model, ids, width, n):
     """The likeliest text that beam search finds: of each length, keep the best few.
 
     Begin with the prompt alone. In each step extend every text that you have by every token, and
-    keep the ``width`` extended texts with the largest sums of log-probabilities. Only new tokens
-    count.
+    keep the ``width`` extended texts with the largest sums of log-probabilities. Only new
+    tokens count towards the sums.
 
     Args:
         model: ``model(tokens)`` takes int[B, T] and gives logits, float[B, T, V].
@@ -234,7 +234,7 @@ def trimmed(dialog, tokenizer, room):
     Args:
         dialog: As encode_dialog takes it.
         tokenizer: Likewise.
-        room: How many ids of encode_dialog's there may be.
+        room: How many ids there may be, counted in what encode_dialog makes of the dialog.
 
     Returns:
         The dialog that is left, a list of messages; the one that was given stays as it is.

@@ -142,7 +142,8 @@ def take_back(caches, n):
 
     These caches know how many positions they hold: cache.length, which is also the position of the
     next token. (The Cache above has no length; it is told start at each call.) A slot at or after
-    the length is written again before it is read, so there is nothing to erase. Return nothing.
+    the length is written again before it is read, so there is nothing to erase: leave the
+    slots alone. Return nothing.
 
     Args:
         caches: A list of caches, one for each layer of the model; they are changed.

@@ -204,8 +204,9 @@ def read_version_1(path):
         path: The file, a pathlib.Path.
 
     Returns:
-        A SimpleNamespace as read_llama gives it: sizes, tensors, ``output``, which is the embedding
-        if the head is tied, and ``turns`` (see rotations).
+        A SimpleNamespace as read_llama gives it: the names of read_header, ``tied`` and
+        ``head_dim`` among them; the tensors; ``output``, which is the embedding if the head is
+        tied; and ``turns`` (see rotations).
 
     Raises:
         ValueError: The file does not begin with these letters, is of another version, or is longer

@@ -122,8 +122,8 @@ def gate_is_first(both, w2, x, y):
     """Whether the gate is the upper half of a matrix that holds both gate and up, or the lower.
 
     Some libraries keep w1 and w3 as one matrix. Its shape cannot tell which is which; an input and
-    the right output can. Try both with your swiglu: one of them fits if no number of its output is
-    further from y than a thousandth of the largest number in y (in size).
+    the right output can. Try both with your swiglu. A half fits as the gate if no number of the
+    output is further from y than a thousandth of y.abs().max().
 
     Args:
         both: float[2F, D].

@@ -266,7 +266,7 @@ def _layouts(answer: Callable[..., Any], n_layers: int, n_heads: int, n_kv_heads
 
     found = answer(tensors, n_heads, n_kv_heads, loss)
     same = all(torch.equal(tensors[name], before[name]) for name in before)
-    return {"losses": found, "“the tensors are as they were”": same}
+    return {"losses": found, "the tensors are as they were": same}
 
 
 def _layout_cases() -> list[Case]:
@@ -602,6 +602,22 @@ TASKS = [
                 look="Where does the first value stand, if there are D queries and D keys?",
             ),
             Bug(
+                "queries_whole",
+                edit=("if there.third is not None:", "if there.third:"),
+                says="You take the third 0 for none at all: 0 counts as False, and the queries "
+                "get all three.",
+                effect="wq has three times as many rows as it should, and does not load.",
+                look="How do 0 and None differ, to `if`?",
+            ),
+            Bug(
+                "all_transposed",
+                edit=("if there.transposed and weight.ndim == 2", "if weight.ndim == 2"),
+                says="You transpose every matrix. The table says which ones: the embedding, for "
+                "instance, is as it should be.",
+                effect="The embedding has a row for each feature, and does not load.",
+                look="What does transposed say of an embedding?",
+            ),
+            Bug(
                 "values_first",
                 edit=("[there.third]", "[2 - there.third]"),
                 says="Your thirds are in the wrong order: queries and values are exchanged.",
@@ -713,6 +729,22 @@ TASKS = [
                 effect="A score is then a product of features that do not belong together: both "
                 "losses are bad.",
                 look="Which two vectors does RoPE rotate?",
+            ),
+            Bug(
+                "rows_moved_in_place",
+                edit=("moved = dict(tensors)", "moved, tensors = tensors, dict(tensors)"),
+                says="You change the dict that you were given: whoever goes on with it has rows in "
+                "another order.",
+                effect="If they were right, they no longer are, and nothing says so.",
+                look="What does `moved = tensors` make?",
+            ),
+            Bug(
+                "moved_before_measured",
+                edit=("moved = dict(tensors)", "moved = tensors"),
+                says="You change the dict that you were given, before its loss is taken: both "
+                "losses are of the moved rows.",
+                effect="The two never differ, and no layout is the better one.",
+                look="What does `moved = tensors` make?",
             ),
             Bug(
                 "values_too",

@@ -133,6 +133,8 @@ _BOOKS = [
     "Tom had a red ball . He lost it in the garden .",
     "Mia saw the ball in the tall grass .",
     "The dog bit Tom .",
+    "Anna then ate a cake .",
+    "a red ball",
 ]
 _EXAM = [
     "He lost it in the garden .",
@@ -141,11 +143,25 @@ _EXAM = [
     "garden . Mia saw it .",
     "Anna had a red kite .",
     "Who saw the ball in the tall tree ?",
+    "A hen ate a cake too .",
+    "Mia\nsaw  the\nball .",
+    "Nobody knew !",
 ]
 
 
+def _in_the_string(training: list[str], exam: list[str], n: int) -> int:
+    texts = [" ".join(text.split()) for text in training]
+
+    def is_found(text: str) -> bool:
+        words = text.split()
+        runs = (" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
+        return any(run in known for run in runs for known in texts)
+
+    return sum(map(is_found, exam))
+
+
 def _found_cases() -> list[Case]:
-    return [Case(f"runs of {n}, six texts", _BOOKS, _EXAM, n) for n in (3, 4, 6, 2)]
+    return [Case(f"runs of {n}, {len(_EXAM)} texts", _BOOKS, _EXAM, n) for n in (3, 4, 6, 2)]
 
 
 TASKS = [
@@ -496,6 +512,14 @@ TASKS = [
                 look="Of how many questions can luck decide which way won?",
             ),
             Bug(
+                "mended_for_the_more",
+                edit=("min(mended, spoilt)", "spoilt"),
+                says="You take it that more questions are mended than spoilt. If it is the other "
+                "way round, your chance is 1.",
+                effect="A change that does harm seems to do nothing.",
+                look="What does your sum run over, if 2 are mended and 5 spoilt?",
+            ),
+            Bug(
                 "above_one",
                 edit=("min(1.0, 2 * tail)", "2 * tail"),
                 says="Your chance can be above 1: an even result lies on both sides, and is "
@@ -565,6 +589,29 @@ TASKS = [
                 says="At the end of a text you take runs that are shorter than n words.",
                 effect="Every text is found, by its last word.",
                 look="How long is the last slice that you take?",
+            ),
+            Bug(
+                "spaces_alone",
+                edit=("text.split()", 'text.split(" ")'),
+                says="You cut at each single space. Words are what stands between white space of "
+                "any kind and length: line feeds, too.",
+                effect="A copied text with other line breaks passes for unseen.",
+                look="What does split do without an argument?",
+            ),
+            Bug(
+                "short_text_as_a_run",
+                edit=("range(len(words) - n + 1)", "range(max(1, len(words) - n + 1))"),
+                says="A text of fewer than n words has no run of n; you take all of it as one.",
+                effect="Short texts are found in a search that asks for long runs.",
+                look="How many runs of four words does a text of three have?",
+            ),
+            Bug(
+                "in_the_string",
+                wrong=_in_the_string,
+                says="You search in a string, where a run can begin or end in the middle of a "
+                "word: *hen ate a* stands in *then ate a*.",
+                effect="Honest texts are found now and then.",
+                look="How does your search know where a word begins?",
             ),
             Bug(
                 "runs_counted",

@@ -520,6 +520,15 @@ TASKS = [
                 look="How much does a token count in a part of two, and in one of ten?",
             ),
             Bug(
+                "mean_of_means_without_nan",
+                edit=("total += gradient", "total += gradient / max(_, 1)"),
+                more=(("sum(n for _, n in parts)", "len(parts)"),),
+                says="You take the mean of the parts' means. A token in a part with few of them "
+                "then counts more. That a part may have none, you have seen.",
+                effect="Another gradient than that of the whole batch.",
+                look="How much does a token count in a part of two, and in one of ten?",
+            ),
+            Bug(
                 "sum_of_means",
                 edit=("total += gradient", "total += gradient / _"),
                 more=(("total / sum(n for _, n in parts)", "total"),),

@@ -247,6 +247,7 @@ _TOLD = [
     [1, 5, 6, 7, 5, 6, 8, 5, 6, 7, 2],
     [1, 5, 6, 7, 3, 4, 6, 7, 5, 9, 2],
     [1, 5, 9, 3, 4, 8, 5, 6, 8, 5, 9, 2],
+    [1, 10, 11, 9, 10, 11, 4, 2],
 ]
 
 
@@ -261,6 +262,7 @@ def _draft_cases() -> list[Case]:
         Case("one guess", _TOLD, [1, 5, 6], 1),
         Case("four guesses", _TOLD, [3, 1, 5], 4),
         Case("two that came equally often", _TOLD, [4, 3, 4], 1),
+        Case("two that came equally often, the larger id first", _TOLD, [1, 10, 11], 1),
         Case("two tokens that were never there", _TOLD, [1, 9, 9], 3),
         Case("the end of a text", _TOLD, [9, 2], 2),
     ]
@@ -303,10 +305,10 @@ def _fits(answer: Callable[..., Any], dialog: list[dict[str, str]], room: int) -
     try:
         left = answer(dialog, Letters(), room)
     except ValueError:
-        return "a ValueError"
+        return ["a ValueError"]
     if not isinstance(left, list) or not all(isinstance(one, dict) for one in left):
         return left
-    return "; ".join(f"{one.get('role')}: {one.get('content')}" for one in left)
+    return [f"{one.get('role')}: {one.get('content')}" for one in left]
 
 
 def _trim_cases() -> list[Case]:
@@ -963,10 +965,10 @@ TASKS = [
                     "beams, totals = torch.tensor([ids]), torch.zeros(1)",
                     "beams, totals = torch.tensor([ids] * width), torch.zeros(width)",
                 ),
-                says="You begin with width copies of the prompt, so the best extension is there "
-                "width times, and so it stays: your beams are all one.",
+                says="Your beams are all one, and you get greedy's text: you begin with width "
+                "copies of the prompt, or you extend only the best text.",
                 effect="It costs as much as beam search and writes what greedy writes.",
-                look="How many different texts are there before the first step?",
+                look="How many different texts are there before the first step, and after it?",
             ),
             Bug(
                 "best_of_each",
@@ -1048,6 +1050,14 @@ TASKS = [
                 look="Which of the counts do you choose?",
             ),
             Bug(
+                "smallest_of_equals",
+                edit=("max(counts, key", "max(sorted(counts), key"),
+                says="Of equally frequent tokens you guess the one with the smallest id. It is "
+                "the one that came first in the texts.",
+                effect="The text stays the model's own; now and then another guess.",
+                look="In which order does your table keep what followed?",
+            ),
+            Bug(
                 "with_the_ids",
                 edit=("guessed[len(ids) :]", "guessed"),
                 says="You return the ids as well. Only the guesses are asked for.",
@@ -1101,6 +1111,33 @@ TASKS = [
                 look="How many messages is a turn?",
             ),
             Bug(
+                "message_by_message",
+                edit=("dialog[system + 2 :]", "dialog[system + 1 :]"),
+                more=(("len(dialog) < system + 3", "len(dialog) < system + 2"),),
+                says="You drop one message at a time, down to the last one. A question goes with "
+                "its answer.",
+                effect="Every role is then off by one: the model reads its own answers as "
+                "questions.",
+                look="Which role does the first message that is left have?",
+            ),
+            Bug(
+                "system_not_returned",
+                edit=("return dialog\n", "return dialog[system:]\n"),
+                says="You count the system message and do not return it. It should stay.",
+                effect="The assistant forgets what it was told to be, in any talk.",
+                look="What do you put together for your result?",
+            ),
+            Bug(
+                "system_not_counted",
+                edit=(
+                    "encode_dialog(dialog, tokenizer)",
+                    "encode_dialog(dialog[system:], tokenizer)",
+                ),
+                says="You count the dialog without its system message, which takes room as well.",
+                effect="The ids run over the end of the cache, by the length of the message.",
+                look="What of the dialog that you return do you encode?",
+            ),
+            Bug(
                 "newest_first",
                 edit=("dialog[:system] + dialog[system + 2 :]", "dialog[:-3] + dialog[-1:]"),
                 says="You drop the newest turns and keep the oldest.",
@@ -1131,8 +1168,8 @@ TASKS = [
                     "len(encode_dialog(dialog, tokenizer))",
                     'sum(len(message["content"]) for message in dialog)',
                 ),
-                says="You count characters of the messages. Tags, BOS and EOS take room as well, "
-                "and room is counted in ids.",
+                says="You count what the messages say, and nothing around it. Tags, BOS and EOS "
+                "take room as well, and room is counted in ids.",
                 effect="It is far off in both directions: words are shorter in ids, and each turn "
                 "has seven more.",
                 look="Which function makes the ids that have to fit?",

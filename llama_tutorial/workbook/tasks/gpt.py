@@ -561,11 +561,18 @@ TASKS = [
                     "                nn.init.zeros_(parameter)",
                     "nn.init.zeros_(writer.weight)",
                 ),
-                says="A bias goes on writing: you silence the matrix alone, or one that comes "
-                "before it.",
+                says="A bias goes on writing: you silence the matrix alone.",
                 effect="The part still adds the same vector at every position. What it costs to be "
                 "without it comes out too small.",
                 look="Which parameters does a Linear layer have?",
+            ),
+            Bug(
+                "silent_before",
+                edit=('("feed_forward", "w2")', '("feed_forward", "w1")'),
+                says="In the feed-forward layer you silence w1. What writes to the stream is w2, "
+                "and it still adds its bias.",
+                effect="The part still adds the same vector at every position.",
+                look="Which of its two matrices comes last?",
             ),
             Bug(
                 "adds_up",

@@ -130,6 +130,8 @@ def _use_eight_bits(to_eight_bits: Any, x: torch.Tensor) -> Any:
     if not isinstance(found, tuple | list) or len(found) != 2:
         return found
     integers, scales = found
+    if isinstance(integers, torch.Tensor) and integers.dtype != torch.int8:
+        integers = integers.float()  # any other dtype is one and the same mistake
     if isinstance(scales, torch.Tensor) and tuple(scales.shape) == (*x.shape[:-1], 1):
         scales = torch.where(x.abs().amax(-1, keepdim=True) > 0, scales, torch.zeros_like(scales))
     return integers, scales
@@ -625,8 +627,10 @@ TASKS = [
             Bug(
                 "integers_wide",
                 edit=(".round().to(torch.int8)", ".round()"),
-                says="Your integers are kept as floats. Only in int8 do they take one byte each.",
-                effect="The cache is larger than before: as large, and the scales with it.",
+                says="Your integers are whole numbers, but of another dtype. Only in int8 do they "
+                "take one byte each.",
+                effect="In 32 bits the cache is larger than before: as large, and the scales with "
+                "it.",
                 look="Which dtypes does the docstring name?",
             ),
             Bug(

@@ -93,9 +93,12 @@ def _use_folded(folded: Any, config: Any) -> dict[str, Any]:
     model = filled(Llama(config))
     tokens = torch.randint(13, (2, 6), generator=torch.Generator().manual_seed(0))
     new = folded(model)
+    if not isinstance(new, torch.nn.Module):
+        return {"kind of what is returned": type(new).__name__}
     with torch.no_grad():
         logits = new(tokens)
     return {
+        "kind of what is returned": type(new).__name__,
         "the logits": logits,
         "the norms of the new model": _norms(new),
         "the norms of the given model afterwards": _norms(model),
@@ -128,7 +131,7 @@ def _partial_cases() -> list[Case]:
     return [
         Case("one vector, half of its features, weights of 1", x[0, :1], ones, 0.5),
         Case("two rows of five vectors, a quarter", x, weight, 0.25),
-        Case("a share of 0.4: three features of eight", x, weight, 0.4),
+        Case("a share of 0.45: three features of eight", x, weight, 0.45),
         Case("all features", x, weight, 1.0),
         Case("vectors of which eps is a large part", 1e-3 * x, weight, 0.5),
         Case("an eps of 0.5", x, weight, 0.25, 0.5),
@@ -477,6 +480,16 @@ TASKS = [
                 look="What does copy.deepcopy do?",
             ),
             Bug(
+                "nothing_returned",
+                edit=(
+                    "        norm.weight.fill_(1)\n    return model",
+                    "        norm.weight.fill_(1)",
+                ),
+                says="You return nothing. The new model is asked for.",
+                effect="Whoever calls it has None in place of a model.",
+                look="What does the last line of your function do?",
+            ),
+            Bug(
                 "divided",
                 edit=("linear.weight *= norm.weight", "linear.weight /= norm.weight"),
                 says="You divide by the weights. What the norm no longer multiplies, the matrix "
@@ -607,11 +620,19 @@ TASKS = [
                 look="Which features does the docstring name?",
             ),
             Bug(
+                "rounded_up",
+                edit=("int(share * x.shape[-1])", "round(share * x.shape[-1])"),
+                says="You round the number of features to the nearest integer, or up. It is "
+                "rounded down.",
+                effect="None of any size: one feature more in the estimate.",
+                look="How many features is 0.45 of eight?",
+            ),
+            Bug(
                 "share_ignored",
                 edit=("x[..., : int(share * x.shape[-1])]", "x"),
                 says="You look at all features: that is RMSNorm.",
                 effect="Nothing is saved.",
-                look="Where do you use share?",
+                look="What does share change in your code, and along which axis does it cut?",
             ),
             Bug(
                 "eps_outside",

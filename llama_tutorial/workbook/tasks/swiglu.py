@@ -53,12 +53,23 @@ def _backward_cases() -> list[Case]:
 
 def _use_as_swiglu(
     as_swiglu: Any, w1: torch.Tensor, bias: torch.Tensor, w2: torch.Tensor, x: torch.Tensor
-) -> torch.Tensor:
+) -> Any:
     """What the layer makes of (x, 1): the matrices may be any that do it."""
-    gate, down, up = as_swiglu(w1, bias, w2)
+    found = as_swiglu(w1, bias, w2)
+    if not isinstance(found, tuple | list) or len(found) != 3:
+        return found
+    gate, down, up = found
+    shapes = {
+        f"shape of {name}": str(tuple(getattr(matrix, "shape", ("no tensor",))))
+        for name, matrix in zip(("w1", "w2", "w3"), found, strict=True)
+    }
+    width, n_features = w1.shape
+    wide = str((width, n_features + 1))
+    if [*shapes.values()] != [wide, str((n_features, width)), wide]:
+        return shapes
     with_one = torch.cat((x, torch.ones(len(x), 1)), dim=1)
     hidden = F.silu(with_one @ gate.T) * (with_one @ up.T)
-    return hidden @ down.T
+    return {**shapes, "output for (x, 1)": hidden @ down.T}
 
 
 def _bias_cases() -> list[Case]:
@@ -73,9 +84,9 @@ def _bias_cases() -> list[Case]:
 def _use_gate_is_first(gate_is_first: Any, *tensors: torch.Tensor) -> Any:
     """The answer, or that it was refused."""
     try:
-        return gate_is_first(*tensors)
+        return {"error that is raised": "none", "answer": gate_is_first(*tensors)}
     except ValueError:
-        return "a ValueError"
+        return {"error that is raised": "ValueError"}
 
 
 def _half_cases() -> list[Case]:
@@ -379,6 +390,25 @@ TASKS = [
                 look="In which column does a matrix meet the last feature?",
             ),
             Bug(
+                "bias_in_front",
+                edit=(
+                    "torch.cat((w1, bias[:, None]), dim=1)",
+                    "torch.cat((bias[:, None], w1), dim=1)",
+                ),
+                says="In your w1 the bias stands before the columns of W1. The 1 comes after the "
+                "features: (x, 1).",
+                effect="Each weight meets its neighbour's feature.",
+                look="Which column of w1 meets the 1?",
+            ),
+            Bug(
+                "down_last",
+                edit=("return gate, w2, up", "return gate, up, w2"),
+                says="You return gate, up, down. The order is that of the names: w1 is the gate, "
+                "w2 the way down, w3 the way up.",
+                effect="The shapes do not fit; where F is D + 1, another layer.",
+                look="Which of the three has D rows?",
+            ),
+            Bug(
                 "bias_on_the_way_up",
                 edit=("up[:, -1] = 1", "up[:, -1] = 1 + bias"),
                 more=(
@@ -468,9 +498,11 @@ TASKS = [
             Bug(
                 "every_other_row",
                 edit=("both.chunk(2)", "both[0::2], both[1::2]"),
-                says="You take every other row; the two matrices lie one below the other.",
-                effect="Each half is made of both, and nothing fits.",
-                look="What does torch.cat((w1, w3)) look like?",
+                says="To you nothing fits, not even an output without rounding. Either you take "
+                "every other row, and the two matrices lie one below the other; or you ask for "
+                "equal numbers, and sums in another order differ in their last digits.",
+                effect="No checkpoint is ever recognised.",
+                look="What does torch.cat((w1, w3)) look like, and how close is close?",
             ),
         ],
         hints=[

@@ -736,6 +736,17 @@ TASKS = [
                 look="What does llama2.c compare a piece with?",
             ),
             Bug(
+                "longest_with_the_mark",
+                edit=(
+                    "max(len(raw) for raw in encoded)",
+                    "max(len(piece.encode()) for piece in pieces)",
+                ),
+                says="Your first number counts each ▁ as three bytes. It is written as a space, "
+                "which is one.",
+                effect="A reader makes room for more than there is; no text changes.",
+                look="Do you measure the pieces as they are, or as you write them?",
+            ),
+            Bug(
                 "no_longest",
                 edit=(
                     'struct.pack("<i", max(len(raw) for raw in encoded))',
