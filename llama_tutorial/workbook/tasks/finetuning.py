@@ -175,6 +175,13 @@ def _by_backward(weight: nn.Parameter, parts: Sequence[tuple[Tensor, int]]) -> T
     return weight.grad.clone()
 
 
+def _by_backward_of_sums(weight: nn.Parameter, parts: Sequence[tuple[Tensor, int]]) -> Tensor:
+    for loss, _ in parts:
+        loss.backward()
+    assert weight.grad is not None
+    return weight.grad / sum(count for _, count in parts)
+
+
 def _longest_cases() -> list[Case]:
     return [
         Case("three examples in rows of 10", [4, 5, 6], 10),
@@ -558,6 +565,13 @@ TASKS = [
                 says="You keep the gradient of the last part alone.",
                 effect="All the other parts were computed for nothing.",
                 look="What becomes of the first part's gradient?",
+            ),
+            Bug(
+                "earlier_gradient_divided",
+                wrong=_by_backward_of_sums,
+                says="You add to a gradient that the weight had already, and divide both.",
+                effect="Each step still moves, a little, where the one before it did.",
+                look="What does `backward` do with what is in `grad`?",
             ),
             Bug(
                 "earlier_gradient_counts",

@@ -535,6 +535,19 @@ TASKS = [
                 look="Which norm belongs to no layer?",
             ),
             Bug(
+                "tied_head_unscaled",
+                edit=(
+                    "            for reader in readers[norm]:\n",
+                    "            for reader in readers[norm]:\n"
+                    '                if f"{reader}.weight" == "output.weight" not in tensors:\n'
+                    "                    continue\n",
+                ),
+                says="A tied head gets its own matrix, as it should, but not the last norm's "
+                "weights.",
+                effect="The stream is right to its end, and the logits are those of another norm.",
+                look="What does the output matrix read, tied or not?",
+            ),
+            Bug(
                 "embedding_scaled",
                 wrong=_embedding_scaled,
                 says="The head is tied, and you scale the embedding. It is also what the tokens "

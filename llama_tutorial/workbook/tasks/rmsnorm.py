@@ -370,6 +370,14 @@ TASKS = [
                 look="What does doubling x do to its gradient?",
             ),
             Bug(
+                "weighted_twice",
+                edit=("(grad * y).reshape", "(u * y).reshape"),
+                says="The gradient for the weight has the weight in it. It is multiplied by the "
+                "normed vector alone.",
+                effect="Large weights change faster than small ones, for no reason.",
+                look="y = weight · n: what is the slope in weight?",
+            ),
+            Bug(
                 "input_for_normed",
                 edit=("(grad * y).reshape", "(grad * x).reshape"),
                 says="The weight multiplies the normed vector; its gradient has x in it, not that.",
@@ -471,6 +479,23 @@ TASKS = [
                 "matrix.",
                 effect="Strong features become very strong.",
                 look="What should a norm's weight be afterwards?",
+            ),
+            Bug(
+                "norms_exchanged",
+                edit=(
+                    "(layer.attention_norm, [attention.wq",
+                    "(layer.ffn_norm, [attention.wq",
+                ),
+                more=(
+                    (
+                        "(layer.ffn_norm, [feed_forward.w1",
+                        "(layer.attention_norm, [feed_forward.w1",
+                    ),
+                ),
+                says="The two norms of a block are exchanged: attention_norm comes before the "
+                "attention, ffn_norm before the feed-forward layer.",
+                effect="Every matrix gets the weights of a norm that it never reads.",
+                look="Which norm does wq read?",
             ),
             Bug(
                 "model_changed",
@@ -618,6 +643,20 @@ TASKS = [
                 effect="As good an estimate, but the features do not lie side by side, which is "
                 "what makes it fast.",
                 look="Which features does the docstring name?",
+            ),
+            Bug(
+                "weight_left_out",
+                edit=("torch.rsqrt(mean_square + eps) * weight", "torch.rsqrt(mean_square + eps)"),
+                says="Your weight is not used.",
+                effect="The features come out equally strong, whatever was learned.",
+                look="What is done after the division?",
+            ),
+            Bug(
+                "eps_left_out",
+                edit=("torch.rsqrt(mean_square + eps)", "torch.rsqrt(mean_square)"),
+                says="Your eps is not used.",
+                effect="A vector whose first features are all 0 becomes NaN.",
+                look="What keeps the root from being 0?",
             ),
             Bug(
                 "rounded_up",

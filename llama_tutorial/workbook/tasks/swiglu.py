@@ -344,6 +344,13 @@ TASKS = [
                 look="What is w2 multiplied by?",
             ),
             Bug(
+                "up_forgotten_in_w2",
+                edit=("grad.T @ (silu(a) * b)", "grad.T @ silu(a)"),
+                says="The gradient for w2 has the gate in it, and not what comes through it.",
+                effect="w2 learns to read a layer without a gate.",
+                look="What does w2 read on the way out?",
+            ),
+            Bug(
                 "gate_and_up_exchanged",
                 edit=(
                     "grad_x, grad_a.T @ x, grad.T @ (silu(a) * b), grad_b.T @ x",
