@@ -53,7 +53,10 @@ def difference(yours: Any, right: Any, rules: Rules, what: str = "the result") -
         return _dict_difference(yours, right, rules, what)
     if isinstance(right, bool | np.bool_):
         if not isinstance(yours, bool | np.bool_):
-            return f"{what} is {kind(yours)}, where True or False is wanted"
+            more = "; bool() makes one of it" if getattr(yours, "ndim", None) == 0 else ""
+            return (
+                f"{what} is {kind(yours)}, where True or False is wanted{more or _none_hint(yours)}"
+            )
         return None if yours == right else f"{what} is {yours}, and {right} is right"
     if isinstance(right, Number):
         return _number_difference(yours, right, rules, what)

@@ -285,9 +285,74 @@ def slope_of_sigmoid(x, grad, w1, w2, w3):
     return at_a @ w1 + at_b @ w3, at_a.mT @ x, grad.mT @ (a * s * b), at_b.mT @ x
 
 
+def half_up(x, weight, share, eps=1e-5):
+    n = int(share * x.shape[-1] + 0.5)
+    return x / (x[..., :n].square().mean(-1, keepdim=True) + eps).sqrt() * weight
+
+
+def in_32_bits(x):
+    scale = x.abs().amax(-1, keepdim=True).clamp(min=1e-6) / 127
+    return torch.round(x / scale).int(), scale.half()
+
+
+def the_equal_half_is_the_gate(both, w2, x, y):
+    upper, lower = both.chunk(2)
+    fits = torch.equal(swiglu(x, upper, w2, lower), y)
+    if fits == torch.equal(swiglu(x, lower, w2, upper), y):
+        raise ValueError("both or none")
+    return fits
+
+
+def found_by_in(training, exam, n):
+    found = 0
+    for words in map(str.split, exam):
+        runs = [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+        found += any(run in " ".join(text.split()) for run in runs for text in training)
+    return found
+
+
+def smallest_id_first(texts):
+    follows: dict[tuple[int, int], list[int]] = {}
+    for text in texts:
+        for i in range(len(text) - 2):
+            follows.setdefault((text[i], text[i + 1]), []).append(text[i + 2])
+
+    def draft(ids, n):
+        text = list(ids)
+        for _ in range(n):
+            after = follows.get((text[-2], text[-1]), [1])
+            text.append(min(after, key=lambda one: (-after.count(one), one)))
+        return text[len(ids) :]
+
+    return draft
+
+
+def greedy_in_disguise(model, ids, width, n):
+    text, total = list(ids), 0.0
+    for _ in range(n):
+        best, new = model(torch.tensor([text]))[0, -1].log_softmax(-1).topk(width)
+        text, total = [*text, int(new[0])], total + best[0].item()
+    return text[len(ids) :], total
+
+
+def mean_of_the_parts_that_learn(weight, parts):
+    total = torch.zeros_like(weight)
+    for loss, n in parts:
+        if n > 0:
+            total += torch.autograd.grad(loss / n, weight)[0]
+    return total / len(parts)
+
+
 @pytest.mark.parametrize(
     ("task", "answer", "bug"),
     [
+        ("rmsnorm.partial_rms_norm", half_up, "rounded_up"),
+        ("gqa.to_eight_bits", in_32_bits, "integers_wide"),
+        ("swiglu.gate_is_first", the_equal_half_is_the_gate, "every_other_row"),
+        ("evaluation.n_found", found_by_in, "in_the_string"),
+        ("generation.draft_from", smallest_id_first, "smallest_of_equals"),
+        ("generation.beam_search", greedy_in_disguise, "all_the_same"),
+        ("finetuning.gradient_in_parts", mean_of_the_parts_that_learn, "mean_of_means_without_nan"),
         ("gpt.losses_without", only_the_weights_are_silenced, "bias_left"),
         ("tokenizer.utf8", by_utf_16, None),
         ("rmsnorm.rms_norm_backward", gradient_without_the_root, "root_held_fixed"),
@@ -300,6 +365,34 @@ def test_a_mistake_is_known_in_another_formula(task, answer, bug):
     result = check(task, answer)
     assert result.state == "wrong"
     assert result.bug == bug, result.message
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "said"),
+    [
+        (
+            "swiglu.gate_is_first",
+            lambda *_: torch.tensor(True),
+            "where True or False is wanted; bool() makes one of it",
+        ),
+        (
+            "swiglu.gate_is_first",
+            lambda *_: None,
+            "where True or False is wanted: is a `return` missing?",
+        ),
+        ("rmsnorm.folded", lambda *_: None, "You return nothing."),
+        ("rmsnorm.folded", lambda *_: {}, "is 'dict', and 'Llama' is right"),
+        (
+            "swiglu.as_swiglu",
+            lambda w1, _, w2: (w1, w2, w1),
+            "the result['shape of w1'] is '(1, 4)', and '(1, 5)' is right",
+        ),
+    ],
+)
+def test_a_message_speaks_of_what_the_task_asks_for(task, answer, said):
+    result = check(task, answer)
+    assert result.state == "wrong"
+    assert said in result.message
 
 
 # What further tasks are
