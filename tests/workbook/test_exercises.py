@@ -27,6 +27,7 @@ from llama_tutorial.workbook.registry import (  # noqa: E402
     tasks_of,
     way_of,
 )
+from llama_tutorial.workbook.solutions.numpy_llama import read_version_1  # noqa: E402
 from llama_tutorial.workbook.solutions.swiglu import swiglu  # noqa: E402
 
 ALTERNATIVES: dict[str, list[Any]] = {}
@@ -386,6 +387,14 @@ def test_a_mistake_is_known_in_another_formula(task, answer, bug):
             "swiglu.as_swiglu",
             lambda w1, _, w2: (w1, w2, w1),
             "the result['shape of w1'] is '(1, 4)', and '(1, 5)' is right",
+        ),
+        ("swiglu.as_swiglu", lambda *_: torch.ones(2), "where a number is wanted"),
+        ("generation.draft_from", lambda _: None, "is a `return` missing?"),
+        ("generation.beam_search", lambda *_: [1, 2, 3], "['number of results'] is 3, and 2 is"),
+        (
+            "numpy_llama.read_version_1",
+            lambda path: vars(read_version_1(path)),
+            "is 'dict', and 'an object with attributes' is right",
         ),
     ],
 )

@@ -213,8 +213,8 @@ def _searched(
 ) -> dict[str, Any] | Any:
     found = answer(_Chain(7, seed), list(ids), width, n)
     if not isinstance(found, list | tuple) or len(found) != 2:
-        return found
-    return {"new ids": found[0], "sum of log-probabilities": found[1]}
+        return {"number of results": len(found) if isinstance(found, list | tuple) else found}
+    return {"number of results": 2, "new ids": found[0], "sum of log-probabilities": found[1]}
 
 
 def _beam_cases() -> list[Case]:
@@ -251,10 +251,9 @@ _TOLD = [
 ]
 
 
-def _drafted(
-    answer: Callable[..., Any], texts: list[list[int]], ids: list[int], n: int
-) -> list[int]:
-    return answer(texts)(ids, n)
+def _drafted(answer: Callable[..., Any], texts: list[list[int]], ids: list[int], n: int) -> Any:
+    draft = answer(texts)
+    return draft(ids, n) if callable(draft) else draft
 
 
 def _draft_cases() -> list[Case]:

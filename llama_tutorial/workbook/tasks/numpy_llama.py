@@ -212,10 +212,13 @@ def _whole_model(answer: Callable[..., Any], data: bytes) -> Any:
         try:
             m = answer(path)
         except ValueError:
-            return "a ValueError"
+            return {"error that is raised": "ValueError"}
         if not hasattr(m, "__dict__"):
-            return m
+            return {"error that is raised": "none", "kind of what is returned": type(m).__name__}
         return {
+            "error that is raised": "none",
+            "kind of what is returned": "an object with attributes",
+        } | {
             name: np.array(value) if isinstance(value, np.ndarray) else value
             for name, value in vars(m).items()
         }

@@ -57,7 +57,7 @@ def _use_as_swiglu(
     """What the layer makes of (x, 1): the matrices may be any that do it."""
     found = as_swiglu(w1, bias, w2)
     if not isinstance(found, tuple | list) or len(found) != 3:
-        return found
+        return {"number of matrices": len(found) if isinstance(found, tuple | list) else found}
     gate, down, up = found
     shapes = {
         f"shape of {name}": str(tuple(getattr(matrix, "shape", ("no tensor",))))
@@ -66,10 +66,10 @@ def _use_as_swiglu(
     width, n_features = w1.shape
     wide = str((width, n_features + 1))
     if [*shapes.values()] != [wide, str((n_features, width)), wide]:
-        return shapes
+        return {"number of matrices": 3, **shapes}
     with_one = torch.cat((x, torch.ones(len(x), 1)), dim=1)
     hidden = F.silu(with_one @ gate.T) * (with_one @ up.T)
-    return {**shapes, "output for (x, 1)": hidden @ down.T}
+    return {"number of matrices": 3, **shapes, "output for (x, 1)": hidden @ down.T}
 
 
 def _bias_cases() -> list[Case]:
