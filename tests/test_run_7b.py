@@ -18,6 +18,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 pytest.importorskip("gguf")
 
+import torch
 from fake_hub import FakeHub, running
 from small_models import LLAMA, random_model
 
@@ -45,7 +46,7 @@ EMBEDDING = SMALL.vocab_size * SMALL.dim
 
 def test_every_line_is_one_that_is_tried() -> None:
     others = {line[0] for line in LINES if line} - {"llama-tutorial"}
-    assert others == {"pip", "hf", "torchrun", "llama-cli"}
+    assert others == {"pip", "hf", "torchrun", "llama-completion"}
     assert len(COMMANDS) == 7
     assert len(CODE) == 3
     for command in [*COMMANDS, TORCHRUN[TORCHRUN.index("llama_tutorial") + 1 :]]:
@@ -188,3 +189,18 @@ def test_the_numbers_of_the_two_columns_differ_as_said() -> None:
     rows = re.findall(r"^\| `.+?` \| (-?[\d.]+) \| (-?[\d.]+) \|$", PAGE, re.MULTILINE)
     assert len(rows) == 8
     assert max(abs(float(a) - float(b)) for a, b in rows) == pytest.approx(0.13, abs=0.005)
+
+
+@torch.inference_mode()
+def test_the_first_number_tells_of_the_weights_and_the_others_of_the_positions() -> None:
+    """Rows of ``wq`` and ``wk`` in another order, or a weight of another matrix."""
+    ids = torch.tensor([[1, 5, 9, 2, 7]])
+    right = random_model(LLAMA)(ids)[0].mean(-1)
+    for names, first in ((("wq", "wk"), True), (("wv",), False), (("w2",), False)):
+        model = random_model(LLAMA)
+        for name, weight in model.named_parameters():
+            if name.split(".")[-2] in names:
+                weight.copy_(weight.roll(1, 0))
+        wrong = model(ids)[0].mean(-1)
+        assert torch.allclose(wrong[0], right[0], rtol=0, atol=1e-6) == first
+        assert not torch.isclose(wrong[1:], right[1:], rtol=0, atol=1e-6).any()
