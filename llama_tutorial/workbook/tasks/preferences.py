@@ -521,7 +521,7 @@ TASKS = [
             "A sum of rewards, each times a number of choices; over the number of all choices.",
         ],
         minutes=12,
-        page="#the-best-of-64-by-a-judge-who-is-often-wrong",
+        page="#the-best-of-64-chosen-by-a-judge",
         teaches="K answers say what the best of every n up to K would bring, without a draw more.",
     ),
     Task(
