@@ -15,6 +15,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sentencepiece")
 
 from llama_tutorial import generate, load, load_model, load_tokenizer, stream
+from llama_tutorial.figures import recorded
 from llama_tutorial.finetuning import with_context
 from llama_tutorial.finetuning.evaluation import answer_dialogs, exact_match, questions_about_tales
 from llama_tutorial.shipped import SHIPPED
@@ -217,3 +218,29 @@ def test_the_log_and_the_losses_lie_beside(name):
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"{float(rows[-1]['validation_loss']):.3f}" in readme
     assert f"{load(name)[0].config.n_params:,}" in readme
+
+
+def test_why_the_chat_model_is_the_one_before_preferences():
+    record = recorded("told_preferences")
+    right = {
+        way: [
+            record["results"][f"{way}-seed{seed}"]["answering"]["exact_match"]["all"][0]
+            for seed in range(3)
+        ]
+        for way in ("rejection", "dpo-truth")
+    }
+    assert record["results"]["base"]["answering"]["exact_match"]["all"] == [698, 749]
+    assert sorted(698 - n for n in right["rejection"]) == [2, 4, 4]
+    assert max(abs(698 - n) for n in right["dpo-truth"]) <= 2
+    truer = {
+        (way, heat): record["compared"][way][heat]["consistency"]
+        for way in right
+        for heat in ("T=0", "T=0.7")
+    }
+    best, greedy = truer["rejection", "T=0.7"], truer["dpo-truth", "T=0"]
+    assert min(best["interval"][0], greedy["interval"][0]) > 0
+    low, high = truer["dpo-truth", "T=0.7"]["interval"]
+    assert low < 0 < high
+    readme = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
+    assert f"{100 * best['mean']:.1f} points more of the claims hold at temperature 0.7" in readme
+    assert f"{100 * greedy['mean']:.1f} points more hold in greedy tales" in readme
