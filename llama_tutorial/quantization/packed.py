@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -172,7 +172,7 @@ class PackedMatrix:
             def widen(some: int, end: int, *arrays: Any) -> None:
                 kernel(first + some, first + end, *arrays, w[some:])
 
-            in_parallel(widen, blocks, blocks * columns * ROWS, *self._arrays())
+            in_parallel(widen, blocks, blocks * columns * ROWS, *self._arrays)
             return w
         scales = self.scales[first:last, :, None].astype(np.float32)  # (blocks, groups, 1, 64)
         grouped = self.integers[first:last].reshape(blocks, scales.shape[1], -1, ROWS)
@@ -192,16 +192,18 @@ class PackedMatrix:
         if len(x) <= FEW and (compiled := kernels(warn=True)) is not None:
             kernel = compiled.int8 if self.bits == 8 else compiled.int4
             weights = self.integers.size * 8 // self.bits
-            grouped = x.reshape(len(x), self.scales.shape[1], -1)
-            sums = x if self.bits == 8 else grouped.sum(-1)  # (T, groups), for zero points
+            sums = x  # which int8 does not need
+            if self.bits == 4:
+                sums = x.reshape(len(x), self.scales.shape[1], -1).sum(-1)  # (T, groups)
             for vector, total, out in zip(x, sums, y, strict=True):
-                in_parallel(kernel, n_blocks, weights, *self._arrays(), vector, total, out)
+                in_parallel(kernel, n_blocks, weights, *self._arrays, vector, total, out)
         else:
             for first in range(0, n_blocks, TOGETHER):
                 last = min(first + TOGETHER, n_blocks)
                 y[:, first:last] = np.matmul(x, self.widened(first, last)).swapaxes(0, 1)
         return y.reshape(len(x), -1)[:, : self.n_rows]
 
+    @cached_property
     def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """As the kernels take them, to which a float16 is a uint16."""
         scales, zeros = self.scales, self.zeros
