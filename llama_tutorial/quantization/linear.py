@@ -138,7 +138,7 @@ class QuantizedLinear(nn.Module):
 
     def _times(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """``x @ W.T`` on the CPU."""
-        # Shapes are changed in NumPy, where it costs a fifth: decoding, a call is half the time.
+        # Shapes are changed in NumPy, where a step costs less: decoding, a call's own time counts.
         wide = x.detach().numpy() if x.dtype == torch.float32 else x.detach().float().numpy()
         y = self.packed.times(wide.reshape(-1, self.in_features))
         y = y.reshape(*wide.shape[:-1], self.out_features)
