@@ -336,6 +336,29 @@ def greedy_in_disguise(model, ids, width, n):
     return text[len(ids) :], total
 
 
+def doubt_by_logaddexp(margin, epsilon):
+    shares = torch.tensor([1 - epsilon, epsilon]).log()
+    right, wrong = F.logsigmoid(margin), F.logsigmoid(-margin)
+    return -torch.logaddexp(shares[0] + right, shares[1] + wrong)
+
+
+def robust_dpo(margin, epsilon):
+    right, wrong = F.softplus(-margin), F.softplus(margin)
+    return (right - epsilon * (right + wrong)) / (1 - 2 * epsilon)
+
+
+def in_pairs_of_neighbours(block):
+    scale = np.frombuffer(block[:2], np.float16).astype(np.float32)
+    nibbles = [half - 8 for byte in block[2:] for half in (byte & 0xF, byte >> 4)]
+    return np.array(nibbles, np.int8) * scale
+
+
+def scale_from_big_endian_bytes(block):
+    (scale,) = struct.unpack(">e", block[:2])
+    data = np.frombuffer(block[2:], np.uint8).astype(np.float32)
+    return np.concatenate((data % 16 - 8, data // 16 - 8)) * np.float32(scale)
+
+
 def mean_of_the_parts_that_learn(weight, parts):
     total = torch.zeros_like(weight)
     for loss, n in parts:
@@ -354,6 +377,10 @@ def mean_of_the_parts_that_learn(weight, parts):
         ("generation.draft_from", smallest_id_first, "smallest_of_equals"),
         ("generation.beam_search", greedy_in_disguise, "all_the_same"),
         ("finetuning.gradient_in_parts", mean_of_the_parts_that_learn, "mean_of_means_without_nan"),
+        ("preferences.doubting_loss", doubt_by_logaddexp, "inside_the_logarithm"),
+        ("preferences.doubting_loss", robust_dpo, "noise_taken_out"),
+        ("quantization.read_q4_0", in_pairs_of_neighbours, "nibble_order"),
+        ("quantization.read_q4_0", scale_from_big_endian_bytes, "scale_big_endian"),
         ("gpt.losses_without", only_the_weights_are_silenced, "bias_left"),
         ("tokenizer.utf8", by_utf_16, None),
         ("rmsnorm.rms_norm_backward", gradient_without_the_root, "root_held_fixed"),

@@ -40,7 +40,7 @@ from llama_tutorial.quantization.packed import PackedMatrix
 from llama_tutorial.rope import to_interleaved
 from llama_tutorial.training import cosine_schedule, token_loss
 from llama_tutorial.workbook.checker import check
-from llama_tutorial.workbook.registry import find, module_of, tasks_of, way_of
+from llama_tutorial.workbook.registry import TITLES, find, module_of, tasks_of, way_of
 
 CHAPTERS = (
     "checkpoints",
@@ -345,6 +345,19 @@ def _zero_point_in_python(w, group_size=32):
     return q, np.array(scales, np.float32), np.array(zeros, np.float32)
 
 
+def _block_by_the_package(block):
+    packed = np.frombuffer(block, np.uint8, offset=2)[None]
+    scales = np.frombuffer(block, np.float16, count=1)[None]
+    return Int4Tensor(packed, scales).dequantize()[0]
+
+
+def _block_byte_by_byte(block):
+    (scale,) = struct.unpack_from("<e", block)
+    low = [(byte % 16 - 8) * scale for byte in block[2:]]
+    high = [(byte // 16 - 8) * scale for byte in block[2:]]
+    return np.array(low + high, dtype=np.float32)
+
+
 def _quantized_product_of_the_package(x, q, scales):
     return x @ PackedMatrix.pack(QuantizedTensor(q, scales)).T
 
@@ -616,6 +629,29 @@ def _clipped_loss_as_baselines_has_it(logprobs, old, advantages, mask, clip=0.2)
     return (torch.max(first, second) * mask).sum() / mask.sum()
 
 
+def _doubting_loss_by_softplus(margin, epsilon):
+    return F.softplus(-margin) + epsilon * margin
+
+
+def _doubting_loss_as_a_classifier(margin, epsilon):
+    share = torch.full_like(margin, 1 - epsilon)
+    return F.binary_cross_entropy_with_logits(margin, share, reduction="none")
+
+
+def _shorter_wins_with_a_loop(pairs):
+    won = 0
+    for pair in pairs:
+        chosen, rejected = (len(re.findall(r"\S+", pair[name])) for name in ("chosen", "rejected"))
+        if chosen < rejected:
+            won += 1
+    return won / len(pairs)
+
+
+def _shorter_wins_by_numpy(pairs):
+    lengths = np.array([[len(p[name].split()) for name in ("chosen", "rejected")] for p in pairs])
+    return np.mean(lengths[:, 0] - lengths[:, 1] < 0)
+
+
 # The exercises
 
 
@@ -841,6 +877,7 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
         _quantized_product_row_by_row,
         _product_by_einsum,
     ],
+    "quantization.read_q4_0": [_block_by_the_package, _block_byte_by_byte],
     "numpy_llama.read_version_1": [_version_1_of_the_package],
     "numpy_llama.product": [_product_row_by_row, _product_group_by_group],
     "pretraining.rows_at": [_rows_by_index],
@@ -872,6 +909,8 @@ OTHERS: dict[str, list[Callable[..., Any]]] = {
     "preferences.dpo_loss": [preferences.dpo_loss, _dpo_loss_by_ratios],
     "preferences.best_of": [_best_of_every_choice],
     "preferences.token_rewards": [_token_rewards_of_the_package, _token_rewards_row_by_row],
+    "preferences.doubting_loss": [_doubting_loss_by_softplus, _doubting_loss_as_a_classifier],
+    "preferences.shorter_wins": [_shorter_wins_with_a_loop, _shorter_wins_by_numpy],
     "preferences.clipped_loss": [
         _clipped_loss_of_the_package,
         _clipped_loss_as_baselines_has_it,
@@ -988,11 +1027,15 @@ FROM_THE_PAGE = [
     "generation.trimmed",
     "numpy_llama.read_version_1",
     "numpy_llama.product",
+    "quantization.quantize_zero_point",
+    "quantization.read_q4_0",
     "swaps.taken_back",
     "evaluation.sign_test",
     "evaluation.n_found",
     "finetuning.gradient_in_parts",
     "finetuning.longest_first",
+    "preferences.doubting_loss",
+    "preferences.shorter_wins",
 ]
 NAMES = {"torch": torch, "nn": nn, "F": F, "np": np, "math": math, "struct": struct}
 NAMES |= {"SimpleNamespace": SimpleNamespace, "statistics": statistics}
@@ -1076,6 +1119,8 @@ def test_what_the_workbook_packs_is_llama_cpps(tmp_path) -> None:
     blocks = np.concatenate((halves.reshape(-1, 1).view(np.uint8), packed), 1)
     read = gguf.quants.dequantize(blocks.reshape(4, -1), gguf.GGMLQuantizationType.Q4_0)
     np.testing.assert_array_equal(mine.dequantize(integers, halves.astype(np.float32)), read)
+    mine_read = [mine.read_q4_0(block.tobytes()) for block in blocks]
+    np.testing.assert_array_equal(np.reshape(mine_read, read.shape), read)
     np.testing.assert_array_equal(mine.unpack_nibbles(packed.reshape(4, -1)), integers)
     q, scales, zeros = mine.quantize_zero_point(w)
     ends = np.stack((scales, zeros), -1).astype(np.float16)
@@ -1103,10 +1148,7 @@ def test_exercises_name_tasks_that_there_are() -> None:
         }
 
 
-HALF = ("model", "checkpoints", "generation", "numpy_llama", "pretraining", "swaps", "evaluation")
-
-
-@pytest.mark.parametrize("chapter", [*HALF, "finetuning"])
+@pytest.mark.parametrize("chapter", TITLES)
 def test_every_coding_exercise_has_a_task(chapter: str) -> None:
     cells = notebooks.read(notebooks.BOOK / f"{chapter}.ipynb").cells
     prose = "\n".join(c.source for c in cells if c.cell_type == "markdown")
@@ -1115,7 +1157,9 @@ def test_every_coding_exercise_has_a_task(chapter: str) -> None:
     for exercise in coding:
         named = re.search(r'check\("([\w.]+)", (\w+)\)', exercise)
         assert named is not None, exercise.partition("\n")[0]
-        assert find(named[1]).function == named[2]
+        task = find(named[1])
+        # A later chapter's task may have another name there.
+        assert task.function == named[2] or task.chapter != chapter
         assert f"`{named[2]}(" in exercise  # the signature is stated
 
 

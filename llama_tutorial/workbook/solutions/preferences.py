@@ -126,3 +126,38 @@ def clipped_loss(logprobs, old_logprobs, advantages, mask, clip=0.2):
     cut = ratio.clamp(1 - clip, 1 + clip)
     gain = torch.minimum(ratio * advantages, cut * advantages)
     return -gain[mask].mean()
+
+
+def doubting_loss(margin, epsilon):
+    """The loss that is expected of a pair if some of the choices are wrong; pair by pair.
+
+    A pair's loss is -log sigmoid(margin). Had its two answers been exchanged, its margin would have
+    the other sign. Add up both losses: that of the pair as it stands times 1 - epsilon, the other
+    times epsilon. It is exact, and finite, where a margin is in the hundreds.
+
+    Args:
+        margin: Reward of the chosen answer minus that of the rejected one, float[B].
+        epsilon: The share of wrong choices, a number from 0 to 0.5.
+
+    Returns:
+        float[B].
+    """
+    right, wrong = F.logsigmoid(margin), F.logsigmoid(-margin)  # (B,) each
+    return -(1 - epsilon) * right - epsilon * wrong
+
+
+def shorter_wins(pairs):
+    """In what share of the pairs the chosen answer is the shorter one.
+
+    Length is counted in words, which are what white space separates. Where both answers are equally
+    long, the shorter one has not won, since there is none.
+
+    Args:
+        pairs: A list of dicts, at least one. Each has two texts, "chosen" and "rejected", and
+            perhaps more.
+
+    Returns:
+        A float from 0 to 1.
+    """
+    won = [len(pair["chosen"].split()) < len(pair["rejected"].split()) for pair in pairs]
+    return sum(won) / len(pairs)

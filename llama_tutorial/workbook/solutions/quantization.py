@@ -120,3 +120,21 @@ def product(x, q, scales):
         group = slice(g * size, (g + 1) * size)
         y += x[:, group] @ q[:, group].T.astype(np.float32) * scales[:, g]
     return y
+
+
+def read_q4_0(block):
+    """The 32 weights in one block of a GGUF file's Q4_0.
+
+    The first two bytes are the scale, a float16, its lower byte first; it is often negative. The
+    other 16 are the integers, packed as pack_nibbles packs a group of 32. A weight is its integer
+    times the scale. Use your unpack_nibbles.
+
+    Args:
+        block: A bytes object of 18 bytes.
+
+    Returns:
+        float32[32].
+    """
+    data = np.frombuffer(block, np.uint8)  # (18,)
+    scale = data[:2].view("<f2").astype(np.float32)  # (1,)
+    return unpack_nibbles(data[None, 2:])[0] * scale

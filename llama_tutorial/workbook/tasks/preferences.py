@@ -167,6 +167,34 @@ def _clip_cases() -> list[Case]:
     ]
 
 
+# doubting_loss and shorter_wins
+
+
+def _doubt_cases() -> list[Case]:
+    return [
+        Case("one pair, a tenth of all choices wrong", torch.tensor([1.5]), 0.1),
+        Case("four pairs, a quarter wrong", _normal(20, 4, scale=2.0), 0.25),
+        Case("no choice wrong", _normal(21, 3), 0.0),
+        Case("two pairs that are far off", torch.tensor([200.0, -200.0]), 0.1),
+    ]
+
+
+def _pair(chosen: str, rejected: str) -> dict[str, Any]:
+    return {"request": "Tell a story.", "chosen": chosen, "rejected": rejected, "grade": 1}
+
+
+def _length_cases() -> list[Case]:
+    longer = _pair("Mia found a red kite on the beach.", "Mia found a kite.")
+    level = _pair("Tom lost a cap.", "Tom had a ball.")
+    long_words = _pair("Grandmother straightened everything.", "He is at the sea.")
+    lines = _pair("Mia\nhad\na\nkite.", "Mia was sad.")
+    return [
+        Case("one pair", [_pair("Tom ran home.", "Tom ran to the lake and sat down.")]),
+        Case("four pairs, one of them of equal length", [level, longer, long_words, longer]),
+        Case("three pairs, one of them with line breaks", [lines, long_words, longer]),
+    ]
+
+
 TASKS = [
     Task(
         "preferences.sequence_logprobs",
@@ -691,5 +719,196 @@ TASKS = [
         minutes=8,
         page="#deeper-ppo-in-forty-lines",
         teaches="Going too far is not rewarded; coming back from it always is.",
+    ),
+    Task(
+        "preferences.doubting_loss",
+        cases=_doubt_cases,
+        extra=True,
+        bugs=[
+            Bug(
+                "inside_the_logarithm",
+                edit=(
+                    "-(1 - epsilon) * right - epsilon * wrong",
+                    "-((1 - epsilon) * right.exp() + epsilon * wrong.exp()).log()",
+                ),
+                says="You take the mean of the two probabilities, and then the logarithm. It is "
+                "the two losses whose mean is expected.",
+                effect="Another loss, without a minimum: it still falls as the margin grows.",
+                look="What is multiplied by 1 - epsilon: a probability, or a loss?",
+            ),
+            Bug(
+                "smaller_margin",
+                edit=(
+                    "-(1 - epsilon) * right - epsilon * wrong",
+                    "-F.logsigmoid((1 - 2 * epsilon) * margin)",
+                ),
+                says="You take the mean of the two margins, and the loss of that. It is the two "
+                "losses whose mean is expected.",
+                effect="It learns more slowly, and its margin grows for ever all the same.",
+                look="At which margin is your loss the smallest?",
+            ),
+            Bug(
+                "shares_exchanged",
+                edit=(
+                    "-(1 - epsilon) * right - epsilon * wrong",
+                    "-epsilon * right - (1 - epsilon) * wrong",
+                ),
+                says="Your shares are exchanged: the pair as it stands has epsilon.",
+                effect="With a tenth of wrong labels, it learns as if nine tenths were wrong.",
+                look="How many of the choices are right?",
+            ),
+            Bug(
+                "wrong_ones_left_out",
+                edit=(" - epsilon * wrong", ""),
+                says="The wrong choices are missing: you only make the loss smaller.",
+                effect="The same as a smaller learning rate. The margin grows for ever.",
+                look="What is the loss of a pair whose choice was wrong?",
+            ),
+            Bug(
+                "subtracted",
+                edit=("right - epsilon * wrong", "right + epsilon * wrong"),
+                says="You subtract the loss of the pair turned round. It is added.",
+                effect="Doubt makes it push harder: the loss falls without end.",
+                look="Which sign has the logarithm of a probability?",
+            ),
+            Bug(
+                "noise_taken_out",
+                edit=(
+                    "-(1 - epsilon) * right - epsilon * wrong",
+                    "(-(1 - epsilon) * right + epsilon * wrong) / (1 - 2 * epsilon)",
+                ),
+                says="You estimate the loss that there would be without wrong choices, as robust "
+                "DPO does. Asked for is the one that is expected with them.",
+                effect="It is right on average, and a single pair's loss can fall below 0, without "
+                "end.",
+                look="Should a loss that is a mean of two losses ever be negative?",
+            ),
+            Bug(
+                "not_finite",
+                edit=(
+                    "F.logsigmoid(margin), F.logsigmoid(-margin)",
+                    "margin.sigmoid().log(), (-margin).sigmoid().log()",
+                ),
+                says="Where the margin is large, your loss is infinite: one of the two sigmoids is "
+                "0 in float32, and you take its logarithm.",
+                effect="A single pair makes infinity of the batch's loss, and NaN of the gradient.",
+                look="What is `torch.tensor(-200.0).sigmoid().log()`?",
+            ),
+            Bug(
+                "gain_for_loss",
+                edit=(
+                    "-(1 - epsilon) * right - epsilon * wrong",
+                    "(1 - epsilon) * right + epsilon * wrong",
+                ),
+                says="That is what should grow. A loss has the other sign.",
+                effect="The policy learns to prefer what was rejected.",
+                look="Does an optimiser make its number larger or smaller?",
+            ),
+            Bug(
+                "one_number",
+                edit=("- epsilon * wrong", "- epsilon * wrong).mean()"),
+                more=(("return -(", "return (-("),),
+                says="You take the mean over the pairs. Each pair's own loss is asked for.",
+                effect="Nobody can see any more at which margin the loss is the smallest.",
+                look="How many numbers are there for four pairs?",
+            ),
+        ],
+        hints=[
+            "Turned round, a pair with the margin 2 has the margin -2.",
+            "There is a function in torch.nn.functional that is exact where the logarithm of a "
+            "sigmoid is not.",
+            "Two losses, each minus a log-sigmoid: of the margin, and of minus the margin. Each is "
+            "multiplied by its share.",
+        ],
+        minutes=5,
+        page="#ex-preferences-noise",
+        teaches="If a share of the labels may be wrong, the loss is least at a finite margin.",
+    ),
+    Task(
+        "preferences.shorter_wins",
+        cases=_length_cases,
+        extra=True,
+        bugs=[
+            Bug(
+                "characters",
+                edit=(
+                    'len(pair["chosen"].split()) < len(pair["rejected"].split())',
+                    'len(pair["chosen"]) < len(pair["rejected"])',
+                ),
+                says="You count characters. Length is in words here.",
+                effect="Of the recorded pairs, some that are shorter in characters are not shorter "
+                "in words: your share is too high.",
+                look="What is the `len` of a string?",
+            ),
+            Bug(
+                "single_spaces",
+                edit=(
+                    'len(pair["chosen"].split()) < len(pair["rejected"].split())',
+                    'len(pair["chosen"].split(" ")) < len(pair["rejected"].split(" "))',
+                ),
+                says="You split at single spaces, so that two words with a line break between them "
+                "count as one.",
+                effect="Answers with paragraphs or lists seem shorter than they are.",
+                look="Where does `split` cut if it is given nothing?",
+            ),
+            Bug(
+                "longer",
+                edit=(".split()) <", ".split()) >"),
+                says="You count the pairs whose chosen answer is the longer one.",
+                effect="A judge that likes brevity would be taken for one that likes talk.",
+                look="In the first case, which of the two answers is shorter?",
+            ),
+            Bug(
+                "ties_won",
+                edit=(".split()) <", ".split()) <="),
+                says="Pairs of equal length count, too. In those there is no shorter answer.",
+                effect="A judge of length is credited with choices that it cannot make.",
+                look="How long are the two answers of the first pair in the second case?",
+            ),
+            Bug(
+                "ties_half",
+                edit=(
+                    "sum(won) / len(pairs)",
+                    "(sum(won) + sum(len(p['chosen'].split()) == len(p['rejected'].split()) "
+                    "for p in pairs) / 2) / len(pairs)",
+                ),
+                says="You count half of each pair of equal length, as for a judge who tosses a "
+                "coin. Here, they do not count as won.",
+                effect="A share that is a little too high.",
+                look="What does the docstring say of equally long answers?",
+            ),
+            Bug(
+                "ties_left_out",
+                edit=(
+                    "/ len(pairs)",
+                    "/ sum(len(p['chosen'].split()) != len(p['rejected'].split()) for p in pairs)",
+                ),
+                says="You leave pairs of equal length out. They are not won, and they are pairs.",
+                effect="Where many answers have one length, the share says little about all.",
+                look="By which number do you divide in the second case?",
+            ),
+            Bug(
+                "not_divided",
+                edit=("sum(won) / len(pairs)", "sum(won)"),
+                says="That is how many pairs there are, not which share of them.",
+                effect="A hundred of 160 and a hundred of a thousand look the same.",
+                look="How large can a share be?",
+            ),
+            Bug(
+                "percent",
+                edit=("sum(won) / len(pairs)", "100 * sum(won) / len(pairs)"),
+                says="Those are percent. A share lies between 0 and 1.",
+                effect="Printed as a percentage, it has two zeros too many.",
+                look="What is the share if the shorter answer wins in every pair?",
+            ),
+        ],
+        hints=[
+            "For each pair, one question that has yes or no for an answer.",
+            "`text.split()` is a list of words.",
+            "True counts as 1 in a sum: add the answers up, and divide by how many there are.",
+        ],
+        minutes=3,
+        page="#ex-preferences-length",
+        teaches="Before you trust a judge, see how far a reward as simple as length would come.",
     ),
 ]

@@ -160,6 +160,30 @@ def _stays_small(answer: Callable[..., Any]) -> str | None:
     )
 
 
+def _block(scale: float, integers: bytes) -> bytes:
+    return np.array(scale, "<f2").tobytes() + integers
+
+
+def _block_cases() -> list[Case]:
+    random = np.random.default_rng(50)
+    counting = bytes.fromhex("0f1e2d3c4b5a69788796a5b4c3d2e1f0")
+    return [
+        Case("the block of the exercise", _block(1 / 32, counting)),
+        Case("a block whose scale is negative", _block(-0.0123, random.bytes(16))),
+        Case("another block", _block(0.0456, random.bytes(16))),
+    ]
+
+
+def _scale_in_four_bytes(block: bytes) -> np.ndarray:
+    """A block as if its scale were a float32."""
+    data = np.frombuffer(block, np.uint8)
+    q = np.concatenate((data[4:] & 15, data[4:] >> 4)).astype(np.int8) - np.int8(8)
+    return q * data[:4].view("<f4")
+
+
+_INTEGERS = "unpack_nibbles(data[None, 2:])[0]"
+
+
 TASKS = [
     Task(
         "quantization.quantize",
@@ -589,6 +613,131 @@ TASKS = [
         minutes=15,
         page="#with-four-bits-no-level-may-be-wasted",
         teaches="One multiplication by a scale for each sum of 32: the weights stay bytes.",
+        same_dtype=True,
+    ),
+    Task(
+        "quantization.read_q4_0",
+        cases=_block_cases,
+        extra=True,
+        bugs=[
+            Bug(
+                "nibble_order",
+                edit=(_INTEGERS, f"{_INTEGERS}.reshape(2, 16).T.reshape(-1)"),
+                says="You take the two integers of a byte for neighbours. They are 16 apart.",
+                look="Which weight does the high half of the first byte belong to?",
+            ),
+            Bug(
+                "halves_swapped",
+                edit=(_INTEGERS, f"np.roll({_INTEGERS}, 16)"),
+                says="Your high halves come first. They are the weights 16 to 31.",
+                effect="All weights are there, 16 away from their inputs: it writes nonsense.",
+                look="Which half of a byte is `byte & 15`?",
+            ),
+            Bug(
+                "signed_nibbles",
+                edit=(_INTEGERS, f"(({_INTEGERS} & 15) - np.int8(8))"),
+                says="You read four bits as two's complement, so that 15 is -1. Here 15 is 7: 8 "
+                "was added.",
+                look="Which integer was stored as 0?",
+            ),
+            Bug(
+                "offset_forgotten",
+                edit=(_INTEGERS, f"({_INTEGERS} + np.int8(8))"),
+                says="You leave the integers at 0 to 15. The 8 that was added is still in them.",
+                effect="All weights of a block have the same sign: eight steps are added to each.",
+                look="Which stored integer stands for a weight of 0?",
+            ),
+            Bug(
+                "wraps_around",
+                edit=(_INTEGERS, f"{_INTEGERS}.astype(np.uint8)"),
+                says="You subtract 8 in uint8, which has nothing below zero: 7 - 8 is 255.",
+                effect="About half of the weights become some thirty times as large as the largest "
+                "should be.",
+                look="Which type does the array have when you subtract?",
+            ),
+            Bug(
+                "scale_big_endian",
+                edit=('"<f2"', '">f2"'),
+                says="You read the scale with its higher byte first. The lower one comes first.",
+                effect="A scale of 1/32 becomes 0.0000024, and others become far too large.",
+                look="The first two bytes are 00 and 28. Is that 0x0028 or 0x2800?",
+            ),
+            Bug(
+                "scale_as_integer",
+                edit=('"<f2"', '"<u2"'),
+                says="You take the scale for an integer of 16 bits. It is a float16.",
+                effect="A scale of 1/32 becomes 10240.",
+                look="Which number do the bits 0x2800 stand for in float16?",
+            ),
+            Bug(
+                "scale_as_bfloat16",
+                edit=(
+                    'data[:2].view("<f2").astype(np.float32)',
+                    '(data[:2].view("<u2").astype(np.uint32) << 16).view(np.float32)',
+                ),
+                says="You read the scale as bfloat16. Its 16 bits are those of a float16, with "
+                "five bits of exponent.",
+                effect="All weights are next to 0, and each layer is silent.",
+                look="How many of the 16 bits are the exponent?",
+            ),
+            Bug(
+                "scale_in_four_bytes",
+                wrong=_scale_in_four_bytes,
+                says="Your scale takes four bytes, as a float32 does. It has two, a float16, and "
+                "so only 28 weights are left of 32.",
+                effect="Block by block, the weights no longer stand where the matrix expects them.",
+                look="How many bytes do 32 integers of four bits need, and how many are left?",
+            ),
+            Bug(
+                "scale_last",
+                edit=("data[:2]", "data[-2:]"),
+                more=(("data[None, 2:]", "data[None, :-2]"),),
+                says="You look for the scale at the end of the block. It is at the beginning.",
+                effect="Two integers of each block become its scale: a different one every time.",
+                look="Which of the 18 bytes come first?",
+            ),
+            Bug(
+                "divided",
+                edit=("* scale", "/ scale"),
+                says="You divide by the scale. A scale is the size of one step, so an integer is "
+                "multiplied by it.",
+                effect="At a scale of 1/32, the weights are a thousand times too large.",
+                look="If a step is 1/32, which weight is the integer 3?",
+            ),
+            Bug(
+                "in_halves",
+                edit=(".astype(np.float32)", ""),
+                says="Your weights are float16, as the scale is. Make it float32 before it is "
+                "multiplied.",
+                effect="The products are rounded to the 11 bits that float16 has.",
+                look="Which type has int8 times float16?",
+            ),
+            Bug(
+                "rounded_in_halves",
+                edit=(f"{_INTEGERS} * scale", f"({_INTEGERS} * scale).astype(np.float32)"),
+                more=((".astype(np.float32)  #", "  #"),),
+                says="You multiply in float16 and make it float32 afterwards, when the products "
+                "have been rounded.",
+                effect="Many weights are a little off, where they could have been exact.",
+                look="Which type has int8 times float16?",
+            ),
+            Bug(
+                "float64",
+                edit=("np.float32", "np.float64"),
+                says="The numbers are right, but they are float64.",
+                effect=_WIDE,
+                look="int8 times float32 is float32 in NumPy. Which of your numbers is wider?",
+            ),
+        ],
+        hints=[
+            "Cut the block in two: two bytes, and 16. `np.frombuffer` makes an array of bytes.",
+            "`view` reads the same bytes as another type; `<f2` is a float16, lower byte first.",
+            "unpack_nibbles wants rows: `data[None, 2:]` is one. What it gives, times the scale "
+            "in float32.",
+        ],
+        minutes=5,
+        page="#ex-quantization-block",
+        teaches="18 bytes for 32 weights: 4 bits each, and half a bit for the scale they share.",
         same_dtype=True,
     ),
 ]
