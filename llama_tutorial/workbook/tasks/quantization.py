@@ -174,6 +174,12 @@ def _block_cases() -> list[Case]:
     ]
 
 
+def _read_quietly(answer: Callable[..., Any], block: bytes) -> Any:
+    """The weights; a scale that was misread may run over, and that is no news."""
+    with np.errstate(all="ignore"):
+        return answer(block)
+
+
 def _scale_in_four_bytes(block: bytes) -> np.ndarray:
     """A block as if its scale were a float32."""
     data = np.frombuffer(block, np.uint8)
@@ -618,6 +624,7 @@ TASKS = [
     Task(
         "quantization.read_q4_0",
         cases=_block_cases,
+        use=_read_quietly,
         extra=True,
         bugs=[
             Bug(
