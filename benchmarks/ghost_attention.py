@@ -69,9 +69,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all results to this file too")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument(
-        "--lessons", type=int, default=400, help="dialogs that teach the instructions"
+        "--lessons", type=int, default=256, help="dialogs that teach the instructions"
     )
-    parser.add_argument("--dialogs", type=int, default=64, help="sampled for ghost attention")
+    parser.add_argument("--dialogs", type=int, default=48, help="sampled for ghost attention")
     parser.add_argument("--asked", type=int, default=16, help="dialogs to measure with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
