@@ -230,6 +230,11 @@ def sample(
     return found
 
 
+def nowhere(_: str, dialog: Dialog) -> list[Message]:
+    """The dialog without the instruction."""
+    return [dict(message) for message in dialog]
+
+
 def ghost_examples(
     sampled: Sequence[Dialog], instructions: Sequence[str], tokenizer: Any, seed: int
 ) -> list[Example]:
@@ -264,7 +269,7 @@ def measured(model: Transformer, tokenizer: Any, n: int) -> dict[str, Any]:
     told = list(islice(about_tales(tokenizer, "test", 0), n))
     rows = [(instruction, asked) for instruction in SOUNDS for asked in told]
     answered = sample(model, tokenizer, rows, on_first_turn)
-    silent = sample(model, tokenizer, [("", asked) for asked in told], lambda _, dialog: [*dialog])
+    silent = sample(model, tokenizer, [("", asked) for asked in told], nowhere)
     spoken = [m["content"] for dialog in silent for m in dialog if m["role"] == "assistant"]
     return {
         "kept": kept_by_turn(answered, [row[0] for row in rows]),
