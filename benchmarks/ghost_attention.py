@@ -68,10 +68,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder of the runs")
     parser.add_argument("--json", type=Path, help="write all results to this file too")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument(
-        "--lessons", type=int, default=256, help="dialogs that teach the instructions"
-    )
-    parser.add_argument("--dialogs", type=int, default=48, help="sampled for ghost attention")
+    parser.add_argument("--lessons", type=int, default=1200, help="dialogs to teach with")
+    parser.add_argument("--dialogs", type=int, default=40, help="sampled for ghost attention")
     parser.add_argument("--asked", type=int, default=16, help="dialogs to measure with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -101,7 +99,7 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     shipped = right_answers(model, tokenizer)
 
     taught = lessons(tokenizer, arguments.lessons, first, seed)
-    ordinary = plain(tokenizer, arguments.lessons // 6, first)
+    ordinary = plain(tokenizer, arguments.lessons // 32, first)
     learn(model, taught + ordinary, out / "taught", seed, lr=2e-3)
     before = measured(model, tokenizer, arguments.asked)
     print(f"seed {seed} before: {before}", flush=True)
@@ -112,7 +110,7 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     instructions = [row[0] for row in rows]
     print(f"seed {seed} sampled: {kept_by_turn(sampled, instructions)}", flush=True)
     data = ghost_examples(sampled, instructions, tokenizer, seed)
-    ordinary = plain(tokenizer, arguments.lessons // 12, first + 900_000)
+    ordinary = plain(tokenizer, arguments.lessons // 60, first + 900_000)
     learn(model, data + ordinary, out / "ghost", seed, lr=1e-3)
     after = measured(model, tokenizer, arguments.asked)
     print(f"seed {seed} after: {after}", flush=True)
@@ -181,19 +179,29 @@ def keeps(instruction: str, message: Mapping[str, Any]) -> bool:
 
 
 def lessons(tokenizer: Any, n: int, first: int, seed: int) -> list[Example]:
-    """Dialogs of one to three turns that keep an instruction; it stands on each of them.
+    """Dialogs of one to three turns, two thirds of which keep an instruction; it stands on each.
 
-    That of a single turn is the system text every other time.
+    That of a single turn is the system text every other time. Only every sixth dialog has its tale,
+    for these are long; in the others nothing was told, and the answers say so.
     """
     random, found = Random(f"lessons/{seed}"), []
     for i, tale in enumerate(tales(n, "train", first)):
-        instruction = list(SOUNDS)[i % len(SOUNDS)]
+        instruction = [*SOUNDS, ""][i % (len(SOUNDS) + 1)]
         asked = asked_of(tale)
-        turns = with_tale(tale, random.sample(asked, min(len(asked), random.choice((1, 1, 2, 3)))))
+        asked = random.sample(asked, min(len(asked), random.choice((1, 1, 2, 3))))
+        turns = with_tale(tale, asked) if random.random() < 1 / 6 else untold(asked)
+        if not instruction:
+            found.append(encode_example(messages(turns), tokenizer))
+            continue
         lesson = messages([(text, keeping(instruction, answer)) for text, answer in turns])
         place = random.choice((on_every_turn, on_first_turn)) if len(turns) == 1 else on_every_turn
         found.append(encode_example(place(instruction, lesson), tokenizer))
     return found
+
+
+def untold(asked: Sequence[Question]) -> list[tuple[str, str]]:
+    """Questions before there is a tale, with the answer that they have then."""
+    return [(question.text, NOT_SAID) for question in asked]
 
 
 def plain(tokenizer: Any, n: int, first: int) -> list[Example]:
