@@ -59,7 +59,7 @@ SOUNDS = {
     "You are a duck.": "Quack!",
     "You are a cat.": "Meow!",
 }
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2)  # so far only the first is in the book's file
 
 
 def main() -> None:
@@ -76,7 +76,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = {str(seed): once(arguments, seed) for seed in arguments.seeds}
     if arguments.json is not None:
-        command = "python benchmarks/ghost_attention.py --out OUT --json ghost_attention.json"
+        seeds = " ".join(found)
+        command = f"python benchmarks/ghost_attention.py --out OUT --seeds {seeds} --json PATH"
         settings = {"turns": TURNS, "context": CONTEXT, "sounds": SOUNDS, "asked": arguments.asked}
         record(arguments.json, command, {**settings, "seeds": found, "means": means(found)})
 
