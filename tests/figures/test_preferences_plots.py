@@ -104,3 +104,12 @@ def test_recorded_pairs_can_be_learned_and_the_world_agrees_with_them():
         good, bad = consistency(pair["chosen"]), consistency(pair["rejected"])
         better.append((good.score or 0) * good.parsed - (bad.score or 0) * bad.parsed)
     assert statistics.mean(better) > 0.2
+
+
+def test_kept_shows_means_over_the_seeds_and_each_seed():
+    axes = plots.kept({"before": [[1.0, 0.5], [0.5, 0.0]], "after": [[1.0, 1.0], [1.0, 0.5]]}).axes[
+        0
+    ]
+    curves = [list(line.get_ydata()) for line in axes.lines]
+    assert curves == [[75, 25], [100, 50], [50, 0], [100, 75], [100, 100], [100, 50]]
+    assert {tuple(line.get_xdata()) for line in axes.lines} == {(1, 2)}

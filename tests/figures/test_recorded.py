@@ -28,6 +28,7 @@ SWAPS = {
         "preferences",
         "preference_pairs",
         "told_preferences",
+        "ghost_attention",
     ],
 )
 def test_results_say_how_and_when_they_were_made(name):

@@ -7,6 +7,7 @@ from llama_tutorial.figures.preferences.plots import (
     changes,
     dpo,
     eight,
+    kept,
     ranking_loss,
     two_rewards,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "dpo",
     "dpo_steps",
     "eight",
+    "kept",
     "mistakes",
     "plane",
     "ranking_loss",

@@ -162,6 +162,28 @@ def two_rewards(runs: Mapping[str, tuple[Sequence[float | int], Sequence[float |
     return figure
 
 
+def kept(by_turn: Mapping[str, Sequence[Sequence[float | int]]]) -> Figure:
+    """How long an instruction is kept: the share of answers that keep it, turn by turn.
+
+    Args:
+        by_turn: By the name of a model, for each seed the shares, from 0 to 1. The means are drawn
+            thick, the seeds thin.
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.7))
+    looks = ((ORANGE, "--", "s"), (BLUE, "-", "o"))
+    for (name, seeds), (color, line, mark) in zip(by_turn.items(), looks, strict=True):
+        turns = range(1, len(seeds[0]) + 1)
+        means = [100 * statistics.mean(at) for at in zip(*seeds, strict=True)]
+        axes.plot(turns, rounded(means), mark + line, color=color, markersize=4, label=name)
+        for one in seeds:
+            each = rounded([100 * share for share in one])
+            axes.plot(turns, each, color=color, linestyle=line, linewidth=0.7, alpha=0.5)
+    axes.set(xlabel="turn", ylabel="answers that keep it (%)", ylim=(-4, 104))
+    axes.set_xticks(turns)
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure
+
+
 def smoothed(values: Sequence[float | int], width: int = 5) -> list[float]:
     """Running means over up to ``width`` values, the last of which is the newest."""
     return [statistics.mean(values[max(0, i - width + 1) : i + 1]) for i in range(len(values))]
