@@ -10,6 +10,7 @@ every anchor equal to the built book's.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -173,7 +174,9 @@ class Book:
         elif found.name == "glossary":
             for line in found.content.splitlines():
                 if line and not line[0].isspace():
-                    anchor = "term-" + re.sub(r"[^a-zA-Z0-9._]+", "-", line).strip("-")
+                    # As Sphinx: letters outside ASCII lose their accents, other signs go.
+                    plain = unicodedata.normalize("NFKD", line).encode("ascii", "ignore").decode()
+                    anchor = "term-" + re.sub(r"[^a-zA-Z0-9._]+", "-", plain).strip("-")
                     self.terms[line.lower()] = Place(page, anchor, line)
         if found.name not in ("eval-rst", "bibliography", "glossary"):
             self._read_text(page, numbers, found.content)
