@@ -42,7 +42,7 @@ ROWS = 64
 FEW = 8  # so many vectors are multiplied one by one
 FEW_FLOATS = 4
 TOGETHER = 8  # blocks that are made float32 at a time
-PART = 2**18  # weights that are worth a thread: to wake one costs some 20 microseconds
+PART = 2**22  # weights that are worth a thread: some 200 microseconds; to wake one costs about 100
 
 
 @dataclass(frozen=True, eq=False)
