@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -140,7 +141,7 @@ class QuantizedLinear(nn.Module):
         """``x @ W.T`` on the CPU."""
         # Shapes are changed in NumPy, where a step costs less: decoding, a call's own time counts.
         wide = x.detach().numpy() if x.dtype == torch.float32 else x.detach().float().numpy()
-        y = self.packed.times(wide.reshape(-1, self.in_features))
+        y = self.packed.times(wide.reshape(-1, self.in_features), _matmul)
         y = y.reshape(*wide.shape[:-1], self.out_features)
         return torch.from_numpy(y).to(x.dtype)
 
@@ -199,6 +200,17 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient @ ctx.layer.dequantize(gradient.dtype), None
+
+
+def _matmul(x: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """``x @ blocks`` by PyTorch, if it has several threads.
+
+    NumPy's threads and PyTorch's would wait for each other: beside the rest of a layer a prompt
+    took three times as long with two threads as with one.
+    """
+    if torch.get_num_threads() == 1:
+        return np.matmul(x, blocks)
+    return torch.matmul(torch.from_numpy(x), torch.from_numpy(blocks)).numpy()
 
 
 def quantized(weight: Float[Tensor, "F D"], bits: int, group_size: int) -> dict[str, Tensor]:

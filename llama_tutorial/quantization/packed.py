@@ -184,8 +184,17 @@ class PackedMatrix:
         zeros = self.zeros[first:last, :, None].astype(np.float32)
         return (integers * scales + zeros).reshape(blocks, columns, ROWS)
 
-    def times(self, x: Float[np.ndarray, "T D"]) -> Float[np.ndarray, "T rows"]:
-        """Each vector of ``x``, float32, times the matrix: ``x @ dequantize().T``."""
+    def times(
+        self,
+        x: Float[np.ndarray, "T D"],
+        matmul: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.matmul,
+    ) -> Float[np.ndarray, "T rows"]:
+        """Each vector of ``x``, float32, times the matrix: ``x @ dequantize().T``.
+
+        Args:
+            x: The vectors.
+            matmul: What multiplies many vectors with blocks that were made float32.
+        """
         x = np.ascontiguousarray(x, np.float32)
         n_blocks = len(self.integers)
         y = np.empty((len(x), n_blocks, ROWS), np.float32)
@@ -200,7 +209,7 @@ class PackedMatrix:
         else:
             for first in range(0, n_blocks, TOGETHER):
                 last = min(first + TOGETHER, n_blocks)
-                y[:, first:last] = np.matmul(x, self.widened(first, last)).swapaxes(0, 1)
+                y[:, first:last] = matmul(x, self.widened(first, last)).swapaxes(0, 1)
         return y.reshape(len(x), -1)[:, : self.n_rows]
 
     @cached_property

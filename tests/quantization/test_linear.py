@@ -484,3 +484,25 @@ def test_no_warning_comes_where_there_are_kernels(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         generate(quantize_model(model_of("llama"), "int4"), [[1]], 3)
+
+
+def test_a_prompt_is_multiplied_by_the_library_whose_threads_are_awake(monkeypatch):
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 96, bias=False)
+    small = quantize_model(nn.Sequential(layer), "int8")[0]
+    x = torch.randn(packed.FEW + 1, 64)
+    with torch.no_grad():
+        right = x @ small.dequantize().T
+    threads = torch.get_num_threads()
+    called = []
+    real = torch.matmul
+    monkeypatch.setattr(torch, "matmul", lambda *args: called.append(args) or real(*args))
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            called.clear()
+            with torch.no_grad():
+                assert (small(x) - right).abs().max() < 1e-5
+            assert bool(called) == (n > 1)
+    finally:
+        torch.set_num_threads(threads)
