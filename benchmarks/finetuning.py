@@ -18,7 +18,7 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -150,6 +150,19 @@ def once(file: Path, run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
             opened.write(result.encode())
         print(f"{file.stem}: done", flush=True)
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def some_of(
+    experiments: Mapping[str, Callable[[], dict[str, Any]]], folder: Path, only: Sequence[str]
+) -> dict[str, Any]:
+    """Run those whose names begin so, in this order; the results of all that are done, by name."""
+    for beginning in only:
+        for name, run in experiments.items():
+            if name.startswith(beginning):
+                once(folder / f"{name}.json", run)
+    files = {name: folder / f"{name}.json" for name in experiments}
+    done = {name: file for name, file in files.items() if file.exists()}
+    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in done.items()}
 
 
 def load_small(name: str) -> tuple[Transformer, Any]:

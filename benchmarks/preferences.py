@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from finetuning import once, telling
+from finetuning import some_of, telling
 from recorded_runs import record
 
 from llama_tutorial import Transformer, load
@@ -70,14 +70,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    experiments = list_of(arguments)
-    for beginning in arguments.only or [""]:  # in this order
-        for name, run in experiments.items():
-            if name.startswith(beginning):
-                once(arguments.out / f"{name}.json", run)
+    results = some_of(list_of(arguments), arguments.out, arguments.only or [""])
     if arguments.json is not None:
-        there = {name: arguments.out / f"{name}.json" for name in experiments}
-        results = {name: json.loads(f.read_text()) for name, f in there.items() if f.exists()}
         command = f"python benchmarks/preferences.py --pairs {arguments.pairs}"
         command += f" --tales {arguments.tales}"
         record(arguments.json, command, {"results": results})

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from finetuning import WORDS, once
+from finetuning import WORDS, some_of
 from preferences import curve, measure, settings, small
 from recorded_runs import record
 
@@ -134,14 +134,8 @@ def main() -> None:
     arguments = parser.parse_args()
     (arguments.out / "runs").mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    experiments = list_of(arguments)
-    for beginning in arguments.only or [""]:  # in this order
-        for name, run in experiments.items():
-            if name.startswith(beginning):
-                once(arguments.out / f"{name}.json", run)
+    results = some_of(list_of(arguments), arguments.out, arguments.only or [""])
     if arguments.json is not None:
-        there = {name: arguments.out / f"{name}.json" for name in experiments}
-        results = {name: json.loads(f.read_text()) for name, f in there.items() if f.exists()}
         command = f"python benchmarks/told_preferences.py --tales {arguments.tales}"
         command += f" --requests {arguments.requests}"
         summed_up = {"compared": compared(results), "best_of_n": averaged(results)}
