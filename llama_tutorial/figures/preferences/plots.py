@@ -186,4 +186,4 @@ def kept(by_turn: Mapping[str, Sequence[Sequence[float | int]]]) -> Figure:
 
 def smoothed(values: Sequence[float | int], width: int = 5) -> list[float]:
     """Running means over up to ``width`` values, the last of which is the newest."""
-    return [statistics.mean(values[max(0, i - width + 1) : i + 1]) for i in range(len(values))]
+    return [statistics.fmean(values[max(0, i - width + 1) : i + 1]) for i in range(len(values))]
