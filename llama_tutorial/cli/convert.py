@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
         names = [shlex.quote(printable(str(file))) for file in files]
         print(f"For llama2.c: ./{_PROGRAMS[arguments.format]} {names[0]} -z {names[1]}")
     if arguments.format == "gguf" and tokenizer is not None:
-        print(f"For llama.cpp: llama-cli -m {shlex.quote(printable(str(output)))}")
+        print(f"For llama.cpp: llama-completion -m {shlex.quote(printable(str(output)))}")
 
 
 def _check_replaceable(place: Path, output: Path, format: str) -> None:

@@ -104,7 +104,7 @@ def test_llama_cpps_file_holds_all(tmp_path, capsys):
     words = ("convert", "tales-chat", output, "--format", "gguf", "--quantize", "int8")
     code, out, err = run(capsys, *words)
     assert (code, err) == (0, "")
-    assert out.endswith(f"For llama.cpp: llama-cli -m '{output}'\n")
+    assert out.endswith(f"For llama.cpp: llama-completion -m '{output}'\n")
     metadata = read_header(output).metadata
     assert "[INST]" in metadata["tokenizer.chat_template"]  # tales-chat says so anyway
     code, out, _ = run(capsys, "info", output)
