@@ -152,9 +152,9 @@ def _each_matrix(bits: int, read: Callable) -> Callable[[Transformer], None]:
 
     def change(model: Transformer) -> None:
         for name, matrix in model.named_parameters():
-            if matrix.ndim == 2 and not name.startswith("tok"):
+            if matrix.ndim == 2:
                 rows = matrix.float().numpy()
-                right = bits == 4 and name == "output.weight"
+                right = bits == 4 and not name.startswith("layers.")
                 matrix.copy_(torch.from_numpy(_right_int8(rows) if right else read(rows)))
 
     return change

@@ -131,8 +131,8 @@ def _types(model: Transformer, file: Tensors) -> str:
     floating = " and ".join(kinds)
     if (layers := quantized_layers(model)) and (kind := kind_of_model(model)):
         groups = " and ".join(map(str, sorted({layer.group_size for layer in layers.values()})))
-        head = layers.get("output")
-        also = ", the head int8" if kind == "int4" and head is not None and head.bits == 8 else ""
+        eight = any(layer.bits == 8 for layer in layers.values())
+        also = ", embedding and head int8" if kind == "int4" and eight else ""
         return f"{kind} in groups of {groups}{also}, the rest {floating}"
     return floating
 

@@ -216,19 +216,17 @@ def fitting_group(row_length: int, most: int = 32) -> int | None:
 
 
 def packed_bytes(config: ModelConfig, kind: str, group_size: int = 32) -> int:
-    """Bytes of a model's weights when its matrices are packed and all else has 16 bits.
+    """Bytes of a model's weights when its matrices are packed.
 
     Args:
         config: The model's configuration.
-        kind: ``"int8"``, or ``"int4"``, in which the output head is int8.
+        kind: ``"int8"``, or ``"int4"``, in which embedding and output head are int8.
         group_size: Weights that share a scale.
     """
-    embedding = config.vocab_size * config.dim
-    stored = embedding * (1 if config.tie_embeddings else 2)
-    blocks = config.n_params - stored  # and some norms, which hardly count
-    bits = 16 / group_size + (8 if kind == "int8" else 4)
-    head = 16 / group_size + 8  # a tied one is a copy
-    return round(embedding * 2 + embedding * head / 8 + blocks * bits / 8)
+    ends = config.vocab_size * config.dim * (1 if config.tie_embeddings else 2)
+    blocks = config.n_params - ends  # and some norms, which hardly count
+    scales = 16 / group_size
+    return round((ends * (8 + scales) + blocks * ((8 if kind == "int8" else 4) + scales)) / 8)
 
 
 def _check_finite(largest: np.ndarray, bits: int) -> None:
