@@ -189,8 +189,10 @@ def quantize_int4(
         scales = _stored(step, np.float16)
         # What float16 stores as a step of 0 is a group of zeros.
         inverse = np.float32(1) / np.where(scales == 0, np.float32(1), step)
-        quotients = grouped * inverse[..., None] + np.float32(8.5)
-    integers = np.clip(quotients, 0, 15).astype(np.uint8)  # rounds down
+        quotients = grouped * inverse[..., None]
+        quotients += np.float32(8.5)
+    np.clip(quotients, 0, 15, out=quotients)
+    integers = quotients.astype(np.uint8)  # rounds down
     half = group_size // 2
     packed = integers[..., :half] | integers[..., half:] << 4
     return Int4Tensor(packed.reshape(len(weight), -1), scales, zeros)
