@@ -148,7 +148,7 @@ def _larger_rows(model: Transformer) -> None:
 
 
 def _each_matrix(bits: int, read: Callable) -> Callable[[Transformer], None]:
-    """``read(w)`` of float32 rows in every matrix of so many bits; an int4 model's head is int8."""
+    """``read(w)`` of float32 rows in all matrices of so many bits; an int4 model has int8 ends."""
 
     def change(model: Transformer) -> None:
         for name, matrix in model.named_parameters():
