@@ -356,8 +356,9 @@ def bytes_of_a_token(model: Any, engine: str, config: ModelConfig, kind: str) ->
         arrays = [getattr(weight, "array", weight) for weight in [*layers, model.output]]
         return sum(array.nbytes for array in arrays)
     state = {name: tensor.nbytes for name, tensor in model.state_dict().items()}
-    has_head = any(name.startswith("output.") for name in state)
-    return sum(state.values()) - (state["tok_embeddings.weight"] if has_head else 0)
+    if any(name.startswith("output.") for name in state):
+        state = {name: n for name, n in state.items() if not name.startswith("tok_embeddings.")}
+    return sum(state.values())
 
 
 def bandwidth(threads: int) -> float:

@@ -324,8 +324,8 @@ def _no_residual(block: TransformerBlock, x: Tensor, *shared: Any) -> Tensor:
 
 
 def _scaled_embedding(model: Transformer) -> Iterator[Change]:
-    table = model.tok_embeddings
-    yield table, "forward", lambda ids: F.embedding(ids, table.weight) * math.sqrt(model.config.dim)
+    rows, scale = model.tok_embeddings.forward, math.sqrt(model.config.dim)
+    yield model.tok_embeddings, "forward", lambda ids: rows(ids) * scale
 
 
 def _no_last_norm(model: Transformer) -> Iterator[Change]:
@@ -355,7 +355,13 @@ def _packed(kind: str, rounded: Rounded | None = None) -> Changes:
             weight = layer.weight.detach()
             matrix = used[bits](weight.float().cpu().numpy(), group)
             wrong = torch.from_numpy(matrix).to(weight.device, weight.dtype)
-            yield layer, "forward", partial(_times, wrong, getattr(layer, "bias", None))
+            times = partial(_times, wrong, getattr(layer, "bias", None))
+            if layer is not model.tok_embeddings:
+                yield layer, "forward", times
+                continue
+            yield layer, "forward", partial(F.embedding, weight=wrong)
+            if model.config.tie_embeddings:
+                yield model.output, "forward", times
 
     return changes
 

@@ -193,12 +193,12 @@ def _decode(
     """Step by step the new id of every row, and the logits that the model gave for it."""
     if not rows or not sampling.max_new_tokens:
         return
-    weight, modules = model.tok_embeddings.weight, list(model.modules())
+    modules = list(model.modules())
     first: Any = model.layers[0]
     # CPUs' fused attention takes scores of NaN for masked ones: no logits would tell of them.
     scoring = [p for name, p in model.named_parameters() if ".wq." in name or ".wk." in name]
     if not all(math.isfinite(bound.item()) for p in scoring for bound in torch.aminmax(p.detach())):
-        raise not_finite([math.nan], model.state_dict().items(), str(weight.dtype))
+        raise not_finite([math.nan], model.state_dict().items(), str(model.dtype))
     lengths = torch.tensor([len(ids) for ids, _ in rows], device="cpu")
     longest = int(lengths.max())
     # Padded with its own last id, a row holds no token that it did not hold before.
@@ -208,15 +208,15 @@ def _decode(
             model.config,
             len(rows),
             longest + sampling.max_new_tokens,
-            dtype=weight.dtype,
-            device=weight.device,
+            dtype=model.dtype,
+            device=model.device,
             n_kv_heads=first.attention.n_kv_heads,  # fewer where processes share the model
         )
     cache.length = torch.full_like(lengths, start)
     sources = [torch.Generator().manual_seed(seed) for _, seed in rows]
 
     # Prefill: all prompts in one pass, and of each the last token's logits alone.
-    history, tokens = torch.tensor(padded, device=weight.device).tensor_split([start], 1)  # (B, T)
+    history, tokens = torch.tensor(padded, device=model.device).tensor_split([start], 1)  # (B, T)
     last: Tensor | None = lengths - start - 1
     for _ in range(sampling.max_new_tokens):
         training = any(module.training for module in modules)
@@ -225,7 +225,7 @@ def _decode(
         cache.length = lengths  # the padding after it does not count
         best = logits.amax(-1).tolist()  # NaN where one is
         if not all(map(math.isfinite, best)):
-            raise not_finite(best, model.state_dict().items(), str(weight.dtype))
+            raise not_finite(best, model.state_dict().items(), str(model.dtype))
         scores = logits
         if sampling.repetition_penalty != 1:
             history = torch.cat((history, tokens), 1)  # (B, T)

@@ -226,11 +226,14 @@ def leave_out_padding(model: Transformer | NumpyLlama, n_pieces: int) -> None:
         return
     from torch import nn
 
-    from llama_tutorial.quantization.linear import QuantizedLinear
+    from llama_tutorial.quantization.linear import PackedLayer
 
-    embedding.num_embeddings = n_pieces
-    embedding.weight = nn.Parameter(embedding.weight.detach()[:n_pieces])
-    if isinstance(head, QuantizedLinear):
+    if isinstance(embedding, PackedLayer):
+        embedding.keep_rows(n_pieces)
+    else:
+        embedding.num_embeddings = n_pieces
+        embedding.weight = nn.Parameter(embedding.weight.detach()[:n_pieces])
+    if isinstance(head, PackedLayer):
         head.keep_rows(n_pieces)
     elif not model.config.tie_embeddings:
         head.out_features = n_pieces

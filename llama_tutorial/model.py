@@ -36,7 +36,7 @@ from llama_tutorial.swiglu import SwiGLU
 _WHOLE = (torch.int64, torch.int32)
 
 
-def make_norm(config: ModelConfig) -> nn.Module:
+def make_norm(config: ModelConfig) -> RMSNorm | LayerNorm:
     """The norm that ``config`` asks for."""
     if config.norm == "rmsnorm":
         return RMSNorm(config.dim, config.norm_eps)
@@ -93,12 +93,12 @@ class Transformer(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
-        return self.tok_embeddings.weight.device
+        return self.norm.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The weights' floating type."""
-        return self.tok_embeddings.weight.dtype
+        """The weights' floating type: the last norm's, which quantizing leaves alone."""
+        return self.norm.weight.dtype
 
     def reset_parameters(self) -> None:
         """Draw all weights again, from torch's generator.
@@ -191,9 +191,8 @@ class Transformer(nn.Module):
                 raise ValueError(f"{name} has shape {found}: must be {wanted}")
             if x is not None and x.dtype not in _WHOLE:
                 raise ValueError(f"{name} is {x.dtype}: must be torch.int64")
-        weight = self.tok_embeddings.weight
-        if tokens.device != weight.device:
-            where = f"on {tokens.device}, the model is on {weight.device}"
+        if tokens.device != self.device:
+            where = f"on {tokens.device}, the model is on {self.device}"
             raise ValueError(f"tokens are {where}: tokens.to(model.device)")
         if documents is not None and (cache is not None or start is not None):
             raise ValueError("documents go with neither cache nor start: each restarts at 0")
@@ -220,7 +219,7 @@ class Transformer(nn.Module):
             layer: Any = self.layers[0]
             found = (len(cache.k), *cache.k[0].shape[1::2], cache.k[0].dtype, cache.k[0].device)
             heads = (layer.attention.n_kv_heads, layer.attention.head_dim)
-            if found != (needed := (len(self.layers), *heads, weight.dtype, weight.device)):
+            if found != (needed := (len(self.layers), *heads, self.dtype, self.device)):
                 what = "layers, heads, width, dtype and device"
                 raise ValueError(f"the cache is another model's: {what} {found}, not {needed}")
         return [first] if first + T == end else starts

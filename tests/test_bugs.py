@@ -148,13 +148,13 @@ def _larger_rows(model: Transformer) -> None:
 
 
 def _each_matrix(bits: int, read: Callable) -> Callable[[Transformer], None]:
-    """``read(w)`` of float32 rows in every matrix of so many bits; an int4 model's head is int8."""
+    """``read(w)`` of float32 rows in all matrices of so many bits; an int4 model has int8 ends."""
 
     def change(model: Transformer) -> None:
         for name, matrix in model.named_parameters():
-            if matrix.ndim == 2 and not name.startswith("tok"):
+            if matrix.ndim == 2:
                 rows = matrix.float().numpy()
-                right = bits == 4 and name == "output.weight"
+                right = bits == 4 and not name.startswith("layers.")
                 matrix.copy_(torch.from_numpy(_right_int8(rows) if right else read(rows)))
 
     return change

@@ -160,9 +160,9 @@ def test_what_was_computed() -> None:
     assert f"{half / gb:.1f} GB each, in" in PROSE
     for kind in ("int8", "int4"):
         assert f"The packed model has {packed_bytes(SMALL, kind) / gb:.1f} GB" in PROSE
-    eight = packed_bytes(SMALL, "int8") - 2 * EMBEDDING
+    eight = packed_bytes(SMALL, "int8") - 8.5 / 8 * EMBEDDING
     assert f"a token needs {eight / gb:.2f} GB of it" in PROSE
-    four = packed_bytes(SMALL, "int4") - 2 * EMBEDDING
+    four = packed_bytes(SMALL, "int4") - 8.5 / 8 * EMBEDDING
     assert f"at most {51.2 / (four / gb):.1f} tokens a second" in PROSE
     assert f"most {51.2 / (eight / gb):.1f} tokens a second" in PROSE
     cache = SMALL.kv_bytes_per_token("bfloat16")

@@ -26,6 +26,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,10 +57,9 @@ from llama_tutorial.quantization.formats import Int4Tensor, QuantizedTensor
 from llama_tutorial.quantization.linear import (
     GROUP,
     PARTS,
-    QuantizedLinear,
     plan,
+    put_packed,
     quantized_layers,
-    replace_layer,
 )
 from llama_tutorial.quantization.packed import PackedMatrix
 from llama_tutorial.tokenizer.base import BaseTokenizer
@@ -124,7 +124,7 @@ def save(
         quantize: ``"q8_0"`` or ``"q4_0"``: what the matrices are rounded to, where their rows are a
             multiple of 32. The output head, or the embedding that it is tied to, is Q8_0 in both:
             there rounding costs the most. A packed model is not rounded again: its layers are
-            written as they are; but an embedding that is tied to a packed head becomes Q8_0.
+            written as they are.
         chat_template: Whether to say how Llama 2 lays out a dialog.
 
     Raises:
@@ -192,18 +192,21 @@ def _pack_layers(model: Transformer, kinds: dict[str, str], quantize: str | None
     found = {}
     for layer, (bits, _) in plan(model, quantize).items():
         kind = kinds.get(stored_as(f"{layer}.weight", "gguf").name)
-        if kind in PACKED and PACKED[kind][0] == bits:
+        # An embedding of four bits stays so: eight would not make it any better.
+        own = quantize == "int4" and layer == "tok_embeddings"
+        if kind in PACKED and (own or PACKED[kind][0] == bits):
             found[layer] = kind
     # A model of int4 whose blocks are in another form is packed when it is read, its head as well.
-    if quantize == "int4" and all(PACKED[kind][0] == 8 for kind in found.values()):
+    if quantize == "int4" and not any(layer.startswith("layers.") for layer in found):
         return
     for layer, kind in found.items():
         floating: Any = model.get_submodule(layer)
         rows, columns = floating.weight.shape
         bits, zeros = PACKED[kind]
-        bias, half = getattr(floating, "bias", None), torch.float16
-        packed = QuantizedLinear(columns, rows, bits, GROUP, bias, half, zeros, device="meta")
-        replace_layer(model, layer, packed)
+        empty = partial(torch.empty, rows, columns // GROUP, device="meta")
+        parts = {"integers": empty(dtype=torch.int8 if bits == 8 else torch.uint8)}
+        parts |= {part: empty(dtype=torch.float16) for part in PARTS[1 : 3 if zeros else 2]}
+        put_packed(model, layer, parts)
 
 
 def _packed_parts(tensor: QuantizedTensor | Int4Tensor) -> dict[str, Tensor]:
@@ -246,9 +249,7 @@ def _floating_or_packed(
         if part not in PARTS:
             found[name] = tensor
         elif part == PARTS[0]:
-            tied = layer == "output" and model.config.tie_embeddings
-            place = "tok_embeddings.weight" if tied else f"{layer}.weight"
-            found[place] = layers[layer].cpu().packed
+            found[f"{layer}.weight"] = layers[layer].cpu().packed
     return found
 
 

@@ -131,8 +131,10 @@ def _types(model: Transformer, file: Tensors) -> str:
     floating = " and ".join(kinds)
     if (layers := quantized_layers(model)) and (kind := kind_of_model(model)):
         groups = " and ".join(map(str, sorted({layer.group_size for layer in layers.values()})))
-        head = layers.get("output")
-        also = ", the head int8" if kind == "int4" and head is not None and head.bits == 8 else ""
+        tied = model.config.tie_embeddings
+        ends = {"embedding": "tok_embeddings", "head": "tok_embeddings" if tied else "output"}
+        eight = [word for word, name in ends.items() if name in layers and layers[name].bits == 8]
+        also = f", {' and '.join(eight)} int8" if kind == "int4" and eight else ""
         return f"{kind} in groups of {groups}{also}, the rest {floating}"
     return floating
 

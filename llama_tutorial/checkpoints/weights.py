@@ -23,13 +23,12 @@ from llama_tutorial._util.torch_names import FLOATS
 from llama_tutorial.config import ModelConfig
 from llama_tutorial.model import Transformer
 from llama_tutorial.quantization.linear import (
-    empty_like,
     kind_of_model,
     pack_layers,
     plan,
+    put_packed,
     quantized,
     quantized_layers,
-    replace_layer,
 )
 
 _LAYERS = 256  # are built in a tenth of a second, and then the message can name what is missing
@@ -182,12 +181,7 @@ def fill(
     if quantize is not None and stored not in (None, quantize):
         raise ValueError(f"{source} is quantized to {stored} already, not to {quantize}")
     layers = {} if quantize is None else plan(model, quantize)
-    tied = checkpoint.config.tie_embeddings
-    # The layer that is made of each weight; a tied head's is the embedding's, which stays.
-    made_of = {
-        "tok_embeddings.weight" if tied and name == "output" else f"{name}.weight": name
-        for name in layers
-    }
+    made_of = {f"{name}.weight": name for name in layers}
     is_small = checkpoint.config.n_params <= SMALL
 
     def take(name: str, tensor: Tensor) -> None:
@@ -197,23 +191,20 @@ def fill(
                 check_finite(name, tensor, source)
             return
         check_floating(name, tensor, source)
-        stays = name not in made_of or name == "tok_embeddings.weight"
+        stays = name not in made_of
         place, kind = (device, dtype or tensor.dtype) if stays else ("cpu", tensor.dtype)
         weight = checkpoint.finish(name, tensor.to(place, kind))
         if is_small and weight.device.type != "meta":
             check_finite(name, weight, source)
         if stays:
             weights[name] = weight
-        if name in made_of:
+        else:
             target = made_of[name]
-            layer: Any = model.get_submodule(target)
             try:
                 parts = quantized(weight, *layers[target])
             except ValueError as error:
                 raise ValueError(f"{source}: {name} {error}") from None
-            rows, columns = weight.shape
-            bias = getattr(layer, "bias", None)
-            replace_layer(model, made_of[name], empty_like(columns, rows, parts, bias))
+            put_packed(model, target, parts)
             for part, array in parts.items():
                 weights[f"{target}.{part}"] = array.to(device)
 

@@ -98,8 +98,8 @@ class NumpyLlama:
         tensors: Meta's parameter names to float32 arrays, which are not copied. Those that are
             int8 or int4 stay so in a large model, if numba is installed, and else become float32
             once. Each is asked for once, in the mapping's order.
-        quantize: ``"int8"`` or ``"int4"``: pack the matrices of the blocks so, and the output head
-            into int8; each as it is asked for.
+        quantize: ``"int8"`` or ``"int4"``: pack the matrices of the blocks so, and the embedding
+            and the output head into int8; each as it is asked for.
 
     Raises:
         ValueError: The configuration is not a Llama's, a tensor is missing or unexpected, or there
@@ -116,24 +116,25 @@ class NumpyLlama:
         if quantize not in (None, "int8", "int4"):
             raise ValueError(f"quantize={quantize!r:.50}: must be 'int8' or 'int4', or None")
         layers = [[f"layers.{i}.{name}.weight" for name in _LAYER] for i in range(config.n_layers)]
-        head = "tok_embeddings.weight" if config.tie_embeddings else "output.weight"
-        names = {"tok_embeddings.weight", "norm.weight", head, *chain.from_iterable(layers)}
+        table = "tok_embeddings.weight"
+        head = table if config.tie_embeddings else "output.weight"
+        names = {table, "norm.weight", head, *chain.from_iterable(layers)}
         check_names(tensors, sorted(names), "the tensors do not fit the configuration")
         is_large = config.n_params >= LARGE and has_kernels()
         weights: dict[str, Any] = {}
         for name, tensor in tensors.items():
-            bits = 4 if quantize == "int4" and name != head else 8
+            bits = 4 if quantize == "int4" and name not in (table, head) else 8
             weights[name] = _weight(name, tensor, is_large, bits if quantize else None)
         output = weights[head]
-        if isinstance(output, np.ndarray) and config.tie_embeddings:  # a copy, for products
-            output = _weight("output.weight", output, is_large, 8 if quantize else None)
+        if isinstance(output, np.ndarray) and config.tie_embeddings:  # the same, for products
+            output = _weight("output.weight", output, is_large, None)
 
         self.config = config
         self.numbers = {  # to be looked through where logits are not finite
             name: getattr(weight, "scales", getattr(weight, "array", weight))
             for name, weight in weights.items()
         }
-        self.tok_embeddings = weights["tok_embeddings.weight"]  # (V, D)
+        self.tok_embeddings = weights[table]  # (V, D)
         self.layers = [Layer(*(weights[name] for name in layer)) for layer in layers]
         self.norm = weights["norm.weight"]  # (D,)
         self.output = output  # (V, D)
@@ -373,7 +374,7 @@ def _weight(
 ) -> Any:
     """A tensor as the layers take it: an array, or a matrix that stands for one.
 
-    The token embedding is looked up in: float32 rows stay as they are.
+    The token embedding is looked up in: as an array, if it is not packed.
     """
     is_embedding = name == "tok_embeddings.weight"
     if isinstance(tensor, QuantizedTensor | Int4Tensor):
@@ -382,11 +383,11 @@ def _weight(
             return PackedMatrix.pack(tensor)
         tensor = tensor.dequantize()
     tensor = np.asarray(tensor, np.float32)
-    if tensor.ndim == 1 or is_embedding:
+    if tensor.ndim == 1:
         return tensor
     if bits is not None and (group := fitting_group(tensor.shape[1])) is not None:
         try:
             return PackedMatrix.of(tensor, bits, group)
         except ValueError as error:
             raise ValueError(f"{name} {error}") from None
-    return FloatMatrix(tensor) if is_large else tensor
+    return FloatMatrix(tensor) if is_large and not is_embedding else tensor

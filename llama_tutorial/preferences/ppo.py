@@ -152,7 +152,7 @@ class PolicyWithValue(Transformer):
             policy = cls(model.config)
         for name, module in model.named_children():
             setattr(policy, name, module)
-        policy.output = _HeadAndValue(model.output, model.tok_embeddings.weight, model.config.dim)
+        policy.output = _HeadAndValue(model.output, model.norm.weight, model.config.dim)
         return policy.train(model.training)
 
     def forward(self, *args: Any, values: bool = False, **settings: Any) -> Float[Tensor, "B _ W"]:

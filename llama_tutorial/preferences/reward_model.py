@@ -60,7 +60,7 @@ class RewardModel(Transformer):
             for name, tensor in model.state_dict().items()
             if not name.startswith("output.")
         }
-        weights["output.weight"] = torch.zeros_like(model.tok_embeddings.weight[:1]).detach()
+        weights["output.weight"] = torch.zeros_like(model.norm.weight[None]).detach()
         pack_layers(reward, weights, "the chat model's packed weights do not fit")
         reward.load_state_dict(weights, assign=True)
         for parameter in reward.parameters():

@@ -189,8 +189,10 @@ def quantize_int4(
         scales = _stored(step, np.float16)
         # What float16 stores as a step of 0 is a group of zeros.
         inverse = np.float32(1) / np.where(scales == 0, np.float32(1), step)
-        quotients = grouped * inverse[..., None] + np.float32(8.5)
-    integers = np.clip(quotients, 0, 15).astype(np.uint8)  # rounds down
+        quotients = grouped * inverse[..., None]
+        quotients += np.float32(8.5)
+    np.clip(quotients, 0, 15, out=quotients)
+    integers = quotients.astype(np.uint8)  # rounds down
     half = group_size // 2
     packed = integers[..., :half] | integers[..., half:] << 4
     return Int4Tensor(packed.reshape(len(weight), -1), scales, zeros)
@@ -216,19 +218,17 @@ def fitting_group(row_length: int, most: int = 32) -> int | None:
 
 
 def packed_bytes(config: ModelConfig, kind: str, group_size: int = 32) -> int:
-    """Bytes of a model's weights when its matrices are packed and all else has 16 bits.
+    """Bytes of a model's weights when its matrices are packed.
 
     Args:
         config: The model's configuration.
-        kind: ``"int8"``, or ``"int4"``, in which the output head is int8.
+        kind: ``"int8"``, or ``"int4"``, in which embedding and output head are int8.
         group_size: Weights that share a scale.
     """
-    embedding = config.vocab_size * config.dim
-    stored = embedding * (1 if config.tie_embeddings else 2)
-    blocks = config.n_params - stored  # and some norms, which hardly count
-    bits = 16 / group_size + (8 if kind == "int8" else 4)
-    head = 16 / group_size + 8  # a tied one is a copy
-    return round(embedding * 2 + embedding * head / 8 + blocks * bits / 8)
+    ends = config.vocab_size * config.dim * (1 if config.tie_embeddings else 2)
+    blocks = config.n_params - ends  # and some norms, which hardly count
+    scales = 16 / group_size
+    return round((ends * (8 + scales) + blocks * ((8 if kind == "int8" else 4) + scales)) / 8)
 
 
 def _check_finite(largest: np.ndarray, bits: int) -> None:

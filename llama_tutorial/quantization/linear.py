@@ -1,16 +1,15 @@
-r"""Linear layers of a PyTorch model on packed weights, and a whole model made of them.
+r"""Layers of a PyTorch model on packed weights, and a whole model made of them.
 
 .. math:: y = x\,\hat W^\top + b
 
 :func:`quantize_model` puts a :class:`QuantizedLinear` in place of every linear layer: the seven
-matrices of a block, nearly all that a token reads, and the output head. What stays:
+matrices of a block, nearly all that a token reads, and the output head. The embedding becomes a
+:class:`QuantizedEmbedding`, which saves memory and no time: a token reads one row of it. Norms and
+biases stay. They are small, and what they multiply or move is everything.
 
-- the embedding, of which a token reads one row, so that packing it would make nothing faster;
-- norms and biases, which are small, and multiply everything.
-
-In an int4 model the head is int8. Its rounding reaches the logits directly, with no later layer to
-average it, and it is 2 % of a 7B model: 4 bits there would save 65 MB. A tied head, one matrix with
-the embedding, gets an int8 copy for the products, a quarter on top of what the embedding takes.
+In an int4 model embedding and head are int8. The head's rounding reaches the logits directly, with
+no later layer to average it, and the embedding's every layer; and each is 2 % of a 7B model, so
+that 4 bits there would save 65 MB. A tied head multiplies by the embedding's packed matrix.
 
 The arrays are those of :class:`~llama_tutorial.quantization.packed.PackedMatrix`, in the same
 memory; so both engines share one form and, on the CPU, one kernel. Activations keep the model's
@@ -36,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llama_tutorial._util.shapes import Float
+from llama_tutorial._util.shapes import Float, Int
 from llama_tutorial.gpt import TiedOutput
 from llama_tutorial.quantization.formats import fitting_group
 from llama_tutorial.quantization.packed import ROWS, PackedMatrix
@@ -48,15 +47,14 @@ PARTS = ("integers", "scales", "zeros")
 _SCALES = {torch.float16, torch.float32}
 
 
-class QuantizedLinear(nn.Module):
-    """:class:`torch.nn.Linear` with its matrix packed, frozen.
+class PackedLayer(nn.Module):
+    """A packed matrix, frozen: what a linear layer and an embedding have in common.
 
     Args:
-        in_features: Width of the input, D.
-        out_features: Width of the output, F.
+        in_features: Length of a row, D.
+        out_features: Number of rows, F.
         bits: 8 or 4.
         group_size: Weights of a row that share a scale.
-        bias: A floating bias, kept as it is; None without.
         scales: Type of the scales.
         zeros: Whether groups have a zero point (4 bits only).
         device: Of the empty arrays.
@@ -76,7 +74,6 @@ class QuantizedLinear(nn.Module):
         out_features: int,
         bits: int,
         group_size: int,
-        bias: nn.Parameter | None = None,
         scales: torch.dtype = torch.float16,
         zeros: bool = False,
         device: torch.device | str | None = None,
@@ -90,18 +87,7 @@ class QuantizedLinear(nn.Module):
         empty = torch.empty(shape, dtype=scales, device=device)
         self.register_buffer("scales", empty)
         self.register_buffer("zeros", torch.empty_like(empty) if zeros else None)
-        self.bias = bias
         self._numpy: tuple[Tensor, PackedMatrix] | None = None
-
-    @classmethod
-    def of(cls, matrix: PackedMatrix, bias: Float[Tensor, " F"] | None = None) -> QuantizedLinear:
-        """A layer around a packed matrix, on the CPU and in its memory."""
-        parts = _tensors(matrix)
-        rows, columns = matrix.shape
-        layer = empty_like(columns, rows, parts, None if bias is None else nn.Parameter(bias))
-        for name, part in parts.items():
-            setattr(layer, name, part)
-        return layer
 
     @property
     def bits(self) -> int:
@@ -128,14 +114,13 @@ class QuantizedLinear(nn.Module):
             self._numpy = (self.integers, matrix)
         return self._numpy[1]
 
-    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
-        """Apply the layer to each vector of ``x``."""
+    def product(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        """``x @ W.T``, in the type of ``x``."""
         on_cpu = x.device.type == "cpu" and x.dtype != torch.float64
         if not on_cpu or torch.compiler.is_compiling():
-            return F.linear(x, self.dequantize(x.dtype), self.bias)
+            return F.linear(x, self.dequantize(x.dtype))
         needs_gradient = torch.is_grad_enabled() and x.requires_grad
-        y = _Product.apply(x, self) if needs_gradient else self._times(x)
-        return y if self.bias is None else y + self.bias
+        return _Product.apply(x, self) if needs_gradient else self._times(x)
 
     def _times(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """``x @ W.T`` on the CPU."""
@@ -147,17 +132,11 @@ class QuantizedLinear(nn.Module):
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Float[Tensor, "F D"]:
         """The matrix as a floating tensor, a new one, on the layer's device."""
-        scales = self.scales[:, :, None].to(torch.promote_types(dtype, torch.float32))
-        grouped = self.integers.unflatten(1, (scales.shape[1], -1))  # (blocks, groups, ., 64)
-        if self.bits == 4:
-            grouped = torch.cat((grouped & 15, grouped >> 4), 2)
-            if self.zeros is None:
-                grouped = grouped.to(torch.int8) - 8
-        wide = grouped * scales
-        if self.zeros is not None:
-            wide = wide + self.zeros[:, :, None]
-        rows = wide.flatten(1, 2).swapaxes(1, 2).reshape(-1, self.in_features)
-        return rows[: self.out_features].to(dtype)
+        rows = [
+            None if part is None else part.swapaxes(1, 2).flatten(0, 1)[: self.out_features]
+            for part in self._parts()
+        ]
+        return _floating(rows, dtype)
 
     def keep_rows(self, n: int) -> None:
         """Cut the matrix to its first ``n`` rows."""
@@ -165,17 +144,10 @@ class QuantizedLinear(nn.Module):
         for name, part in zip(PARTS, self._parts(), strict=True):
             setattr(self, name, None if part is None else part[:blocks])
 
-    def extra_repr(self) -> str:
-        """The text that torch prints between the brackets."""
-        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        return (
-            f"{sizes}, bias={self.bias is not None}, int{self.bits} in groups of {self.group_size}"
-        )
-
     def _parts(self) -> list[Tensor | None]:
         return [self.integers, self.scales, self.zeros]
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedLinear:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedLayer:
         """Move to another device, but keep the types: they are the format."""
         before = self._parts()
         super()._apply(fn, recurse)
@@ -189,11 +161,123 @@ class QuantizedLinear(nn.Module):
         return {**self.__dict__, "_numpy": None}
 
 
+class QuantizedLinear(PackedLayer):
+    """:class:`torch.nn.Linear` with its matrix packed, frozen.
+
+    Args:
+        in_features: Width of the input, D.
+        out_features: Width of the output, F.
+        bits: 8 or 4.
+        group_size: Weights of a row that share a scale.
+        bias: A floating bias, kept as it is; None without.
+        settings: Those of :class:`PackedLayer` that remain.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bits: int,
+        group_size: int,
+        bias: nn.Parameter | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(in_features, out_features, bits, group_size, **settings)
+        self.bias = bias
+
+    @classmethod
+    def of(cls, matrix: PackedMatrix, bias: Float[Tensor, " F"] | None = None) -> QuantizedLinear:
+        """A layer around a packed matrix, on the CPU and in its memory."""
+        (rows, columns), parts = matrix.shape, _tensors(matrix)
+        own = None if bias is None else nn.Parameter(bias)
+        layer = cls(columns, rows, bias=own, **_form(columns, parts))
+        for name, part in parts.items():
+            setattr(layer, name, part)
+        return layer
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
+        """Apply the layer to each vector of ``x``."""
+        y = self.product(x)
+        return y if self.bias is None else y + self.bias
+
+    def extra_repr(self) -> str:
+        """The text that torch prints between the brackets."""
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return (
+            f"{sizes}, bias={self.bias is not None}, int{self.bits} in groups of {self.group_size}"
+        )
+
+
+class QuantizedEmbedding(PackedLayer):
+    """:class:`torch.nn.Embedding` with its matrix packed, frozen: a token's row is made floating.
+
+    Args:
+        norm: A layer of the model that stays floating: the rows are in its weight's type.
+        in_features: Length of a row, D.
+        out_features: Tokens of the vocabulary, V.
+        settings: Those of :class:`PackedLayer` that remain.
+    """
+
+    def __init__(
+        self, norm: nn.Module, in_features: int, out_features: int, **settings: Any
+    ) -> None:
+        super().__init__(in_features, out_features, **settings)
+        self._norm: Any = (norm,)  # a tuple, which torch does not register: it is the model's own
+
+    def forward(self, tokens: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
+        """The row of each token.
+
+        Raises:
+            IndexError: An id is outside the vocabulary (on the CPU).
+        """
+        eager = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
+        if eager and ((tokens < 0) | (tokens >= self.out_features)).any():
+            raise IndexError(f"ids must be 0 to {self.out_features - 1}")
+        block, row = tokens // ROWS, tokens % ROWS
+        rows = [None if part is None else part[block, :, row] for part in self._parts()]
+        return _floating(rows, self._norm[0].weight.dtype)
+
+    def extra_repr(self) -> str:
+        """The text that torch prints between the brackets."""
+        sizes = f"{self.out_features}, {self.in_features}"
+        return f"{sizes}, int{self.bits} in groups of {self.group_size}"
+
+
+class QuantizedTiedOutput(TiedOutput):
+    """:class:`~llama_tutorial.gpt.TiedOutput` of an embedding that is packed.
+
+    Args:
+        embedding: The token embedding, whose packed matrix ``(V, D)`` it shares.
+    """
+
+    def __init__(self, embedding: QuantizedEmbedding) -> None:
+        nn.Module.__init__(self)
+        self._shared: Any = (embedding,)
+
+    def forward(self, x: Float[Tensor, "... D"]) -> Float[Tensor, "... V"]:
+        """The logits of each vector of ``x``, in ``x``'s dtype."""
+        return self._shared[0].product(x)
+
+
+def _floating(parts: list[Any], dtype: torch.dtype) -> Float[Tensor, "*B D"]:
+    """Rows of integers times the scales of their groups."""
+    integers, scales, zeros = parts
+    grouped = integers.unflatten(-1, (scales.shape[-1], -1))  # (..., groups, .)
+    if integers.dtype == torch.uint8:
+        grouped = torch.cat((grouped & 15, grouped >> 4), -1)
+        if zeros is None:
+            grouped = grouped.to(torch.int8) - 8
+    wide = grouped * scales[..., None].to(torch.promote_types(dtype, torch.float32))
+    if zeros is not None:
+        wide = wide + zeros[..., None]
+    return wide.flatten(-2).to(dtype)  # (..., D)
+
+
 class _Product(torch.autograd.Function):
     """``x @ W.T`` in float32 through the packed matrix; the gradient for ``x`` alone."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: QuantizedLinear) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: PackedLayer) -> Tensor:
         ctx.layer = layer
         return layer._times(x)
 
@@ -242,9 +326,9 @@ def plan(model: nn.Module, kind: str, group_size: int = GROUP) -> dict[str, tupl
     check_kind(kind)
     found = {}
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear | TiedOutput):
+        if isinstance(layer, nn.Linear | nn.Embedding):
             group = fitting_group(layer.weight.shape[1], group_size)
-            bits = 8 if kind == "int8" or name == "output" else 4
+            bits = 8 if kind == "int8" or name in ("tok_embeddings", "output") else 4
             if group is not None:
                 found[name] = (bits, group)
     return found
@@ -259,7 +343,7 @@ def quantize_model(model: nn.Module, kind: str, group_size: int = GROUP) -> nn.M
 
     Args:
         model: A floating model, without adapters.
-        kind: ``"int8"``, or ``"int4"``, in which the output head is int8.
+        kind: ``"int8"``, or ``"int4"``, in which embedding and output head are int8.
         group_size: The most weights that share a scale: the largest number up to it that divides a
             row is taken.
 
@@ -283,12 +367,10 @@ def quantize_model(model: nn.Module, kind: str, group_size: int = GROUP) -> nn.M
             parts = quantized(layer.weight, bits, group)
         except ValueError as error:
             raise ValueError(f"{name}.weight {error}") from None
-        rows, columns = layer.weight.shape
-        packed = empty_like(columns, rows, parts, getattr(layer, "bias", None))
+        del layer
+        packed = put_packed(model, name, parts)
         for part, tensor in parts.items():
             setattr(packed, part, tensor)
-        del layer
-        replace_layer(model, name, packed)
     return model.requires_grad_(False)
 
 
@@ -307,9 +389,9 @@ def pack_layers(model: nn.Module, parts: Mapping[str, Tensor], what: str) -> Non
     for name in [name.removesuffix(".integers") for name in parts if name.endswith(".integers")]:
         own = {part: parts[f"{name}.{part}"] for part in PARTS if f"{name}.{part}" in parts}
         layer: Any = layers.get(name)
-        if "scales" not in own or not isinstance(layer, nn.Linear | TiedOutput):
+        if "scales" not in own or not isinstance(layer, nn.Linear | nn.Embedding):
             continue  # the names do not fit: whoever compares them says so
-        rows, columns = layer.weight.shape
+        columns = layer.weight.shape[1]
         types = {part: tensor.dtype for part, tensor in own.items()}
         whole, others = types.pop("integers"), set(types.values())
         groups = own["scales"].shape[1] if own["scales"].ndim == 3 else 0
@@ -318,30 +400,51 @@ def pack_layers(model: nn.Module, parts: Mapping[str, Tensor], what: str) -> Non
             raise ValueError(f"{what}; {name} is packed in {' and '.join(names)}")
         if not groups or columns % groups:
             raise ValueError(f"{what}; {name} has {groups} scales for {columns} weights of a row")
-        replace_layer(model, name, empty_like(columns, rows, own, getattr(layer, "bias", None)))
+        put_packed(model, name, own)
 
 
-def empty_like(
-    columns: int, rows: int, parts: dict[str, Tensor], bias: nn.Parameter | None = None
-) -> QuantizedLinear:
-    """A layer without storage whose arrays have the types and shapes of ``parts``."""
-    bits = 8 if parts["integers"].dtype == torch.int8 else 4
-    group = columns // parts["scales"].shape[1]
-    scales, zeros = parts["scales"].dtype, "zeros" in parts
-    return QuantizedLinear(columns, rows, bits, group, bias, scales, zeros, device="meta")
+def put_packed(model: nn.Module, name: str, parts: dict[str, Tensor]) -> PackedLayer:
+    """Put a packed layer in the place of a floating one.
+
+    Args:
+        model: Changed in place. A head that is tied to the layer is replaced with it.
+        name: The layer's: a linear layer, the token embedding.
+        parts: Its arrays are without storage, and have the types and shapes of these.
+
+    Returns:
+        The new layer.
+    """
+    before: Any = model.get_submodule(name)
+    (rows, columns), bias = before.weight.shape, getattr(before, "bias", None)
+    above, _, last = name.rpartition(".")
+    parent: Any = model.get_submodule(above)
+    layer: PackedLayer
+    if isinstance(before, nn.Embedding):
+        layer = QuantizedEmbedding(parent.norm, columns, rows, **_form(columns, parts))
+        if isinstance(parent.output, TiedOutput):
+            parent.output = QuantizedTiedOutput(layer).train(model.training)
+    else:
+        layer = QuantizedLinear(columns, rows, bias=bias, **_form(columns, parts))
+    setattr(parent, last, layer.train(model.training))
+    return layer
 
 
-def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
-    """Put ``layer`` where ``name`` is in ``model``."""
-    parent, _, attribute = name.rpartition(".")
-    layer.train(model.training)
-    setattr(model.get_submodule(parent), attribute, layer)
+def _form(columns: int, parts: dict[str, Tensor]) -> dict[str, Any]:
+    """The settings of an empty layer for such arrays."""
+    integers, scales = parts["integers"], parts["scales"]
+    return {
+        "bits": 8 if integers.dtype == torch.int8 else 4,
+        "group_size": columns // scales.shape[1],
+        "scales": scales.dtype,
+        "zeros": "zeros" in parts,
+        "device": "meta",
+    }
 
 
-def quantized_layers(model: nn.Module) -> dict[str, QuantizedLinear]:
+def quantized_layers(model: nn.Module) -> dict[str, PackedLayer]:
     """The packed layers, by their names in ``model``."""
     layers: Iterable[tuple[str, nn.Module]] = model.named_modules()
-    return {name: layer for name, layer in layers if isinstance(layer, QuantizedLinear)}
+    return {name: layer for name, layer in layers if isinstance(layer, PackedLayer)}
 
 
 def kind_of_model(model: nn.Module) -> str | None:

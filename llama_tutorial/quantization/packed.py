@@ -42,6 +42,7 @@ ROWS = 64
 FEW = 8  # so many vectors are multiplied one by one
 FEW_FLOATS = 4
 TOGETHER = 8  # blocks that are made float32 at a time
+PIECE = 2**17  # weights that are rounded at a time
 PART = 2**22  # weights that are worth a thread: some 200 microseconds; to wake one costs about 100
 
 
@@ -76,7 +77,12 @@ class PackedMatrix:
     def of(
         cls, weight: Any, bits: int, group_size: int, read: Callable[[Any], np.ndarray] = np.asarray
     ) -> PackedMatrix:
-        """Round a floating matrix and pack it, some million weights at a time.
+        """Round a floating matrix and pack it, some rows at a time.
+
+        They are few, `PIECE` weights, so that what rounding needs beside them is small: the C
+        library keeps room of up to the size that it has given out before, and between larger
+        pieces the packed matrices of a whole model would lie apart, with a tenth of a gigabyte
+        unused.
 
         Args:
             weight: The matrix, ``(rows, D)``.
@@ -90,20 +96,24 @@ class PackedMatrix:
         n_rows, columns = weight.shape
         check_group_size(group_size, columns)
         blocks, kind = -(-n_rows // ROWS), np.int8 if bits == 8 else np.uint8
-        integers = np.empty((blocks, columns * bits // 8, ROWS), kind)
-        scales = np.empty((blocks, columns // group_size, ROWS), np.float16)
-        step = max(1, 2**18 // columns // ROWS)  # blocks
+        integers = np.zeros((blocks, columns * bits // 8, ROWS), kind)
+        scales = np.zeros((blocks, columns // group_size, ROWS), np.float16)
+        step = ROWS
+        while step > 1 and step * columns > PIECE:
+            step //= 2  # so that a piece lies in one block
 
         def piece(first: int) -> None:
-            rows = read(weight[first * ROWS : (first + step) * ROWS])
+            rows = read(weight[first : first + step])
+            block, row = divmod(first, ROWS)
+            at = block, slice(None), slice(row, row + len(rows))
             if bits == 8:
-                packed = cls.pack(quantize(rows, group_size, np.float16))
+                eight = quantize(rows, group_size, np.float16)
+                integers[at], scales[at] = eight.values.T, eight.scales.T
             else:
-                packed = cls.pack(quantize_int4(rows, group_size))
-            at = slice(first, first + step)
-            integers[at], scales[at] = packed.integers, packed.scales
+                four = quantize_int4(rows, group_size)
+                integers[at], scales[at] = four.packed.T, four.scales.T
 
-        for _ in _pool(os.getpid(), n_threads()).map(piece, range(0, blocks, step)):
+        for _ in _pool(os.getpid(), n_threads()).map(piece, range(0, n_rows, step)):
             pass  # what a piece raised is raised here
         return cls(n_rows, integers, scales)
 

@@ -68,7 +68,10 @@ def test_convert_writes_packed_weights_and_info_shows_them(tmp_path, capsys):
     assert size < 0.3 * (tmp_path / "whole" / "model.safetensors").stat().st_size
     code, out, _ = run(capsys, "info", tmp_path / "four")
     assert code == 0
-    assert "native, int4 in groups of 32, the head int8, the rest bfloat16" in out.splitlines()[0]
+    assert (
+        "native, int4 in groups of 32, embedding and head int8, the rest bfloat16"
+        in out.splitlines()[0]
+    )
     code, out, err = run(capsys, "generate", "Once", *GREEDY, "--model", tmp_path / "four")
     assert (code, err) == (0, "")
     assert out.startswith("Once")
@@ -77,7 +80,7 @@ def test_convert_writes_packed_weights_and_info_shows_them(tmp_path, capsys):
 def test_info_says_what_packing_would_take(capsys):
     code, out, _ = run(capsys, "info", "llama-2-7b")
     assert code == 0
-    assert "packed           7.3 GB of memory with --quantize int8, 4.0 GB with int4" in out
+    assert "packed           7.2 GB of memory with --quantize int8, 3.9 GB with int4" in out
 
 
 def test_finetune_trains_adapters_beside_packed_weights(tmp_path, capsys, monkeypatch):

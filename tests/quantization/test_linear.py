@@ -18,14 +18,16 @@ from torch import nn
 from llama_tutorial import KVCache, ModelConfig, generate, load, load_model, save_model
 from llama_tutorial.checkpoints import open_checkpoint
 from llama_tutorial.checkpoints.weights import Checkpoint, empty_model, fill
+from llama_tutorial.gpt import TiedOutput
 from llama_tutorial.hub import leave_out_padding
 from llama_tutorial.lora import add_lora, lora_layers, merge_lora, remove_lora, unmerge_lora
 from llama_tutorial.numpy_llama import NumpyLlama, llama2c
-from llama_tutorial.quantization import packed
+from llama_tutorial.quantization import packed, packed_bytes, quantize_int4
 from llama_tutorial.quantization.linear import (
     KINDS,
     QuantizedLinear,
     kind_of_model,
+    put_packed,
     quantize_model,
     quantized_layers,
 )
@@ -55,6 +57,11 @@ def dequantized(model):
     """The same model with floating matrices in place of the packed ones."""
     model = copy.deepcopy(model)
     for name, packing in quantized_layers(model).items():
+        if name == "tok_embeddings":
+            model.tok_embeddings = nn.Embedding.from_pretrained(packing.dequantize())
+            if model.config.tie_embeddings:
+                model.output = TiedOutput(model.tok_embeddings)
+            continue
         layer = nn.Linear(packing.in_features, packing.out_features, bias=False)
         layer.weight = nn.Parameter(packing.dequantize())
         layer.bias = packing.bias
@@ -103,7 +110,9 @@ def test_both_engines_give_the_same(tmp_path, kind, config):
     assert numpy_model.generate(prompts, 10, temperature=0) == ids
     assert isinstance(numpy_model.layers[0].wq, PackedMatrix)
     assert isinstance(numpy_model.output, PackedMatrix)
-    assert isinstance(numpy_model.tok_embeddings, np.ndarray)
+    assert (numpy_model.output is numpy_model.tok_embeddings) == config.tie_embeddings
+    rows = torch_model.tok_embeddings(torch.arange(config.vocab_size)).numpy()
+    np.testing.assert_array_equal(numpy_model.tok_embeddings.dequantize(), rows)
     assert f"{config.n_params:,} parameters in {kind})" in repr(numpy_model)
 
 
@@ -114,10 +123,11 @@ def small_models_arrays(model) -> dict[str, np.ndarray]:
 def test_what_is_packed_and_what_stays():
     model = quantize_model(model_of("llama"), "int4")
     bits = {name.rpartition(".")[2]: layer.bits for name, layer in quantized_layers(model).items()}
-    assert bits == {**dict.fromkeys(("wq", "wk", "wv", "wo", "w1", "w2", "w3"), 4), "output": 8}
+    matrices = ("wq", "wk", "wv", "wo", "w1", "w2", "w3")
+    assert bits == {**dict.fromkeys(matrices, 4), "tok_embeddings": 8, "output": 8}
     assert {layer.group_size for layer in quantized_layers(model).values()} == {32}
     names = {name.split(".")[-2] for name, _ in model.named_parameters()}
-    assert names == {"tok_embeddings", "attention_norm", "ffn_norm", "norm"}
+    assert names == {"attention_norm", "ffn_norm", "norm"}
     assert not any(p.requires_grad for p in model.parameters())
     assert kind_of_model(model) == "int4"
     assert "int4 in groups of 32" in repr(model)
@@ -134,12 +144,46 @@ def test_rows_that_no_group_divides_stay_floating():
     assert len(generate(model, [[1]], 5, temperature=0)[0]) == 5
 
 
-def test_the_tied_head_gets_a_copy_and_the_embedding_stays_exact():
+def test_a_tied_head_multiplies_by_the_embeddings_packed_matrix():
     model = model_of("tied")
-    embedding = model.tok_embeddings.weight.detach().clone()
+    weight = model.tok_embeddings.weight.detach().clone()
     quantize_model(model, "int4")
-    assert torch.equal(model.tok_embeddings.weight, embedding)
-    assert (model.output.bits, model.output.out_features) == (8, 80)
+    assert "output" not in quantized_layers(model)
+    table = model.tok_embeddings
+    assert (table.bits, table.out_features) == (8, 80)
+    assert str(table) == "QuantizedEmbedding(80, 64, int8 in groups of 32)"
+    rows = table.dequantize()
+    assert 0 < (rows - weight).abs().max() < weight.abs().max() / 200
+    x = torch.randn(2, 3, 64)
+    torch.testing.assert_close(model.output(x), x @ rows.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@each_kind
+def test_rows_of_a_packed_embedding_are_those_of_its_matrix(kind, dtype):
+    model = quantize_model(model_of("llama"), kind).to(dtype)
+    ids = torch.tensor([[0, 79, 64], [63, 5, 5]])
+    rows = model.tok_embeddings(ids)
+    assert rows.dtype == dtype
+    assert torch.equal(rows, model.tok_embeddings.dequantize(dtype)[ids])
+    for wrong in (80, -1):  # the 81st row is there, of zeros
+        with pytest.raises(ValueError, match="tokens hold ids outside 0 to 79"):
+            model(torch.tensor([[3, wrong]]))
+
+
+@pytest.mark.parametrize("zero_point", [False, True])
+def test_an_embedding_may_be_in_four_bits(zero_point):
+    """As in llama.cpp's files."""
+    model, ids = model_of("tied"), torch.tensor([[0, 79, 64]])
+    packing = PackedMatrix.pack(
+        quantize_int4(model.tok_embeddings.weight.detach().numpy(), 32, zero_point)
+    )
+    parts = {"integers": packing.integers, "scales": packing.scales, "zeros": packing.zeros}
+    parts = {name: torch.from_numpy(a) for name, a in parts.items() if a is not None}
+    table = put_packed(model, "tok_embeddings", parts)
+    for name, part in parts.items():
+        setattr(table, name, part)
+    assert torch.equal(table(ids)[0], torch.from_numpy(packing[ids[0].numpy()]))
 
 
 @each_kind
@@ -202,7 +246,7 @@ def test_adapters_merge_into_floating_weights_and_out_again(dtype):
     assert torch.equal(model(tokens), changed)
     other = copy.deepcopy(model)
     merge_lora(other, keep_base=False)
-    assert [*quantized_layers(other)] == ["output"]
+    assert [*quantized_layers(other)] == ["tok_embeddings", "output"]
     torch.testing.assert_close(other(tokens), changed, **tolerance)
     remove_lora(model)
     assert not lora_layers(model)
@@ -313,13 +357,13 @@ def test_a_quantized_model_is_saved_as_it_is(tmp_path, name, kind):
     with pytest.raises(ValueError, match=message):
         load_model(tmp_path / "model", quantize=other)
     with open_checkpoint(tmp_path / "model") as checkpoint:
-        head = ", the head int8" if kind == "int4" else ""
+        head = ", embedding and head int8" if kind == "int4" else ""
         assert checkpoint.dtype == f"{kind} in groups of 32{head}, the rest bfloat16"
 
 
 def test_zero_points_and_float32_scales_are_saved_and_loaded(tmp_path):
     """What other formats bring along."""
-    from llama_tutorial.quantization import quantize, quantize_int4
+    from llama_tutorial.quantization import quantize
 
     model = model_of("llama")
     for layer in model.layers:
@@ -437,8 +481,8 @@ def traced(make):
 WIDE = ModelConfig(512, 2, 8, 8, 1024, vocab_size=512, max_seq_len=32)
 
 
-@pytest.mark.parametrize(("kind", "bits"), [("int8", 8.5), ("int4", 4.5)])
-def test_a_model_is_packed_with_the_memory_of_the_result_and_some_tensors(kind, bits):
+@each_kind
+def test_a_model_is_packed_with_the_memory_of_the_result_and_some_tensors(kind):
     """Made tensor by tensor, as from a file; torch's memory and NumPy's are counted alike."""
     made = []
 
@@ -449,12 +493,9 @@ def test_a_model_is_packed_with_the_memory_of_the_result_and_some_tensors(kind, 
 
     empty = empty_model(WIDE)
     checkpoint = Checkpoint(Path("here"), "made", "float32", empty, tensors)
-    model, now, peak = traced(lambda: fill(checkpoint, None, "cpu", kind))
+    _model, now, peak = traced(lambda: fill(checkpoint, None, "cpu", kind))
     largest = 4 * max(made)
-    matrices = sum(
-        layer.in_features * layer.out_features for layer in quantized_layers(model).values()
-    )
-    assert now == pytest.approx(matrices * bits / 8 + 4 * 512 * 512, rel=0.1)
+    assert now == pytest.approx(packed_bytes(WIDE, kind), rel=0.1)
     assert peak < now + 7 * largest  # a tensor, and what rounding a million weights takes
     assert 4 * WIDE.n_params > now + 7 * largest  # so the floating model was never there
 
