@@ -15,6 +15,7 @@ bytes as the weights that a token needs; no decoder that reads its weights once 
 at the context's end over that at position 16. The course of both ways with the length of the text,
 the output head on the last position alone, goes into the file.
 ``eager``: the PyTorch engine against transformers' ``generate``, on the same weights.
+``batches``: the same for 2, 4 and 8 prompts of one length at once; a step gives each row a token.
 ``compiled``: the same under ``torch.compile``; transformers gets its static cache. Takes minutes.
 
 ``--json FILE`` writes what the book shows, in ratios: times mean little on another machine. What
@@ -47,6 +48,7 @@ from llama_tutorial.numpy_llama.llama2c import ROPE_TABLES, Header
 
 PROMPT = list(range(1, 17))
 MOST_NEW_TOKENS = 240
+BATCHES = (2, 4, 8)
 WINDOW = 8  # positions over which a token's time is averaged
 LENGTHS = [1, 2, 4, 8, 16, 32, 64, 128, 256]  # of a text, for the course of a token's time
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -55,11 +57,13 @@ BARS = {
     "times as fast as without a cache": "at least 20",
     "growth from position 16 to the end": "below 1.3",
     "eager: times transformers' speed": "at least 1.2",
+    **{f"{n} rows: times transformers' speed": "at least 1" for n in BATCHES},
     "compiled: times transformers' speed": "at least 1",
 }
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 clock = time.perf_counter
 Rounds = dict[str, list[float]]
+Engine = Callable[[], list[list[int]]]
 
 
 def main() -> None:
@@ -87,7 +91,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", nargs="+", choices=["15M", "42M", "110M"], default=["15M"])
+    parser.add_argument(
+        "--shape", nargs="+", choices=["260K", "15M", "42M", "110M"], default=["15M"]
+    )
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--parts", nargs="+", choices=[*PARTS], default=["numpy", "eager"])
     parser.add_argument("--rounds", type=int, default=7)
@@ -291,26 +297,35 @@ def course(model: NumpyLlama, n_rounds: int) -> dict[str, Any]:
 def eager_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """``generate`` against transformers' as both come."""
     ours, theirs = torch_engines(file, arguments.new_tokens)
-    return race("eager", ours, theirs, arguments.rounds)
+    return race("eager", "a token", ours, theirs, arguments.rounds)
+
+
+def batches_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The same for several prompts at once."""
+    result: dict[str, Any] = {"milliseconds": {}, "ratios": {}}
+    for n in BATCHES:
+        ours, theirs = torch_engines(file, arguments.new_tokens, rows=n)
+        found = race(f"{n} rows", "a step", ours, theirs, arguments.rounds)
+        for kind in result:
+            result[kind] |= found[kind]
+    return result
 
 
 def compiled_part(file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """``generate`` against transformers' with the forward pass compiled in both."""
     ours, theirs = torch_engines(file, arguments.new_tokens, compiled=True)
-    return race("compiled", ours, theirs, arguments.rounds)
+    return race("compiled", "a token", ours, theirs, arguments.rounds)
 
 
-def race(
-    kind: str, ours: Callable[[], list[int]], theirs: Callable[[], list[int]], n_rounds: int
-) -> dict[str, Any]:
+def race(kind: str, unit: str, ours: Engine, theirs: Engine, n_rounds: int) -> dict[str, Any]:
     """Compare the ids, then time both in turn."""
-    new_tokens = len(ours())
+    new_tokens = len(ours()[0])
     if ours() != theirs():
         raise SystemExit(f"{kind}: the ids differ, and a speed for other ids would mean nothing")
     times = rounds_of(
         {
-            f"a token, ours {kind}": lambda: seconds(ours) / new_tokens,
-            f"a token, transformers {kind}": lambda: seconds(theirs) / new_tokens,
+            f"{unit}, ours {kind}": lambda: seconds(ours) / new_tokens,
+            f"{unit}, transformers {kind}": lambda: seconds(theirs) / new_tokens,
         },
         n_rounds,
     )
@@ -320,9 +335,9 @@ def race(
 
 
 def torch_engines(
-    file: Path, new_tokens: int, compiled: bool = False
-) -> tuple[Callable[[], list[int]], Callable[[], list[int]]]:
-    """Two functions that continue the prompt: ours and transformers', with equal weights."""
+    file: Path, new_tokens: int, compiled: bool = False, rows: int = 1
+) -> tuple[Engine, Engine]:
+    """Two functions that continue ``rows`` prompts: ours and transformers', with equal weights."""
     import torch
     from transformers import LlamaForCausalLM
 
@@ -337,7 +352,9 @@ def torch_engines(
         save_model(model, Path(folder) / "model", "huggingface")
         other = LlamaForCausalLM.from_pretrained(Path(folder) / "model", dtype=torch.float32).eval()
     n = min(new_tokens, model.config.max_seq_len - len(PROMPT))
-    prompt = torch.tensor([PROMPT])
+    # The first row is the prompt; the others end in another token.
+    prompts = [[*PROMPT[:-1], PROMPT[-1] + row] for row in range(rows)]
+    prompt = torch.tensor(prompts)
     settings: dict[str, Any] = {"do_sample": False, "max_new_tokens": n, "pad_token_id": 0}
     settings["attention_mask"] = torch.ones_like(prompt)
     other.generation_config.eos_token_id = None  # neither stops early
@@ -346,14 +363,19 @@ def torch_engines(
         other.forward = torch.compile(other.forward)
         settings["cache_implementation"] = "static"
 
-    def theirs() -> list[int]:
+    def theirs() -> list[list[int]]:
         with torch.inference_mode():
-            return other.generate(prompt, **settings)[0, len(PROMPT) :].tolist()
+            return other.generate(prompt, **settings)[:, len(PROMPT) :].tolist()
 
-    return lambda: generate(model, [PROMPT], n, temperature=0)[0], theirs
+    return lambda: generate(model, prompts, n, temperature=0), theirs
 
 
-PARTS = {"numpy": numpy_part, "eager": eager_part, "compiled": compiled_part}
+PARTS = {
+    "numpy": numpy_part,
+    "eager": eager_part,
+    "batches": batches_part,
+    "compiled": compiled_part,
+}
 
 if __name__ == "__main__":
     main()

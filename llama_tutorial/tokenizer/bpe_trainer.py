@@ -196,33 +196,8 @@ def learn_merges(chunks: Mapping[str, int], room: int, max_piece_length: int = 1
         ranks[piece] = rank
         for index in pairs.holders.pop(piece):
             symbols, count = words[index]
-            merged = _merged(symbols, piece, ranks) or merge_symbols(symbols, ranks)
-            if len(merged) < len(symbols):
-                pairs.replace(symbols, merged, count, index)
-                symbols[:] = merged
+            symbols[:] = pairs.merge(symbols, piece, ranks, count, index)
     return list(ranks)
-
-
-def _merged(symbols: list[str], piece: str, ranks: Mapping[str, int]) -> list[str] | None:
-    """A word after its pairs that make ``piece`` are one symbol each, from the left.
-
-    None where ``piece`` and a neighbour make one that was learned before: that comes first then,
-    and may change all that follows.
-    """
-    merged: list[str] = []
-    at, last = 0, len(symbols) - 1
-    while at <= last:
-        symbol = symbols[at]
-        at += 1
-        if at <= last and symbol + symbols[at] == piece:
-            at += 1
-            if (merged and merged[-1] + piece in ranks) or (
-                at <= last and piece + symbols[at] in ranks
-            ):
-                return None
-            symbol = piece
-        merged.append(symbol)
-    return merged
 
 
 class _PairCounts:
@@ -238,20 +213,49 @@ class _PairCounts:
     def add(self, symbols: list[str], count: int, index: int) -> None:
         """Add ``count`` to every pair of a word; a negative count takes the pairs out."""
         for left, right in pairwise(symbols):
-            piece = left + right
-            if len(piece) <= self._max_piece_length:
-                self._counts[piece] += count
-                self._changed.add(piece)
-                if count > 0:
-                    self.holders[piece].add(index)
+            self._change(left + right, count, index)
 
-    def replace(self, old: list[str], new: list[str], count: int, index: int) -> None:
-        """Count a word anew after a merge: the pairs between what begins and ends it alike."""
-        first = next(i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
-        last = next(i for i in range(1, len(new) + 1) if old[-i] != new[-i])
-        start = max(first - 1, 0)
-        self.add(old[start : len(old) + 2 - last], -count, index)
-        self.add(new[start : len(new) + 2 - last], count, index)
+    def _change(self, piece: str, count: int, index: int) -> None:
+        if len(piece) <= self._max_piece_length:
+            self._counts[piece] += count
+            self._changed.add(piece)
+            if count > 0:
+                self.holders[piece].add(index)
+
+    def merge(
+        self, symbols: list[str], piece: str, ranks: Mapping[str, int], count: int, index: int
+    ) -> list[str]:
+        """A word after its pairs that make ``piece`` are one symbol each, from the left.
+
+        Each of these merges takes the pairs with both neighbours out and puts two others in. Where
+        one of them makes a piece that was learned before, that comes first, and may change all that
+        follows: then the whole word is merged and counted anew.
+        """
+        merged: list[str] = []
+        anew, at, last = False, 0, len(symbols) - 1
+        while at <= last:
+            symbol = symbols[at]
+            at += 1
+            if at <= last and symbol + symbols[at] == piece:
+                self._counts[piece] -= count
+                if merged:
+                    joined = merged[-1] + piece
+                    anew = anew or joined in ranks
+                    self._change(merged[-1] + symbol, -count, index)
+                    self._change(joined, count, index)
+                at += 1
+                if at <= last:
+                    joined = piece + symbols[at]
+                    anew = anew or joined in ranks
+                    self._change(symbols[at - 1] + symbols[at], -count, index)
+                    self._change(joined, count, index)
+                symbol = piece
+            merged.append(symbol)
+        if anew:
+            self.add(merged, -count, index)
+            merged = merge_symbols(symbols, ranks)
+            self.add(merged, count, index)
+        return merged
 
     def pop_most_frequent(self) -> str | None:
         """The most frequent pair, or None when no two neighbours are left."""

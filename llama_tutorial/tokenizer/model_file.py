@@ -35,6 +35,7 @@ from llama_tutorial.tokenizer.vocabulary import (
     UNK_SURFACE,
     PieceType,
     Vocabulary,
+    ids_of_type,
 )
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -48,6 +49,7 @@ _NAME, _CHARSMAP, _DUMMY_PREFIX, _REMOVE_SPACES, _ESCAPE_SPACES = 1, 2, 3, 4, 5
 _MODEL_TYPES = {1: "unigram", 2: "BPE", 3: "word", 4: "char"}
 _BPE = 2
 _TYPES = {int(kind): kind for kind in PieceType}
+_NORMAL = PieceType.NORMAL
 
 # The tags that stand in nearly every piece: that of a piece, and of its text, score and type.
 _PIECE_TAG, _TEXT_TAG = _PIECES << 3 | _BYTES, _PIECE << 3 | _BYTES
@@ -55,6 +57,13 @@ _SCORE_TAG, _TYPE_TAG = _SCORE << 3 | _FIXED32, _TYPE << 3 | _VARINT
 _SCORE_FORM = struct.Struct("<f")
 
 Message = dict[int, int | bytes]
+
+
+class _Places(NamedTuple):
+    """Where each piece begins and ends, in the file."""
+
+    starts: list[int]
+    ends: list[int]
 
 
 class _Field(NamedTuple):
@@ -87,13 +96,19 @@ def parse_model(data: bytes) -> Vocabulary:
     Raises:
         ValueError: The bytes are truncated or something else: what, and at which byte.
     """
-    pieces, trainer, normalizer = _split(data)
-    rows = [
-        _plain_piece(data, start, end) or _parse_piece(data, i, start, end)
-        for i, (start, end) in enumerate(pieces)
-    ]
-    texts, scores, types = zip(*rows, strict=True)
-    controls = {text: i for i, text in enumerate(texts) if types[i] == PieceType.CONTROL}
+    places, trainer, normalizer = _split(data)
+    # Three lists and no list of rows: Python's collector of garbage looks through every tuple that
+    # is kept, again and again, and with it through all that torch has loaded.
+    texts: list[str] = []
+    scores: list[float] = []
+    types: list[PieceType] = []
+    for start, end in zip(places.starts, places.ends, strict=True):
+        plain = _plain_piece(data, start, end)
+        text, score, kind = plain or _parse_piece(data, len(texts), start, end)
+        texts.append(text)
+        scores.append(score)
+        types.append(kind)
+    controls = {texts[i]: i for i in ids_of_type(types, PieceType.CONTROL)}
     return Vocabulary(
         texts,
         scores,
@@ -108,41 +123,45 @@ def parse_model(data: bytes) -> Vocabulary:
     )
 
 
-def _split(data: bytes) -> tuple[list[tuple[int, int]], Message, Message]:
-    """Where each piece begins and ends, and the trainer's and the normaliser's settings."""
-    pieces, at = _short_pieces(data)
+def _split(data: bytes) -> tuple[_Places, Message, Message]:
+    """Where the pieces are, and the trainer's and the normaliser's settings."""
+    places = _short_pieces(data)
+    at, n_short = places.ends[-1] if places.ends else 0, len(places.ends)
     settings: dict[int, Message] = {}
-    for field in _fields(data, at, len(data), MOST_PIECES - len(pieces)):
+    for field in _fields(data, at, len(data), MOST_PIECES - n_short):
         if field.number == _PIECES and isinstance(field.value, bytes):
-            pieces.append((field.start, field.start + len(field.value)))
+            places.starts.append(field.start)
+            places.ends.append(field.start + len(field.value))
         elif field.number in (_PIECES, _TRAINER, _NORMALIZER, _DENORMALIZER):
             settings.setdefault(field.number, {}).update(_message(data, field))
-    if not pieces:
+    if not places.starts:
         raise ValueError("no pieces in it: this is not a SentencePiece model")
     if _TRAINER not in settings or _NORMALIZER not in settings:
         raise ValueError(
-            f"the file ends after {len(pieces)} pieces, before its trainer's and normaliser's "
-            "settings: it is truncated"
+            f"the file ends after {len(places.starts)} pieces, before its trainer's and "
+            "normaliser's settings: it is truncated"
         )
     if settings.get(_DENORMALIZER, {}).get(_CHARSMAP):
         raise ValueError("it rewrites decoded text (denormalizer_spec), which is not supported")
-    return pieces, settings[_TRAINER], settings[_NORMALIZER]
+    return places, settings[_TRAINER], settings[_NORMALIZER]
 
 
-def _short_pieces(data: bytes) -> tuple[list[tuple[int, int]], int]:
-    """Where the pieces lie that begin the file, and where they end: `_fields` for the usual case.
+def _short_pieces(data: bytes) -> _Places:
+    """Where the pieces lie that begin the file: `_fields` for the usual case.
 
     Nearly all of a file is pieces of less than 128 bytes, one after another.
     """
-    pieces: list[tuple[int, int]] = []
+    starts: list[int] = []
+    ends: list[int] = []
     at, most = 0, len(data) - 1
-    while at < most and data[at] == _PIECE_TAG and len(pieces) < MOST_PIECES:
-        start, after = at + 2, at + 2 + data[at + 1]
-        if data[at + 1] >= 0x80 or after > len(data):
+    while at < most and data[at] == _PIECE_TAG and len(ends) < MOST_PIECES:
+        start, length = at + 2, data[at + 1]
+        at = start + length
+        if length >= 0x80 or at > most + 1:
             break
-        pieces.append((start, after))
-        at = after
-    return pieces, at
+        starts.append(start)
+        ends.append(at)
+    return _Places(starts, ends)
 
 
 def _plain_piece(data: bytes, start: int, end: int) -> tuple[str, float, PieceType] | None:
@@ -150,18 +169,20 @@ def _plain_piece(data: bytes, start: int, end: int) -> tuple[str, float, PieceTy
 
     None where it is written otherwise; then `_parse_piece` reads it, or says what is wrong.
     """
-    at = start + 2 + data[start + 1] if start + 1 < end else end
-    length = end - at
-    if data[start] != _TEXT_TAG or data[start + 1] >= 0x80 or length not in (5, 7):
+    if end < start + 7 or data[start] != _TEXT_TAG or (length := data[start + 1]) >= 0x80:
         return None
-    if data[at] != _SCORE_TAG or (length == 7 and data[at + 5] != _TYPE_TAG):
+    score_tag, kind = start + 2 + length, _NORMAL
+    if end == score_tag + 7 and data[end - 2] == _TYPE_TAG and data[end - 1] in _TYPES:
+        kind = _TYPES[data[end - 1]]
+    elif end != score_tag + 5:
         return None
-    kind = PieceType.NORMAL if length == 5 else _TYPES.get(data[at + 6])
+    if data[score_tag] != _SCORE_TAG:
+        return None
     try:
-        text = data[start + 2 : at].decode()
+        text = data[start + 2 : score_tag].decode()
     except UnicodeDecodeError:
         return None
-    return None if kind is None else (text, _SCORE_FORM.unpack_from(data, at + 1)[0], kind)
+    return text, _SCORE_FORM.unpack_from(data, score_tag + 1)[0], kind
 
 
 def _inexact_because(types: Sequence[PieceType], trainer: Message, normalizer: Message) -> str:

@@ -100,7 +100,7 @@ class Vocabulary:
                 "types: each piece needs one of each"
             )
         self._check_pieces()
-        unknown = [i for i, kind in enumerate(self.types) if kind == PieceType.UNKNOWN]
+        unknown = ids_of_type(self.types, PieceType.UNKNOWN)
         if len(unknown) != 1:
             raise ValueError(f"a vocabulary has exactly one unknown piece, this one has {unknown}")
         if len(self.byte_ids) not in (0, 256):
@@ -110,12 +110,8 @@ class Vocabulary:
             )
 
     def _check_pieces(self) -> None:
-        reserved = (kind in RESERVED for kind in self.types)
-        if (
-            all(self.pieces)
-            and all(map(math.isfinite, self.scores))
-            and len(set(zip(self.pieces, reserved, strict=True))) == len(self.pieces)
-        ):
+        different = len(set(self.pieces)) == len(self.pieces)
+        if different and all(self.pieces) and all(map(math.isfinite, self.scores)):
             return
         seen: dict[tuple[str, bool], int] = {}
         for i, (piece, score) in enumerate(zip(self.pieces, self.scores, strict=True)):
@@ -139,7 +135,8 @@ class Vocabulary:
     def ids(self) -> dict[str, int]:
         """The id of each piece. Reserved pieces win where a text piece has the same name."""
         by_text = {piece: i for i, piece in enumerate(self.pieces)}
-        by_text.update({self.pieces[i]: i for i, t in enumerate(self.types) if t in RESERVED})
+        reserved = (i for kind in RESERVED for i in ids_of_type(self.types, kind))
+        by_text.update({self.pieces[i]: i for i in reserved})
         return by_text
 
     @cached_property
@@ -148,26 +145,25 @@ class Vocabulary:
 
         Fewer than 256 entries only while a vocabulary is being refused.
         """
-        ids = {
-            _byte_value(self.pieces[i], i): i
-            for i, kind in enumerate(self.types)
-            if kind == PieceType.BYTE
-        }
+        of_bytes = ids_of_type(self.types, PieceType.BYTE)
+        ids = {_byte_value(self.pieces[i], i): i for i in of_bytes}
         return [ids[byte] for byte in sorted(ids)]
 
     @cached_property
     def surfaces(self) -> list[str | int]:
         """What each id decodes to: text, or a byte's value for a byte piece; controls are ''."""
-        byte_values = {token_id: byte for byte, token_id in enumerate(self.byte_ids)}
         surfaces: list[str | int] = [piece.replace(self.space, " ") for piece in self.pieces]
-        for i, kind in enumerate(self.types):
-            if kind == PieceType.BYTE:
-                surfaces[i] = byte_values[i]
-            elif kind == PieceType.CONTROL:
-                surfaces[i] = ""
-            elif kind == PieceType.UNKNOWN:
-                surfaces[i] = self.unk_surface
+        surfaces[self.unk_id] = self.unk_surface
+        for i in ids_of_type(self.types, PieceType.CONTROL):
+            surfaces[i] = ""
+        for byte, i in enumerate(self.byte_ids):
+            surfaces[i] = byte
         return surfaces
+
+
+def ids_of_type(types: Sequence[PieceType], kind: PieceType) -> list[int]:
+    """The ids of the pieces of one type, in order."""
+    return [i for i, other in enumerate(types) if other == kind]
 
 
 def check_id(token_id: SupportsIndex, vocab_size: int) -> int:

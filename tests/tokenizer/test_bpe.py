@@ -256,6 +256,14 @@ def test_words_that_come_again_are_not_forgotten(monkeypatch):
     assert len(merged) == 51
 
 
+def test_100_000_words_are_all_remembered(monkeypatch):
+    tokenizer = BPETokenizer.train(TEXT, 400)
+    text = " ".join(map(str, range(100_000)))
+    ids = tokenizer.encode(text)
+    monkeypatch.setattr(BPETokenizer, "_merge", lambda _self, word: pytest.fail(f"{word}: again"))
+    assert tokenizer.encode(text) == ids
+
+
 def test_what_is_returned_may_be_changed():
     tokenizer = BPETokenizer.train(TEXT, 400)
     ids = tokenizer.encode("cat")

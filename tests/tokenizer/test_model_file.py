@@ -101,6 +101,25 @@ def test_the_real_model_equals_sentencepieces_reading(assets):
     assert not v.inexact_because
 
 
+def test_pieces_written_in_other_ways_are_read_in_their_place():
+    """Long ones, with fields in another order or left out, between those of the usual form."""
+    long = "é" * 100
+    score = varint(2 * 8 + 5) + struct.pack("<f", -2.5)
+    rows = [
+        message(1, message(1, b"<unk>"), flag(3, 2)),
+        message(1, message(1, b"<s>"), score, flag(3, 3)),
+        message(1, message(1, long.encode()), score),
+        message(1, score, message(1, b"ab")),
+        message(1, message(1, b"c"), score, flag(3, 4)),
+        message(1, message(1, b"d")),
+        message(1, message(1, "▁e".encode()), score),
+    ]
+    v = parse_model(b"".join(rows) + message(TRAINER, flag(3, 2)) + message(NORMALIZER))
+    assert list(v.pieces) == ["<unk>", "<s>", long, "ab", "c", "d", "▁e"]
+    assert list(v.scores) == [0.0, -2.5, -2.5, -2.5, -2.5, 0.0, -2.5]
+    assert list(v.types) == [2, 3, 1, 1, 4, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
