@@ -650,8 +650,10 @@ def reading(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
             scores = [score / deviation for score in one.scores]
             for word, (before, after) in zip(one.words, pairwise(scores), strict=True):
                 by_word.setdefault(word.strip(), []).append(after - before)
-            for first, end, kind in one.sentences:
+            first = 0
+            for end, kind in one.sentences:
                 of_request[kind].append(scores[end] - scores[first])
+                first = end
         for kind, values in of_request.items():
             changes.setdefault(kind, []).append(values)
     ranked = sorted(read[0], key=lambda one: one.true)
@@ -662,7 +664,7 @@ def reading(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
         "deviation": round(deviation, 4),
         "by_sentence": {kind: mean_change(values) for kind, values in changes.items()},
         "by_word": {
-            word: [round(statistics.mean(values), 4), len(values)]
+            word: round(statistics.mean(values), 4)
             for word, values in sorted(by_word.items())
             if len(values) >= OFTEN
         },
@@ -670,8 +672,8 @@ def reading(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
             {
                 "request": drawn[0][0],
                 "true": round(one.true, 4),
-                "words": one.words,
-                "scores": [round(score / deviation, 3) for score in one.scores],
+                "words": "|".join(one.words),
+                "scores": " ".join(f"{score / deviation:.3f}" for score in one.scores),
                 "sentences": one.sentences,
             }
             for one in (ranked[-1], ranked[0])
@@ -686,14 +688,14 @@ class Reading(NamedTuple):
         true: Its true reward.
         words: Its words and its punctuation, with the spaces before them.
         scores: Before the first word and after each.
-        sentences: The first word of each sentence, the one after its last, and ``"fails"`` where a
-            claim of it does, else ``"holds"`` where it has claims, else ``"none"``.
+        sentences: How many words there are up to each sentence's end, and ``"fails"`` where a claim
+            of it does, else ``"holds"`` where it has claims, else ``"none"``.
     """
 
     true: float
     words: list[str]
     scores: list[float]
-    sentences: list[tuple[int, int, str]]
+    sentences: list[tuple[int, str]]
 
 
 @torch.inference_mode()
@@ -719,15 +721,15 @@ def read_by_word(reward: RewardModel, tokenizer: Any, request: str, tale: Drawn)
     scores = reward(closing, rows)[:, -1, 0].tolist()
 
     words = [tale.text[first:end] for first, end in pairwise(ends)]
-    sentences, first, counted = [], 0, (0, 0)
+    sentences, counted = [], (0, 0)
     for last, word in enumerate(words):
         if re.search(r"[.!?]", word):
             claims = consistency(tale.text[: ends[last + 1]]).claims
             fails = sum(not claim.holds for claim in claims)
             holds = len(claims) - fails
             kind = "fails" if fails > counted[1] else "holds" if holds > counted[0] else "none"
-            sentences.append((first, last + 1, kind))
-            first, counted = last + 1, (holds, fails)
+            sentences.append((last + 1, kind))
+            counted = (holds, fails)
     return Reading(judge(request, tale).reward, words, scores, sentences)
 
 

@@ -97,7 +97,7 @@ def test_rounds_draw_each_measure_of_every_seed_and_the_run_without_the_old_samp
 READ = {
     "words": ["Lily", " ran", ".", " She", " <3", "."],
     "scores": [0.0, 0.3, 0.2, -0.4, -0.4, 1.0, 1.25],
-    "sentences": [[0, 3, "holds"], [3, 6, "fails"]],
+    "sentences": [[3, "holds"], [6, "fails"]],
 }
 
 

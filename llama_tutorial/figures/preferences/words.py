@@ -19,8 +19,8 @@ class TintedTales:
 
     Args:
         tales: By title, what was read: ``words``, each with the space before it; ``scores``, before
-            the first word and after each; and ``sentences``, of each its first word, the word after
-            its last, and ``"fails"`` where a claim in it is false.
+            the first word and after each; and ``sentences``: for each, how many words there are up
+            to its end, and ``"fails"`` where a claim in it is false.
         caption: What the tints show, in a sentence or two.
 
     Raises:
@@ -42,7 +42,7 @@ class TintedTales:
         for title, tale in self.tales.items():
             told = [
                 "".join(tale["words"][first:end]) + f" [{_after(tale['scores'][end], kind)}]"
-                for first, end, kind in tale["sentences"]
+                for first, end, kind in _sentences(tale)
             ]
             found.append(f"{title}: {''.join(told)}")
         return "\n".join(found)
@@ -66,8 +66,14 @@ def _tale_html(tale: Mapping[str, Any]) -> str:
     return "".join(
         "".join(_word_html(said[i], scores[i + 1] - scores[i]) for i in range(first, end))
         + f"&nbsp;<small>{_after(scores[end], kind)}</small>"
-        for first, end, kind in tale["sentences"]
+        for first, end, kind in _sentences(tale)
     )
+
+
+def _sentences(tale: Mapping[str, Any]) -> list[tuple[int, int, str]]:
+    """The first word of each, the one after its last, and what is known of its claims."""
+    firsts = [0, *(end for end, _ in tale["sentences"])]
+    return [(first, *one) for first, one in zip(firsts, tale["sentences"], strict=False)]
 
 
 def _word_html(word: str, change: float) -> str:
