@@ -14,7 +14,7 @@ Requests to learn from are those of the training split, settings were chosen by 
 validation split, and the results are measured on the test split: none of its requests was learned
 from, and half of them name a combination that no training tale has. Each experiment's result is a
 file of its own: what is there is not done again, and a training that was killed goes on. ``--only``
-takes the first letters of names: ``dpo``, ``rejection-seed0``. About 45 minutes on one core that
+takes the first letters of names: ``dpo``, ``rejection-v1``. About two hours on one core that
 does nothing else; everything but the last bits is reproducible.
 """
 
@@ -27,6 +27,7 @@ import re
 import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise, product
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ from finetuning import WORDS, some_of
 from preferences import curve, measure, settings, small
 from recorded_runs import record
 
-from llama_tutorial import Transformer, load_model
+from llama_tutorial import KVCache, Transformer, load_model
 from llama_tutorial.chat.dialog import encode_dialog
 from llama_tutorial.finetuning import encode_example
 from llama_tutorial.finetuning.evaluation import Answer, answer_dialogs
@@ -46,7 +47,12 @@ from llama_tutorial.generation import generate
 from llama_tutorial.preferences.batches import PairBatches, encode_pair, last_answer
 from llama_tutorial.preferences.dpo import DPO
 from llama_tutorial.preferences.pair_file import Pair
-from llama_tutorial.preferences.rejection import Best, is_usable, learned_reward
+from llama_tutorial.preferences.rejection import (
+    Best,
+    encode_answered,
+    is_usable,
+    learned_reward,
+)
 from llama_tutorial.preferences.reward_model import (
     RewardModel,
     RewardTraining,
@@ -63,6 +69,7 @@ FIRST = {"train": 60_000_000, "validation": 60_000_000, "test": 900_000}
 TEMPERATURES = (0.0, 0.7, 1.0)
 DRAWN_AT = 0.7  # at 1, the best of eight tales is hardly better than one that is drawn at 0.7
 BEST_REQUESTS, ANSWERED = 32, 150
+PAIRS_READ, TALES_READ, OFTEN = 400, 8, 40  # of the judges, to a request; a word
 STUDENT = {2: 12.706, 3: 4.303}  # the 97.5 % quantiles of n - 1 degrees of freedom
 BETA = 0.1
 
@@ -153,16 +160,21 @@ def list_of(arguments: argparse.Namespace) -> dict[str, Callable[[], dict[str, A
     found["sweep-rejection-lr0.001"] = of(rejection, seed=0, choosing=True)
     for seed in SEEDS:
         found[f"dpo-seed{seed}"] = of(dpo, seed=seed)
-        found[f"rejection-seed{seed}"] = of(rejection, seed=seed)
+        found[f"rejection-v1-seed{seed}"] = of(rejection, seed=seed)
     for seed in SEEDS:
         found[f"dpo-truth-seed{seed}"] = of(dpo, seed=seed, alike=True)
-    for seed in SEEDS:
-        found[f"rejection-again-seed{seed}"] = of(rejection_again, seed=seed)
+    for version, seed in product((2, 3, 4), SEEDS):
+        found[f"rejection-v{version}-seed{seed}"] = of(rejection, seed=seed, version=version)
+    for version in (2, 3, 4):  # from the last round's tales alone: are the earlier ones needed?
+        name = f"rejection-only-v{version}-seed0"
+        found[name] = of(rejection, seed=0, version=version, earlier=False)
     found["best-of-n-truth"] = of(best_by_truth)
     for seed in SEEDS:
         for n_pairs in (400, 100):
             name = f"best-of-n-{n_pairs}-seed{seed}"
             found[name] = of(over_optimisation, n_pairs=n_pairs, seed=seed)
+    for seed in SEEDS:
+        found[f"reading-seed{seed}"] = of(reading, seed=seed)
     return found
 
 
@@ -442,23 +454,8 @@ def learn_best(
         "lr": lr,
         "epochs": epochs,
         "learned_from": packed.n_examples,
-        "reward_of_one": round(statistics.mean(one.mean for one in kept), 4),
-        "reward_of_best": round(statistics.mean(one.reward for one in kept), 4),
         "curve": curve(out, "loss"),
     }
-
-
-def rejection(
-    arguments: argparse.Namespace, seed: int, lr: float = 1e-3, *, choosing: bool = False
-) -> dict[str, Any]:
-    """Rejection sampling on the tales of the first pool; ``choosing`` as for `dpo`."""
-    model, tokenizer = small()
-    out = arguments.out / "runs" / f"rejection-lr{lr:g}-seed{seed}"
-    kept = best_of(first_pool(arguments, seed))
-    learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
-    if choosing:
-        return {**learned, **developed(model, tokenizer)}
-    return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
 
 
 def answered(model: Transformer, tokenizer: Any, n: int, first: int) -> list[Best]:
@@ -473,28 +470,58 @@ def answered(model: Transformer, tokenizer: Any, n: int, first: int) -> list[Bes
     ]
 
 
-def rejection_again(arguments: argparse.Namespace, seed: int, lr: float = 1e-3) -> dict[str, Any]:
-    """A second round: new tales of the model that the first made, learned with the old ones.
+def rejection(
+    arguments: argparse.Namespace,
+    seed: int,
+    version: int = 1,
+    lr: float = 1e-3,
+    *,
+    earlier: bool = True,
+    choosing: bool = False,
+) -> dict[str, Any]:
+    """A round of rejection sampling: the best tales of the last version make the next.
 
-    Lest it forget how to answer, it also learns some of its own right answers to questions.
+    From the second round on it learns the best tales of the earlier rounds as well, and, lest it
+    forget how to answer, some of its own right answers to questions.
+
+    Args:
+        arguments: The command's.
+        seed: Of the requests, the draws and the order.
+        version: The round, 1 to 4. Each needs the one before.
+        lr: The peak.
+        earlier: Whether the best tales of earlier rounds are kept.
+        choosing: As for `dpo`.
     """
-    runs, tokenizer = arguments.out / "runs", small()[1]
-    model = load_model(runs / f"rejection-lr{lr:g}-seed{seed}" / "model", dtype=torch.float32)
-    asked = requests(REQUESTS, "train", FIRST["train"] + 1_000_000 * (10 + seed))
-    drawn = pool(runs / f"drawn-again-seed{seed}.jsonl", model, tokenizer, asked, seed=10 + seed)
-    new = best_of(drawn)
-    right_answers = answered(model, tokenizer, ANSWERED, FIRST["train"] + 1_000_000 * (20 + seed))
-    kept = [*best_of(first_pool(arguments, seed)), *new, *right_answers]
-    out = runs / f"rejection-again-lr{lr:g}-seed{seed}"
-    learned = learn_best(model, tokenizer, kept, out, seed, lr=lr)
-    return {
-        "seed": seed,
-        **learned,
+    runs = arguments.out / "runs"
+    folders = [runs / f"{version_name(v, earlier)}-lr{lr:g}-seed{seed}" for v in range(1, 5)]
+    model, tokenizer = small()
+    rounds = [best_of(first_pool(arguments, seed))]
+    for v in range(2, version + 1):
+        model = load_model(folders[v - 2] / "model", dtype=torch.float32)
+        begin = 20 * v - 30 + seed
+        asked = requests(REQUESTS, "train", FIRST["train"] + 1_000_000 * begin)
+        file = runs / f"drawn-{version_name(v, earlier)}-seed{seed}.jsonl"
+        rounds.append(best_of(pool(file, model, tokenizer, asked, seed=begin)))
+    kept = [best for new in rounds[0 if earlier else -1 :] for best in new]
+    right_answers = []
+    if version > 1:
+        begin = FIRST["train"] + 1_000_000 * (20 * version - 20 + seed)
+        right_answers = answered(model, tokenizer, ANSWERED, begin)
+    out, examples = folders[version - 1], [*kept, *right_answers]
+    learned = {
+        **learn_best(model, tokenizer, examples, out, seed, lr=lr),
         "answers_among_them": len(right_answers),
-        "reward_of_one": round(statistics.mean(one.mean for one in new), 4),  # of the new tales
-        "reward_of_best": round(statistics.mean(one.reward for one in new), 4),
-        **tested(model, tokenizer, arguments),
+        "reward_of_one": round(statistics.mean(one.mean for one in rounds[-1]), 4),
+        "reward_of_best": round(statistics.mean(one.reward for one in rounds[-1]), 4),
     }
+    if choosing:
+        return {**learned, **developed(model, tokenizer)}
+    return {"seed": seed, **learned, **tested(model, tokenizer, arguments)}
+
+
+def version_name(version: int, earlier: bool = True) -> str:
+    """What the round's files are called; the first knows of no earlier ones."""
+    return f"rejection-v{version}" if earlier or version == 1 else f"rejection-only-v{version}"
 
 
 # -- over-optimisation --------------------------------------------------------------------------
@@ -530,10 +557,15 @@ def best_by_truth(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"requests": len(drawn), "drawn": truth.shape[1], "points": best_of_n(truth, truth)}
 
 
-def many(arguments: argparse.Namespace) -> tuple[list[tuple[str, list[Drawn]]], np.ndarray]:
-    """64 tales to some requests of the validation split, and their true rewards ``(R, K)``."""
+def many_tales(arguments: argparse.Namespace) -> list[tuple[str, list[Drawn]]]:
+    """64 tales to some requests of the validation split."""
     asked = requests(BEST_REQUESTS, "validation", FIRST["validation"] + 1_000_000)
-    drawn = pool(arguments.out / "runs" / "drawn-64.jsonl", *small(), asked, 64, seed=9)
+    return pool(arguments.out / "runs" / "drawn-64.jsonl", *small(), asked, 64, seed=9)
+
+
+def many(arguments: argparse.Namespace) -> tuple[list[tuple[str, list[Drawn]]], np.ndarray]:
+    """The same, and their true rewards ``(R, K)``."""
+    drawn = many_tales(arguments)
     return drawn, np.array([[judge(one, tale).reward for tale in told] for one, told in drawn])
 
 
@@ -593,6 +625,122 @@ def best_of_n(scores: np.ndarray, truth: np.ndarray) -> list[dict[str, float]]:
     return points
 
 
+# -- what a reward model reads ------------------------------------------------------------------
+
+
+def reading(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
+    """What moves a reward model: its scores of tales that are cut off after each word.
+
+    The scores are in standard deviations of those of the whole tales. ``by_sentence`` has what a
+    sentence changes on average: where the world finds that all its claims hold, where one fails,
+    and where there is none. ``shown`` has the best and the worst tale to the first request.
+    """
+    drawn = many_tales(arguments)
+    reward, tokenizer = learned_judge(arguments, PAIRS_READ, seed)[0], small()[1]
+    read = [
+        [read_by_word(reward, tokenizer, request, tale) for tale in told[:TALES_READ]]
+        for request, told in drawn
+    ]
+    deviation = statistics.pstdev(one.scores[-1] for several in read for one in several)
+    by_word: dict[str, list[float]] = {}
+    changes: dict[str, list[list[float]]] = {}
+    for several in read:
+        of_request: dict[str, list[float]] = {"holds": [], "fails": [], "none": []}
+        for one in several:
+            scores = [score / deviation for score in one.scores]
+            for word, (before, after) in zip(one.words, pairwise(scores), strict=True):
+                by_word.setdefault(word.strip(), []).append(after - before)
+            first = 0
+            for end, kind in one.sentences:
+                of_request[kind].append(scores[end] - scores[first])
+                first = end
+        for kind, values in of_request.items():
+            changes.setdefault(kind, []).append(values)
+    ranked = sorted(read[0], key=lambda one: one.true)
+    return {
+        "pairs": PAIRS_READ,
+        "seed": seed,
+        "tales": sum(map(len, read)),
+        "deviation": round(deviation, 4),
+        "by_sentence": {kind: mean_change(values) for kind, values in changes.items()},
+        "by_word": {
+            word: round(statistics.mean(values), 4)
+            for word, values in sorted(by_word.items())
+            if len(values) >= OFTEN
+        },
+        "shown": [
+            {
+                "request": drawn[0][0],
+                "true": round(one.true, 4),
+                "words": "|".join(one.words),
+                "scores": " ".join(f"{score / deviation:.3f}" for score in one.scores),
+                "sentences": one.sentences,
+            }
+            for one in (ranked[-1], ranked[0])
+        ],
+    }
+
+
+class Reading(NamedTuple):
+    """A tale as a reward model reads it.
+
+    Attributes:
+        true: Its true reward.
+        words: Its words and its punctuation, with the spaces before them.
+        scores: Before the first word and after each.
+        sentences: How many words there are up to each sentence's end, and ``"fails"`` where a claim
+            of it does, else ``"holds"`` where it has claims, else ``"none"``.
+    """
+
+    true: float
+    words: list[str]
+    scores: list[float]
+    sentences: list[tuple[int, str]]
+
+
+@torch.inference_mode()
+def read_by_word(reward: RewardModel, tokenizer: Any, request: str, tale: Drawn) -> Reading:
+    """The scores of a tale that is cut off after each word, and ended there with its EOS.
+
+    The tale is read once: each beginning of it is a row of the cache, to which the end is added.
+    """
+    dialog = [*prompt_of(request), {"role": "assistant", "content": tale.text}]
+    example = encode_answered(dialog, tokenizer)
+    prompt = sum(label < 0 for label in example.labels)
+    ends = [0, *(found.end() for found in re.finditer(r"\w+|[^\w\s]+", tale.text))]
+    lengths = [len(tokenizer.decode(example.ids[prompt:at])) for at in range(len(example.ids))]
+    at = torch.tensor([max(prompt, lengths.index(end, prompt)) for end in ends])
+
+    room = len(example.ids) + 2
+    once, rows = (KVCache(reward.config, n, room) for n in (1, len(ends)))
+    reward(torch.tensor([example.ids]), once)
+    for slots, read in zip((*rows.k, *rows.v), (*once.k, *once.v), strict=True):
+        slots.copy_(read.expand_as(slots))
+    rows.length = at
+    closing = torch.tensor([example.ids[-2:]]).expand(len(ends), -1)  # a space piece, and EOS
+    scores = reward(closing, rows)[:, -1, 0].tolist()
+
+    words = [tale.text[first:end] for first, end in pairwise(ends)]
+    sentences, counted = [], (0, 0)
+    for last, word in enumerate(words):
+        if re.search(r"[.!?]", word):
+            claims = consistency(tale.text[: ends[last + 1]]).claims
+            fails = sum(not claim.holds for claim in claims)
+            holds = len(claims) - fails
+            kind = "fails" if fails > counted[1] else "holds" if holds > counted[0] else "none"
+            sentences.append((last + 1, kind))
+            counted = (holds, fails)
+    return Reading(judge(request, tale).reward, words, scores, sentences)
+
+
+def mean_change(by_request: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """The mean of all changes, and its interval over requests."""
+    sums = np.array([sum(values) for values in by_request])
+    counts = np.array([len(values) for values in by_request])
+    mean = float(sums.sum() / counts.sum())
+    return {"mean": round(mean, 4), "interval": interval(sums, counts), "n": int(counts.sum())}
+
+
 # -- comparisons --------------------------------------------------------------------------------
 
 
@@ -603,7 +751,7 @@ def compared(results: dict[str, Any]) -> dict[str, Any]:
     ``over_seeds`` is Student's for the three differences.
     """
     found: dict[str, Any] = {}
-    for method in ("dpo", "dpo-truth", "rejection", "rejection-again"):
+    for method in ("dpo", "dpo-truth", *(f"rejection-v{version}" for version in (1, 2, 3, 4))):
         runs = [results[name] for name in results if name.startswith(f"{method}-seed")]
         if "base" not in results or len(runs) < 2:
             continue

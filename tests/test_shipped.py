@@ -227,17 +227,17 @@ def test_why_the_chat_model_is_the_one_before_preferences():
             record["results"][f"{way}-seed{seed}"]["answering"]["exact_match"]["all"][0]
             for seed in range(3)
         ]
-        for way in ("rejection", "dpo-truth")
+        for way in ("rejection-v1", "dpo-truth")
     }
     assert record["results"]["base"]["answering"]["exact_match"]["all"] == [698, 749]
-    assert sorted(698 - n for n in right["rejection"]) == [2, 4, 4]
+    assert sorted(698 - n for n in right["rejection-v1"]) == [2, 4, 4]
     assert max(abs(698 - n) for n in right["dpo-truth"]) <= 2
     truer = {
         (way, heat): record["compared"][way][heat]["consistency"]
         for way in right
         for heat in ("T=0", "T=0.7")
     }
-    best, greedy = truer["rejection", "T=0.7"], truer["dpo-truth", "T=0"]
+    best, greedy = truer["rejection-v1", "T=0.7"], truer["dpo-truth", "T=0"]
     assert min(best["interval"][0], greedy["interval"][0]) > 0
     low, high = truer["dpo-truth", "T=0.7"]["interval"]
     assert low < 0 < high

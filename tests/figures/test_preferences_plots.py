@@ -6,10 +6,11 @@ import math
 import statistics
 
 import pytest
+from bs4 import BeautifulSoup
 
 pytest.importorskip("matplotlib")
 
-from llama_tutorial import load
+from llama_tutorial import figures, load
 from llama_tutorial.figures import recorded
 from llama_tutorial.figures.preferences import plots
 from llama_tutorial.preferences.batches import encode_pair
@@ -81,6 +82,45 @@ def test_two_rewards_are_running_means_in_points_of_a_hundred():
     upper, lower = plots.two_rewards({"a run": (learned, right)}).axes
     assert list(upper.lines[0].get_ydata()) == pytest.approx([0.0, 0.5, 1.0])
     assert list(lower.lines[0].get_ydata()) == pytest.approx([50, 60, 60])
+
+
+def test_rounds_draw_each_measure_of_every_seed_and_the_run_without_the_old_samples():
+    measured = {"reward": [[0.5, 0.7, 0.8], [0.5, 0.8, 0.7]], "right": [[9, 8, 7], [9, 9, 8]]}
+    upper, lower = plots.rounds(measured, {"reward": [0.5, 0.7, 0.6]}).axes
+    curves = [list(line.get_ydata()) for line in upper.lines]
+    assert curves == [[0.5, 0.75, 0.75], *measured["reward"], [0.5, 0.7, 0.6]]
+    assert [list(line.get_ydata()) for line in lower.lines] == [[9, 8.5, 7.5], *measured["right"]]
+    assert upper.get_ylabel() == "reward"
+    assert [tick.get_text() for tick in lower.get_xticklabels()] == ["before", "V1", "V2"]
+
+
+READ = {
+    "words": ["Lily", " ran", ".", " She", " <3", "."],
+    "scores": [0.0, 0.3, 0.2, -0.4, -0.4, 1.0, 1.25],
+    "sentences": [[3, "holds"], [6, "fails"]],
+}
+
+
+def test_words_are_tinted_by_what_they_change_and_numbers_say_it_without_colours():
+    found = figures.preferences.words({"A tale": READ}, "Words & tints.")
+    assert repr(found) == "A tale: Lily ran. [−0.40] She <3. [+1.25 ✗]"
+    page = BeautifulSoup(found._repr_html_(), "html.parser")
+    tints = [(one["class"], one["style"], one.get_text()) for one in page.select("i")]
+    assert tints == [
+        (["lt-up"], "--w: 0.5", "Lily"),
+        (["lt-down"], "--w: 0.17", "ran"),
+        (["lt-down"], "--w: 1.0", "."),
+        (["lt-down"], "--w: 0.0", "She"),
+        (["lt-up"], "--w: 1.0", "<3"),
+        (["lt-up"], "--w: 0.42", "."),
+    ]
+    assert page.select_one(".lt-tale").get_text() == "Lily ran.\u00a0−0.40 She <3.\u00a0+1.25 ✗"
+    assert [p.get_text() for p in page.select("p")[:2]] == ["Words & tints.", "A tale"]
+
+
+def test_words_need_a_score_before_the_first_and_after_each():
+    with pytest.raises(ValueError, match=r"'A tale' has 6 words and 6 scores: give one score bef"):
+        figures.preferences.words({"A tale": {**READ, "scores": READ["scores"][1:]}}, "")
 
 
 def test_smoothed_forgets_what_is_old():

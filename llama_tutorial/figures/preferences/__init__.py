@@ -9,11 +9,14 @@ from llama_tutorial.figures.preferences.plots import (
     eight,
     kept,
     ranking_loss,
+    rounds,
     two_rewards,
 )
+from llama_tutorial.figures.preferences.words import TintedTales, words
 
 __all__ = [
     "PairPath",
+    "TintedTales",
     "best_of",
     "changes",
     "dpo",
@@ -23,5 +26,7 @@ __all__ = [
     "mistakes",
     "plane",
     "ranking_loss",
+    "rounds",
     "two_rewards",
+    "words",
 ]

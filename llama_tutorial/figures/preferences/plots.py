@@ -162,6 +162,34 @@ def two_rewards(runs: Mapping[str, tuple[Sequence[float | int], Sequence[float |
     return figure
 
 
+def rounds(
+    measured: Mapping[str, Sequence[Sequence[float | int]]],
+    newest: Mapping[str, Sequence[float | int]],
+) -> Figure:
+    """What rounds of rejection sampling do to some measures, one panel each.
+
+    Args:
+        measured: By the name of a measure, for each seed its values, from before the first round
+            on. The means are drawn thick, the seeds thin.
+        newest: For some of the same measures, those of one run whose later rounds learned from
+            their newest samples alone; from before the first round on.
+    """
+    size = (WIDTH, 1.55 * len(measured) + 0.6)
+    figure, panels = plt.subplots(len(measured), 1, figsize=size, sharex=True, squeeze=False)
+    for axes, (name, seeds) in zip(panels[:, 0], measured.items(), strict=True):
+        means = [statistics.mean(at) for at in zip(*seeds, strict=True)]
+        axes.plot(range(len(means)), rounded(means), "o-", color=BLUE, ms=4, label="all samples")
+        for one in seeds:
+            axes.plot(range(len(one)), rounded(one), "-", color=BLUE, linewidth=0.7, alpha=0.5)
+        if alone := newest.get(name):
+            look: dict[str, Any] = {"color": ORANGE, "markersize": 4, "label": "the newest alone"}
+            axes.plot(range(len(alone)), rounded(alone), "s--", **look)
+        axes.set(ylabel=name)
+    axes.set_xticks(range(len(means)), ["before", *(f"V{i}" for i in range(1, len(means)))])
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
 def kept(by_turn: Mapping[str, Sequence[Sequence[float | int]]]) -> Figure:
     """How long an instruction is kept: the share of answers that keep it, turn by turn.
 
