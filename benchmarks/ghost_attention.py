@@ -116,7 +116,7 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     instructions = [row[0] for row in rows]
     print(f"seed {seed} sampled: {kept_by_turn(sampled, instructions)}", flush=True)
     data = ghost_examples(sampled, instructions, tokenizer, seed)
-    ordinary = plain(tokenizer, arguments.lessons // 250, first + 900_000)
+    ordinary = plain(tokenizer, arguments.lessons // 60, first + 900_000)
     learn(model, data + ordinary, out / "ghost", seed, lr=1e-3)
     after = measure()
     print(f"seed {seed} after: {after}", flush=True)
@@ -271,11 +271,11 @@ def nowhere(_: str, dialog: Dialog) -> list[Message]:
 def ghost_examples(
     sampled: Sequence[Dialog], instructions: Sequence[str], tokenizer: Any, seed: int
 ) -> list[Example]:
-    """Up to four beginnings of each dialog whose last answer, which is learned, keeps it."""
+    """Up to three beginnings of each dialog whose last answer, which is learned, keeps it."""
     random, found = Random(f"ghost/{seed}"), []
     for dialog, instruction in zip(sampled, instructions, strict=True):
         ends = [n for n in range(2, len(dialog) + 1, 2) if keeps(instruction, dialog[n - 1])]
-        for end in random.sample(ends, min(4, len(ends))):
+        for end in random.sample(ends, min(3, len(ends))):
             found.append(ghost_example(instruction, dialog[:end], tokenizer))
     return found
 
