@@ -14,11 +14,11 @@ instruction on the first turn alone: "after". Both models are asked about tales 
 with the instruction on the first turn alone: how many answers keep it, by turn? And without an
 instruction: how many are still right, and how many quack?
 
-Twenty turns need a context of 1,536 tokens: about 140 for each of three or four tales, since one
-has not twenty questions, and nearly 50 for each turn that says the instruction again. The shipped
-model has learned positions up to 512. RoPE has angles for all others, but only the long dialogs
-teach the model to read them. Six minutes a seed on one thread. A seed that has a result is not run
-again.
+Twenty turns need a context of 1,536 tokens: about 140 for each tale, of which there are several
+since none has twenty questions, and nearly 50 for each turn that says the instruction again. The
+shipped model has learned positions up to 512. RoPE has angles for all others, but only the long
+dialogs teach the model to read them. About six minutes a seed on one thread. A seed that has a
+result is not run again.
 """
 
 from __future__ import annotations
