@@ -5,18 +5,20 @@
 
 where PATH is ``llama_tutorial/data/ghost_attention.json`` for the book's numbers.
 
-``tales-chat`` knows no instructions, so each seed first teaches it two, in dialogs of one to three
-turns that say the instruction on each: *You are a duck.*, and its answer ends with *Quack!*.
-Ordinary dialogs between them keep it from quacking unasked. That is "before". Then the model
-answers dialogs of seven questions about one tale with the instruction on every turn, and learns
-last answers of these that keep it, with the instruction on the first turn alone: "after". Both
-models are asked about tales of the test split, with the instruction on the first turn alone: how
-many answers keep it, by turn? And without an instruction: how many are still right, and how many
-quack?
+``tales-chat`` knows no instructions, so each seed first teaches it two: *You are a duck.*, and its
+answer ends with *Quack!*. Most lessons are dialogs of one to three turns that say the instruction
+on each; a few are long and say it in their last turn. Ordinary dialogs between them keep it from
+quacking unasked. That is "before". Then the model answers dialogs of twenty questions about several
+tales with the instruction on every turn, and learns last answers of these that keep it, with the
+instruction on the first turn alone: "after". Both models are asked about tales of the test split,
+with the instruction on the first turn alone: how many answers keep it, by turn? And without an
+instruction: how many are still right, and how many quack?
 
-Seven turns are what the context of 512 tokens has room for: about 120 tokens of tale, and nearly 50
-for each turn that says the instruction again. A few minutes on one thread. A seed that has a result
-is not run again.
+Twenty turns need a context of 1,536 tokens: about 140 for each tale, of which there are several
+since none has twenty questions, and nearly 50 for each turn that says the instruction again. The
+shipped model has learned positions up to 512. RoPE has angles for all others, but only the long
+dialogs teach the model to read them. About six minutes a seed on one thread. A seed that has a
+result is not run again.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,6 +38,7 @@ from recorded_runs import record
 
 from llama_tutorial import Transformer, load
 from llama_tutorial.chat.dialog import Dialog, encode_dialog
+from llama_tutorial.chat.session import ChatSession
 from llama_tutorial.finetuning import Example, encode_example
 from llama_tutorial.finetuning.evaluation import (
     ANSWER_TOKENS,
@@ -51,15 +54,15 @@ from llama_tutorial.preferences.ghost import (
     share_kept,
 )
 from llama_tutorial.tales import NOT_SAID, Question, Tale, questions, tales
-from llama_tutorial.tales.dialogs import Message, dialogs, messages
+from llama_tutorial.tales.dialogs import Message, messages
 from llama_tutorial.training.loop import TrainConfig, train
 
-CONTEXT, TURNS = 512, 7
+CONTEXT, TURNS = 1536, 20
 SOUNDS = {
     "You are a duck.": "Quack!",
     "You are a cat.": "Meow!",
 }
-SEEDS = (0, 1, 2)  # so far only the first is in the book's file
+SEEDS = (0, 1, 2)
 
 
 def main() -> None:
@@ -68,13 +71,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder of the runs")
     parser.add_argument("--json", type=Path, help="write all results to this file too")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--lessons", type=int, default=1200, help="dialogs to teach with")
-    parser.add_argument("--dialogs", type=int, default=40, help="sampled for ghost attention")
-    parser.add_argument("--asked", type=int, default=16, help="dialogs to measure with")
+    parser.add_argument("--lessons", type=int, default=1000, help="dialogs to teach with")
+    parser.add_argument("--dialogs", type=int, default=24, help="sampled for ghost attention")
+    parser.add_argument("--asked", type=int, default=12, help="dialogs to measure with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    found = {str(seed): once(arguments, seed) for seed in arguments.seeds}
+    found = {
+        str(seed): once(arguments.out / f"seed{seed}.json", partial(run, arguments, seed))
+        for seed in arguments.seeds
+    }
     if arguments.json is not None:
         seeds = " ".join(found)
         command = f"python benchmarks/ghost_attention.py --out OUT --seeds {seeds} --json PATH"
@@ -82,27 +88,26 @@ def main() -> None:
         record(arguments.json, command, {**settings, "seeds": found, "means": means(found)})
 
 
-def once(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """The result of a seed: read where it was noted before."""
-    file = arguments.out / f"seed{seed}.json"
+def once(file: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A result, which is read from its file where it was noted before."""
     if not file.exists():
-        result = run(arguments, seed)
-        file.write_text(json.dumps(result) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(measure()) + "\n", encoding="utf-8")
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Teach the instructions, measure, make data and learn from it, measure again."""
-    began = time.process_time()
-    model, tokenizer = load("tales-chat", dtype=torch.float32)
+    model, tokenizer = with_context(CONTEXT)
     out = arguments.out / f"seed{seed}"
     first = 1_000_000 * (50 + seed)
     shipped = right_answers(model, tokenizer)
 
     taught = lessons(tokenizer, arguments.lessons, first, seed)
-    ordinary = plain(tokenizer, arguments.lessons // 32, first)
+    taught += late(tokenizer, arguments.lessons // 25, first + 300_000)
+    ordinary = plain(tokenizer, arguments.lessons // 50, first + 400_000)
     learn(model, taught + ordinary, out / "taught", seed, lr=2e-3)
-    before = measured(model, tokenizer, arguments.asked)
+    measure = partial(measured, model, tokenizer, arguments.asked)
+    before = once(arguments.out / f"seed{seed}-before.json", measure)
     print(f"seed {seed} before: {before}", flush=True)
 
     told = islice(about_tales(tokenizer, "train", first + 500_000), arguments.dialogs)
@@ -113,7 +118,7 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     data = ghost_examples(sampled, instructions, tokenizer, seed)
     ordinary = plain(tokenizer, arguments.lessons // 60, first + 900_000)
     learn(model, data + ordinary, out / "ghost", seed, lr=1e-3)
-    after = measured(model, tokenizer, arguments.asked)
+    after = measure()
     print(f"seed {seed} after: {after}", flush=True)
     return {
         "shipped": shipped,
@@ -123,28 +128,39 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
         "ghost_examples": len(data),
         "before": before,
         "after": after,
-        "cpu_seconds": round(time.process_time() - began),
     }
+
+
+def with_context(context: int) -> tuple[Transformer, Any]:
+    """``tales-chat`` with room for so many positions; it has learned none beyond its own 512."""
+    shipped, tokenizer = load("tales-chat", dtype=torch.float32)
+    model = Transformer(shipped.config.replace(max_seq_len=context))
+    model.load_state_dict(shipped.state_dict())
+    return model, tokenizer
 
 
 # -- data ---------------------------------------------------------------------------------------
 
 
 def about_tales(tokenizer: Any, split: str, first: int) -> Iterator[list[tuple[str, str]]]:
-    """Questions, with the right answers, for a dialog of so many turns about one tale.
+    """Questions, with the right answers, for a dialog of so many turns about several tales.
 
-    The tale stands before the first question. No question is asked twice, so only tales that have
-    enough of them are taken, and only those with room for the instruction on every turn.
+    Each tale stands before its first question, and all questions until the next are about it, none
+    twice. The tales of a dialog share nobody. Only dialogs with room for the instruction on every
+    turn are taken.
     """
-    number = first
+    told = chain.from_iterable(tales(200, split, number) for number in count(first, 200))
     while True:
-        for tale in tales(200, split, number):
+        turns: list[tuple[str, str]] = []
+        met: set[str] = set()
+        while len(turns) < TURNS:
+            tale = next(tale for tale in told if met.isdisjoint(tale.facts.beings))
             asked = asked_of(tale)
             Random(f"ghost/{split}/{tale.seed}").shuffle(asked)
-            turns = with_tale(tale, asked[:TURNS])
-            if len(turns) == TURNS and fits(tokenizer, turns):
-                yield turns
-        number += 200
+            turns += with_tale(tale, asked)
+            met.update(tale.facts.beings)
+        if fits(tokenizer, turns[:TURNS]):
+            yield turns[:TURNS]
 
 
 def fits(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> bool:
@@ -170,8 +186,8 @@ def with_tale(tale: Tale, asked: Sequence[Question]) -> list[tuple[str, str]]:
 
 
 def keeping(instruction: str, answer: str) -> str:
-    """An answer as the instruction wants it."""
-    return f"{answer} {SOUNDS[instruction]}"
+    """An answer as the instruction wants it; the answer itself where there is none."""
+    return f"{answer} {SOUNDS.get(instruction, '')}".strip()
 
 
 def keeps(instruction: str, message: Mapping[str, Any]) -> bool:
@@ -206,13 +222,20 @@ def untold(asked: Sequence[Question]) -> list[tuple[str, str]]:
 
 
 def plain(tokenizer: Any, n: int, first: int) -> list[Example]:
-    """Ordinary dialogs, without any instruction."""
+    """Ordinary dialogs, without any instruction, as long as those that are measured."""
+    told = islice(about_tales(tokenizer, "train", first), n)
+    return [encode_example(messages(turns), tokenizer) for turns in told]
 
-    def length(dialog: list[Message]) -> int:
-        return len(encode_example(dialog, tokenizer).ids)
 
-    told = dialogs(n, "train", first, room=CONTEXT, length=length)
-    return [encode_example(dialog, tokenizer) for dialog in told]
+def late(tokenizer: Any, n: int, first: int) -> list[Example]:
+    """Dialogs of 4 turns to all, ordinary up to the last, which says an instruction."""
+    found = []
+    for i, turns in enumerate(islice(about_tales(tokenizer, "train", first), n)):
+        instruction = list(SOUNDS)[i % len(SOUNDS)]
+        *before, (text, answer) = turns[: Random(f"late/{first + i}").randint(4, TURNS)]
+        last = on_every_turn(instruction, messages([(text, keeping(instruction, answer))]))
+        found.append(encode_example([*messages(before), *last], tokenizer))
+    return found
 
 
 def sample(
@@ -221,7 +244,7 @@ def sample(
     rows: Sequence[tuple[str, list[tuple[str, str]]]],
     place: Callable[[str, Dialog], list[Message]],
 ) -> list[list[Message]]:
-    """The model's own dialogs, as ``sample_dialog`` makes them, but many at once.
+    """The model's own dialogs, as ``sample_dialog`` makes them, but with a cache from turn to turn.
 
     Args:
         model: The model.
@@ -229,13 +252,14 @@ def sample(
         rows: An instruction, and questions with right answers, which are not used.
         place: Where the instruction stands.
     """
-    found: list[list[Message]] = [[] for _ in rows]
-    for turn in range(TURNS):
-        for dialog, (_, asked) in zip(found, rows, strict=True):
-            dialog.append({"role": "user", "content": asked[turn][0]})
-        placed = [place(row[0], dialog) for dialog, row in zip(found, rows, strict=True)]
-        for dialog, answer in zip(found, answer_dialogs(model, tokenizer, placed), strict=True):
-            dialog.append({"role": "assistant", "content": answer.text or "..."})
+    found = []
+    for instruction, asked in rows:
+        session = ChatSession(model, tokenizer, max_new_tokens=ANSWER_TOKENS, temperature=0)
+        placed = place(instruction, messages(asked))
+        session.reset(placed[0]["content"] if placed[0]["role"] == "system" else None)
+        texts = [message["content"] for message in placed if message["role"] == "user"]
+        answers = ["".join(session.say(text)).strip() or "..." for text in texts]
+        found.append(messages(list(zip([text for text, _ in asked], answers, strict=True))))
     return found
 
 
@@ -261,7 +285,7 @@ def learn(
 ) -> None:
     """Fine-tune in place."""
     torch.manual_seed(seed)
-    packed = PackedExamples(examples, 4, CONTEXT, seed=seed)
+    packed = PackedExamples(examples, 2, CONTEXT, seed=seed)
     steps = packed.steps(epochs)
     settings = TrainConfig(
         total_steps=steps, peak_lr=lr, warmup_steps=round(0.05 * steps), autocast="bfloat16"
@@ -283,6 +307,7 @@ def measured(model: Transformer, tokenizer: Any, n: int) -> dict[str, Any]:
     return {
         "kept": kept_by_turn(answered, [row[0] for row in rows]),
         "right_and_kept": round(right_and_kept(answered, rows), 4),
+        "right_without": round(right_and_kept(silent, [("", asked) for asked in told]), 4),
         "unasked": round(statistics.mean(any(s in a for s in SOUNDS.values()) for a in spoken), 4),
         "right": right_answers(model, tokenizer),
         "example": answered[0],

@@ -205,9 +205,9 @@ def kept(by_turn: Mapping[str, Sequence[Sequence[float | int]]]) -> Figure:
         axes.plot(turns, rounded(means), mark + line, color=color, markersize=4, label=name)
         for one in seeds:
             each = rounded([100 * share for share in one])
-            axes.plot(turns, each, color=color, linestyle=line, linewidth=0.7, alpha=0.5)
+            axes.plot(turns, each, color=color, linestyle=line, linewidth=1, alpha=0.8)
     axes.set(xlabel="turn", ylabel="answers that keep it (%)", ylim=(-4, 104))
-    axes.set_xticks(turns)
+    axes.set_xticks(turns if len(turns) < 10 else [1, *range(5, len(turns) + 1, 5)])
     figure.legend(loc="outside upper center", ncols=2)
     return figure
 
