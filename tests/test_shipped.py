@@ -227,10 +227,11 @@ def test_why_the_chat_model_is_the_one_before_preferences():
             record["results"][f"{way}-seed{seed}"]["answering"]["exact_match"]["all"][0]
             for seed in range(3)
         ]
-        for way in ("rejection-v1", "dpo-truth")
+        for way in ("rejection-v1", "rejection-v4", "dpo-truth")
     }
     assert record["results"]["base"]["answering"]["exact_match"]["all"] == [698, 749]
     assert sorted(698 - n for n in right["rejection-v1"]) == [2, 4, 4]
+    assert sorted(698 - n for n in right["rejection-v4"]) == [20, 31, 36]
     assert max(abs(698 - n) for n in right["dpo-truth"]) <= 2
     truer = {
         (way, heat): record["compared"][way][heat]["consistency"]
@@ -243,4 +244,6 @@ def test_why_the_chat_model_is_the_one_before_preferences():
     assert low < 0 < high
     readme = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
     assert f"{100 * best['mean']:.1f} points more of the claims hold at temperature 0.7" in readme
+    rounds = truer["rejection-v4", "T=0.7"]
+    assert f"After four rounds {100 * rounds['mean']:.1f} points more hold" in readme
     assert f"{100 * greedy['mean']:.1f} points more hold in greedy tales" in readme
