@@ -32,7 +32,9 @@ Two integers of 4 bits share a byte as in llama.cpp's files: in a group of G, by
 in its low half and weight j + G / 2 in its high half.
 
 Source: ``quantize_q80`` in llama2.c's ``export.py`` (float32 scales, groups of 64); llama.cpp's
-Q8_0, Q4_0 and Q4_1 (float16 scales, groups of 32). Their integers are the ones here.
+Q8_0, Q4_0 and Q4_1 (float16 scales, groups of 32). Their integers are the ones here, but for ties:
+of a weight halfway between two steps of Q8_0, llama.cpp makes the one further from 0; and of two
+largest weights with opposite signs, the first that it meets becomes -8 in its Q4_0.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -1229,3 +1230,33 @@ def test_llama_cpp_writes_the_same(tmp_path, request, name, quantize):
     if quantize is None:
         assert _greedy(engine, prompt, 60) == ids
     assert Path(path).stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", ["tales", "llama-gqa", "llama-mqa"])
+@pytest.mark.parametrize("kind", ["f32", "f16", "q8_0"])
+def test_what_its_own_converter_makes_of_our_folder(tmp_path, tokenizer, name, kind):
+    """Where ``LLAMA_CPP_SOURCE`` names a copy of llama.cpp's source."""
+    if not (source := os.environ.get("LLAMA_CPP_SOURCE")):
+        pytest.skip("LLAMA_CPP_SOURCE is not set")
+    if name == "tales":
+        model, tokenizer = load(name, dtype=torch.float32)
+    else:
+        model = random_model(LLAMAS[name].replace(vocab_size=290))
+    folder, path = tmp_path / "model", tmp_path / "x.gguf"
+    save_model(model, folder, "huggingface", tokenizer=tokenizer)
+    script, package = Path(source) / "convert_hf_to_gguf.py", Path(source) / "gguf-py"
+    command = [sys.executable, script, folder, "--outtype", kind, "--outfile", path]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(package)})
+    again, pieces = load(path, dtype=torch.float32)
+    assert again.config == model.config
+    assert again.state_dict().keys() == model.state_dict().keys()
+    for weight, before in zip(
+        again.state_dict().values(), model.state_dict().values(), strict=True
+    ):
+        if kind == "q8_0" and weight.ndim == 2:
+            assert (weight - before).norm() < 0.01 * before.norm()
+        else:
+            half = kind == "f16" and weight.ndim == 2
+            assert torch.equal(weight, before.half().float() if half else before)
+    for text in ("Once upon a time, there was", " two  spaces", "日本 é\n<s>"):
+        assert pieces.encode(text, bos=True) == tokenizer.encode(text, bos=True)
