@@ -17,7 +17,7 @@ instruction: how many are still right, and how many quack?
 Twenty turns need a context of 1,536 tokens: about 140 for each tale, of which there are several
 since none has twenty questions, and nearly 50 for each turn that says the instruction again. The
 shipped model has learned positions up to 512. RoPE has angles for all others, but only the long
-dialogs teach the model to read them. About six minutes a seed on one thread. A seed that has a
+dialogs teach the model to read them. About ten minutes a seed on one thread. A seed that has a
 result is not run again.
 """
 
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all results to this file too")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--lessons", type=int, default=1000, help="dialogs to teach with")
-    parser.add_argument("--dialogs", type=int, default=24, help="sampled for ghost attention")
+    parser.add_argument("--dialogs", type=int, default=36, help="sampled for ghost attention")
     parser.add_argument("--asked", type=int, default=12, help="dialogs to measure with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -116,8 +116,8 @@ def run(arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     instructions = [row[0] for row in rows]
     print(f"seed {seed} sampled: {kept_by_turn(sampled, instructions)}", flush=True)
     data = ghost_examples(sampled, instructions, tokenizer, seed)
-    ordinary = plain(tokenizer, arguments.lessons // 60, first + 900_000)
-    learn(model, data + ordinary, out / "ghost", seed, lr=1e-3)
+    ordinary = plain(tokenizer, arguments.dialogs, first + 900_000)
+    learn(model, data + ordinary, out / "ghost", seed, lr=1e-3, epochs=3)
     after = measure()
     print(f"seed {seed} after: {after}", flush=True)
     return {
@@ -271,11 +271,11 @@ def nowhere(_: str, dialog: Dialog) -> list[Message]:
 def ghost_examples(
     sampled: Sequence[Dialog], instructions: Sequence[str], tokenizer: Any, seed: int
 ) -> list[Example]:
-    """Up to three beginnings of each dialog whose last answer, which is learned, keeps it."""
+    """Up to four beginnings of each dialog whose last answer, which is learned, keeps it."""
     random, found = Random(f"ghost/{seed}"), []
     for dialog, instruction in zip(sampled, instructions, strict=True):
         ends = [n for n in range(2, len(dialog) + 1, 2) if keeps(instruction, dialog[n - 1])]
-        for end in random.sample(ends, min(3, len(ends))):
+        for end in random.sample(ends, min(4, len(ends))):
             found.append(ghost_example(instruction, dialog[:end], tokenizer))
     return found
 
