@@ -103,14 +103,15 @@
     return w;
   };
 
-  /** A model whose matrices were rounded: those of the layers by `blocks`, and its head by `head`. */
-  const packed = (blocks, head) =>
+  /** A model whose matrices were rounded: those of the layers by `blocks`, embedding and head by `ends`. */
+  const packed = (blocks, ends) =>
     class extends Llama {
       constructor(config, weights) {
         if (config.dim % GROUP || config.hidden_dim % GROUP) {
           throw new Error(`rows of ${config.dim} and ${config.hidden_dim} weights: must be groups of ${GROUP}`);
         }
-        const made = { ...weights, output: [back(head((weights.output ?? weights.tok_embeddings)[0]))] };
+        const made = { ...weights, tok_embeddings: [back(ends(weights.tok_embeddings[0]))] };
+        if (weights.output) made.output = [back(ends(weights.output[0]))];
         for (const name of ["wq", "wk", "wv", "wo", "w1", "w2", "w3"]) made[name] = weights[name].map((w) => back(blocks(w)));
         super(config, made);
       }

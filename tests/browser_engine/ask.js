@@ -39,7 +39,8 @@ const actions = {
     const whole = open(Llama, model);
     const { weights } = right ? bugs.rightOne(whole, bug) : bugs.broken(whole, bug);
     const names = ["wq", "wk", "wv", "wo", "w1", "w2", "w3"];
-    return plain({ ...Object.fromEntries(names.map((name) => [name, weights[name][layer]])), output: weights.output[0] });
+    const blocks = names.map((name) => [name, weights[name][layer]]);
+    return plain({ ...Object.fromEntries(blocks), tok_embeddings: weights.tok_embeddings[0] });
   },
   exhibit: ({ model, bug, ids, options }) => bugs.exhibit(open(Llama, model), bug, ids, options),
   rounded: ({ model, quantize }) => plain(quantized(open(Llama, model), quantize).weights),

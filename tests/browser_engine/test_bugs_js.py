@@ -80,13 +80,16 @@ def test_broken_logits_are_pytorchs(engine, model, prompts, bug: str) -> None:
 def test_rounded_matrices_are_pythons_bit_by_bit(engine, model, bug: str, right: bool) -> None:
     change = BUGS[bug].base if right else BUGS[bug].changes
     places = {id(layer): name for name, layer in model.named_modules()}
-    matrices = {places[id(layer)]: forward.args[0] for layer, _, forward in change(model)}
+    matrices = {
+        places[id(layer)]: [*forward.args, forward.keywords.get("weight")][0]
+        for layer, _, forward in change(model)
+    }
     last = model.config.n_layers - 1
     for layer in (0, last):
         shown = engine("matrices", model=PATH, bug=bug, right=right, layer=layer)
         for name, numbers in shown.items():
             part = "attention" if name in ("wq", "wk", "wv", "wo") else "feed_forward"
-            place = name if name == "output" else f"layers.{layer}.{part}.{name}"
+            place = name if name == "tok_embeddings" else f"layers.{layer}.{part}.{name}"
             np.testing.assert_array_equal(numbers, matrices[place].flatten().numpy(), err_msg=name)
 
 
