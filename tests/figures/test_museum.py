@@ -66,7 +66,7 @@ def test_what_is_said_of_mistakes_in_quantization(models) -> None:
     for bug in (name for name, one in BUGS.items() if one.chapter == "quantization"):
         shown = exhibit(*models, bug, "Once upon a time")
         cost = shown["brokenLoss"] - shown["rightLoss"]
-        assert 0.01 < cost < 0.3 if bug in tale else cost > 5, bug
+        assert 0.01 < cost < 0.4 if bug in tale else cost > 5, bug
         assert bug == "truncated" or shown["parts"] < 10, bug
         assert (shown["parts"] == 0) == (bug not in tale), bug
     w = models[0].layers[0].feed_forward.w1.weight.detach().float().numpy()
@@ -78,8 +78,9 @@ def test_what_is_said_of_mistakes_in_quantization(models) -> None:
         all_toward_zero.append((np.abs(read) <= np.abs(exact) * 1.001).mean())
     assert [round(one, 2) for one in moved] == [0.25, 0.46]
     assert all_toward_zero[1] > 0.99 > all_toward_zero[0]
+    ends = (models[0].tok_embeddings, models[0].output)
     one = BUGS["one_scale"].changes(models[0])
-    steps = [forward.args[0] for layer, _, forward in one if layer is not models[0].output]
+    steps = [forward.args[0] for layer, _, forward in one if layer not in ends]
     small = [(w.abs() < 1.5 * w.abs().max() / 8).double().mean().item() for w in steps]
     assert len(small) == 42
     assert min(small) > 0.5
