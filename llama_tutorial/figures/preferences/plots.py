@@ -180,7 +180,7 @@ def rounds(
         means = [statistics.mean(at) for at in zip(*seeds, strict=True)]
         axes.plot(range(len(means)), rounded(means), "o-", color=BLUE, ms=4, label="all samples")
         for one in seeds:
-            axes.plot(range(len(one)), rounded(one), "-", color=BLUE, linewidth=0.7, alpha=0.5)
+            axes.plot(range(len(one)), rounded(one), "-", color=BLUE, linewidth=1, alpha=0.8)
         if alone := newest.get(name):
             look: dict[str, Any] = {"color": ORANGE, "markersize": 4, "label": "the newest alone"}
             axes.plot(range(len(alone)), rounded(alone), "s--", **look)
