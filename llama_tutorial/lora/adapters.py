@@ -123,9 +123,10 @@ def merge_lora(model: nn.Module, *, keep_base: bool = True) -> None:
         model: A model with adapters, changed in place.
         keep_base: Keep the base's matrices in CPU memory, so that `unmerge_lora` restores them bit
             for bit. They then exist twice, merged and unmerged (memory-mapped ones take no
-            memory). With False the layers become plain trainable ones for good, one after the
-            other, and the model can be saved in every format. Either way a packed matrix becomes a
-            floating one, 4 to 8 times as large.
+            memory). With False the layers become plain ones for good, one after the other; they are
+            trainable, and the model can be saved in every format, where nothing else of it is
+            packed (an embedding and a head that have no adapters stay as they are). Either way a
+            packed matrix with an adapter becomes a floating one, 4 to 8 times as large.
 
     Raises:
         ValueError: The model has no adapters.

@@ -123,7 +123,9 @@ class NumpyLlama:
         is_large = config.n_params >= LARGE and has_kernels()
         weights: dict[str, Any] = {}
         for name, tensor in tensors.items():
-            bits = 4 if quantize == "int4" and name not in (table, head) else 8
+            # An embedding of four bits stays so: eight would not make it any better.
+            fine = name == head or (name == table and not isinstance(tensor, Int4Tensor))
+            bits = 8 if quantize == "int8" or fine else 4
             weights[name] = _weight(name, tensor, is_large, bits if quantize else None)
         output = weights[head]
         if isinstance(output, np.ndarray) and config.tie_embeddings:  # the same, for products
@@ -379,7 +381,7 @@ def _weight(
     is_embedding = name == "tok_embeddings.weight"
     if isinstance(tensor, QuantizedTensor | Int4Tensor):
         own = 8 if isinstance(tensor, QuantizedTensor) else 4
-        if is_large if bits is None else bits == own or is_embedding:
+        if is_large if bits is None else bits == own:
             return PackedMatrix.pack(tensor)
         tensor = tensor.dequantize()
     tensor = np.asarray(tensor, np.float32)

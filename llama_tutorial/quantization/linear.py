@@ -117,7 +117,7 @@ class PackedLayer(nn.Module):
     def product(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B F"]:
         """``x @ W.T``, in the type of ``x``."""
         on_cpu = x.device.type == "cpu" and x.dtype != torch.float64
-        if not on_cpu or torch.compiler.is_compiling():
+        if not on_cpu or torch.compiler.is_compiling() or not x.numel():
             return F.linear(x, self.dequantize(x.dtype))
         needs_gradient = torch.is_grad_enabled() and x.requires_grad
         return _Product.apply(x, self) if needs_gradient else self._times(x)
@@ -230,10 +230,10 @@ class QuantizedEmbedding(PackedLayer):
         Raises:
             IndexError: An id is outside the vocabulary (on the CPU).
         """
-        eager = tokens.device.type == "cpu" and not torch.compiler.is_compiling()
-        if eager and ((tokens < 0) | (tokens >= self.out_features)).any():
-            raise IndexError(f"ids must be 0 to {self.out_features - 1}")
-        block, row = tokens // ROWS, tokens % ROWS
+        # Not those that count from the end, nor what fills the last block: torch shall refuse them.
+        outside = (tokens < 0) | (tokens >= self.out_features)
+        block = torch.where(outside, len(self.integers), tokens // ROWS)
+        row = tokens % ROWS
         rows = [None if part is None else part[block, :, row] for part in self._parts()]
         return _floating(rows, self._norm[0].weight.dtype)
 
@@ -326,7 +326,8 @@ def plan(model: nn.Module, kind: str, group_size: int = GROUP) -> dict[str, tupl
     check_kind(kind)
     found = {}
     for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear | nn.Embedding):
+        is_table = isinstance(layer, nn.Embedding) and name == "tok_embeddings"
+        if isinstance(layer, nn.Linear) or is_table:
             group = fitting_group(layer.weight.shape[1], group_size)
             bits = 8 if kind == "int8" or name in ("tok_embeddings", "output") else 4
             if group is not None:

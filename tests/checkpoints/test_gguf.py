@@ -1157,6 +1157,19 @@ def _gpt2_folder(path):
     return path
 
 
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_an_embedding_of_four_bits_is_alike_in_both_engines(tmp_path, tokenizer, kind):
+    model = random_model(WIDE)
+    path = tmp_path / "x.gguf"
+    save_model(model, path, "gguf", tokenizer=tokenizer, quantize="q4_0")
+    ours, _ = load(path, quantize=kind)
+    theirs, _ = load(path, quantize=kind, engine="numpy")
+    assert ours.tok_embeddings.bits == int(kind[3:])
+    tokens = random_tokens(model.config, 1, 12)
+    logits = ours(tokens)[0].detach().numpy()
+    np.testing.assert_allclose(theirs.forward(tokens[0].tolist()), logits, atol=1e-4)
+
+
 # llama.cpp itself, where it is installed
 
 

@@ -310,6 +310,32 @@ def test_it_compiles():
     torch.testing.assert_close(compiled, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.usefixtures("unchecked")
+def test_ids_outside_the_vocabulary_are_refused(compiled):
+    """Also those that the last block of 64 rows has room for."""
+    config = CONFIG.replace(vocab_size=100)
+    model = small_models.random_model(config)
+    table = quantize_model(model, "int8").tok_embeddings
+    look_up = torch.compile(table, backend="eager") if compiled else table
+    assert look_up(torch.tensor([[0, 99]])).shape == (1, 2, config.dim)
+    for outside in (-1, 100, 127, 128, 10**9):
+        with pytest.raises(IndexError):
+            look_up(torch.tensor([[outside]]))
+
+
+def test_no_tokens_have_no_logits():
+    model = quantize_model(small_models.random_model(CONFIG), "int4")
+    for shape in ((0, 3), (2, 0)):
+        tokens = torch.zeros(shape, dtype=torch.long)
+        assert model(tokens).shape == (*shape, CONFIG.vocab_size)
+
+
+def test_only_a_models_own_embedding_is_packed():
+    model = quantize_model(nn.Sequential(nn.Embedding(10, 32), nn.Linear(32, 32)), "int8")
+    assert [type(layer).__name__ for layer in model] == ["Embedding", "QuantizedLinear"]
+
+
 @pytest.mark.gpu
 @each_kind
 def test_it_runs_on_a_gpu(kind):
