@@ -23,7 +23,7 @@ except ImportError:  # GPU tests run with torch, NumPy and pytest alone
 else:
     if "llama_tutorial" in sys.modules:
         raise RuntimeError("llama_tutorial was imported before its shapes could be checked")
-    install_import_hook("llama_tutorial", "beartype.beartype")
+    install_import_hook("llama_tutorial", "runtime_types.checked")
 
 
 @pytest.fixture
