@@ -124,8 +124,8 @@ class NumpyLlama:
         weights: dict[str, Any] = {}
         for name, tensor in tensors.items():
             # An embedding of four bits stays so: eight would not make it any better.
-            fine = name == head or (name == table and not isinstance(tensor, Int4Tensor))
-            bits = 8 if quantize == "int8" or fine else 4
+            stays = name == table and isinstance(tensor, Int4Tensor)
+            bits = 4 if quantize == "int4" and (stays or name not in (table, head)) else 8
             weights[name] = _weight(name, tensor, is_large, bits if quantize else None)
         output = weights[head]
         if isinstance(output, np.ndarray) and config.tie_embeddings:  # the same, for products

@@ -1157,11 +1157,14 @@ def _gpt2_folder(path):
     return path
 
 
+@pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("kind", ["int8", "int4"])
-def test_an_embedding_of_four_bits_is_alike_in_both_engines(tmp_path, tokenizer, kind):
-    model = random_model(WIDE)
+def test_an_embedding_of_four_bits_is_alike_in_both_engines(tmp_path, tokenizer, kind, tied):
+    model = random_model(WIDE.replace(tie_embeddings=tied))
+    save_model(model, tmp_path / "hf", "huggingface")
+    vocabulary = tokenizer.vocabulary
     path = tmp_path / "x.gguf"
-    save_model(model, path, "gguf", tokenizer=tokenizer, quantize="q4_0")
+    write_as_llama_cpp(path, tmp_path / "hf", Types.Q4_0, pieces=vocabulary)
     ours, _ = load(path, quantize=kind)
     theirs, _ = load(path, quantize=kind, engine="numpy")
     assert ours.tok_embeddings.bits == int(kind[3:])
