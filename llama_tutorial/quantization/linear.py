@@ -167,8 +167,6 @@ class QuantizedLinear(PackedLayer):
     Args:
         in_features: Width of the input, D.
         out_features: Width of the output, F.
-        bits: 8 or 4.
-        group_size: Weights of a row that share a scale.
         bias: A floating bias, kept as it is; None without.
         settings: Those of :class:`PackedLayer` that remain.
     """
@@ -177,12 +175,10 @@ class QuantizedLinear(PackedLayer):
         self,
         in_features: int,
         out_features: int,
-        bits: int,
-        group_size: int,
         bias: nn.Parameter | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(in_features, out_features, bits, group_size, **settings)
+        super().__init__(in_features, out_features, **settings)
         self.bias = bias
 
     @classmethod
