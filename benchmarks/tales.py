@@ -7,14 +7,17 @@ Every row is the share of claims that hold and the share of sentences that could
 :func:`llama_tutorial.tales.mean_consistency`, so that one stands beside the other. Free tales begin
 at nothing. *Held out* begins with the first two sentences of test tales, whose combinations of a
 name, an object and a place are in no training tale. *New* is the share of tales that are not, word
-for word, among the first hundred thousand that the models were trained on. Below stand the story
-world's own tales and those tales with their sentences shuffled, as the ends of the scale.
+for word, among the first hundred thousand that the models were trained on. *Alike* is the share in
+which somebody comes in who has the name of somebody there: a boy meets a friend of his own name.
+Below stand the story world's own tales and those tales with their sentences shuffled, as the ends of
+the scale.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +29,8 @@ from llama_tutorial.tales.reading import split_units
 
 SEED = 0
 BATCH = 50
+# How the story world brings somebody in: "a small girl called Maya", "his best friend Ben".
+NEWCOMER = re.compile(r"\b(?:an? (?:[a-z-]+ ){1,4}(?:named|called)|friend) ([A-Z][a-z]+)")
 
 
 def main() -> None:
@@ -35,7 +40,7 @@ def main() -> None:
     parser.add_argument("--tales", type=int, default=200, help="for every row")
     arguments = parser.parse_args()
     known = {tale.text for tale in tales(100_000)}
-    print(f"{'':<34} {'score':>6} {'parsed':>7} {'new':>6}")
+    print(f"{'':<34} {'score':>6} {'parsed':>7} {'new':>6} {'alike':>6}")
     for name in arguments.models:
         model, tokenizer = load(name, dtype=torch.float32)
         for temperature in (0.0, 0.5, 0.7, 1.0):
@@ -100,7 +105,16 @@ def report(name: str, texts: list[str], known: set[str]) -> None:
     """One row."""
     score, parsed = mean_consistency(texts)
     new = sum(text not in known for text in texts) / len(texts)
-    print(f"{name:<34} {score:>6.3f} {parsed:>7.3f} {new:>6.2f}", flush=True)
+    two = sum(map(alike, texts)) / len(texts)
+    print(f"{name:<34} {score:>6.3f} {parsed:>7.3f} {new:>6.2f} {two:>6.3f}", flush=True)
+
+
+def alike(text: str) -> bool:
+    """Whether somebody comes in under a name that somebody has."""
+    return any(
+        re.search(rf"\b{newcomer[1]}\b", text[: newcomer.start()])
+        for newcomer in NEWCOMER.finditer(text)
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from llama_tutorial import figures, load_model, load_tokenizer, save_model
 from llama_tutorial.shipped import SHIPPED
 
 EVERY = 20  # steps in a row of the table
-PARTS = {"tales-chat": ["tales-chat-first", "tales-chat"]}  # runs, one after the other
+# Runs, one after the other.
+PARTS = {"tales": ["tales-first", "tales"], "tales-chat": ["tales-chat-first", "tales-chat"]}
 
 
 def main(runs: Path, names: list[str]) -> None:
@@ -46,7 +47,7 @@ def ship_tales(runs: Path) -> None:
     model = load_model(runs / "tales" / "model")
     # The int8 file is made from the weights that were trained, not from their bfloat16 rounding.
     save_model(model, SHIPPED["tales"].llama2c, "llama2c-int8")
-    tokenizer = load_tokenizer(runs / "tales" / "tokenizer.model")
+    tokenizer = load_tokenizer(runs / "tales" / "model" / "tokenizer.model")
     save_model(model.to(torch.bfloat16), SHIPPED["tales"].model, tokenizer=tokenizer)
 
 
@@ -54,7 +55,7 @@ def ship_small(runs: Path) -> None:
     """In int8 alone, with the tokenizer in llama2.c's form."""
     small = SHIPPED["tales-small"]
     save_model(load_model(runs / "tales-small" / "model"), small.llama2c, "llama2c-int8")
-    load_tokenizer(runs / "tales" / "tokenizer.model").save_tokenizer_bin(small.tokenizer)
+    load_tokenizer(runs / "tales" / "model" / "tokenizer.model").save_tokenizer_bin(small.tokenizer)
 
 
 def ship_chat(runs: Path) -> None:
