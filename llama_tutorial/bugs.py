@@ -538,7 +538,7 @@ BUGS: dict[str, Bug] = {
         "rmsnorm",
         "eps=1e-5",
         "eps=1e-1",
-        "What the first layer reads has a mean square of about 0.006, so an ε of 0.1 shrinks it to "
+        "What the first layer reads has a mean square of about 0.005, so an ε of 0.1 shrinks it to "
         "less than a quarter.",
         _with_eps(1e-1),
     ),
@@ -715,8 +715,8 @@ BUGS: dict[str, Bug] = {
         "w[i] = q[i] * scale[i // 32]",
         "w[i] = q[i] * scale[i // 32 + 1]",
         "Scales of neighbouring groups are alike, so each weight is a little too large or too "
-        "small, and keeps its sign: int8 writes a tale all the same. The scales of Q4_0 have signs "
-        "of their own, and there the same mistake writes nonsense.",
+        "small, and keeps its sign: int8 still writes a tale, in which some words are broken. The "
+        "scales of Q4_0 have signs of their own, and there the same mistake writes nonsense.",
         _packed("int8", _next_scale),
         base=_packed("int8"),
     ),

@@ -1,9 +1,10 @@
 """``llama-tutorial pretrain``: train a model on the story world or any text, from nothing or not.
 
-The defaults train the small Llama that this package ships. A run that was stopped, by Ctrl-C or by
-anything else, goes on when the same command is given again. Killed before the first step, it leaves
-a tokenizer that the next start trains anew, and half of a token file (``.training.tokens.*.tmp``),
-which the next start removes; a start that fails removes the folder, if it has made it.
+The defaults are the first 16,000 steps of the small Llama that this package ships. A run that was
+stopped, by Ctrl-C or by anything else, goes on when the same command is given again. Killed before
+the first step, it leaves a tokenizer that the next start trains anew, and half of a token file
+(``.training.tokens.*.tmp``), which the next start removes; a start that fails removes the folder,
+if it has made it.
 
 On several GPUs, `torchrun --nproc-per-node N -m llama_tutorial pretrain --device cuda ...` is the
 same run, and may go on with another N.

@@ -46,4 +46,5 @@ SHIPPED = {
     ),
 }
 """By name: ``tales``, 1.3 million parameters; ``tales-small``, a fifth of that, for places where
-size counts; ``tales-chat``, the first one fine-tuned to answer, in Llama 2's dialog format."""
+size counts; ``tales-chat``, which is ``tales`` after its first 16,000 steps, fine-tuned to answer,
+in Llama 2's dialog format."""
