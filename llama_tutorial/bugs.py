@@ -538,7 +538,7 @@ BUGS: dict[str, Bug] = {
         "rmsnorm",
         "eps=1e-5",
         "eps=1e-1",
-        "What the first layer reads has a mean square of about 0.006, so an ε of 0.1 shrinks it to "
+        "What the first layer reads has a mean square of about 0.005, so an ε of 0.1 shrinks it to "
         "less than a quarter.",
         _with_eps(1e-1),
     ),
