@@ -101,7 +101,7 @@ def leads(lead: Float[np.ndarray, " T"], moved: Float[np.ndarray, " T"]) -> Figu
     axes.plot(rounded(lead), "o", color=BLUE, markersize=3.5, label="lead of the likeliest")
     axes.plot(rounded(moved), "-", color=ORANGE, linewidth=1.4, label="moved by eight bits")
     axes.set(yscale="log", xlabel="position (tokens)", ylabel="logits")
-    axes.set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
+    axes.set_yticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
     axes.minorticks_off()
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
     return figure
