@@ -111,6 +111,6 @@ def gradients(found: Mapping[str, tuple[float, float]]) -> Table:
     return table(
         rows,
         ["backward pass in", "zeros", "error"],
-        "The gradient of all weights of tales for a batch of four million tokens: the share of its "
+        "The gradient of the blocks of tales for a batch of four million tokens: the share of its "
         "numbers that came out as zero, and how far it is from float64's.",
     )
