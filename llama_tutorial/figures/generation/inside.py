@@ -214,7 +214,7 @@ def _still(
             + "lt-chosen " * (i == at)
             + "lt-later" * (i > at)
         )
-        share = round(weights[i] / 1000, 5) if i < len(weights) else 0
+        share = round(weights[i] / 1000, 4) if i < len(weights) else 0
         token = escape(word.removeprefix(space))
         shown.append(f'{space}<span class="lt-token {kinds}" style="--w: {share}">{token}</span>')
     best = sorted(range(len(weights)), key=lambda j: -weights[j])[:3]
