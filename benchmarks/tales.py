@@ -9,8 +9,8 @@ at nothing. *Held out* begins with the first two sentences of test tales, whose 
 name, an object and a place are in no training tale. *New* is the share of tales that are not, word
 for word, among the first hundred thousand that the models were trained on. *Alike* is the share in
 which somebody comes in who has the name of somebody there: a boy meets a friend of his own name.
-Below stand the story world's own tales and those tales with their sentences shuffled, as the ends of
-the scale.
+Below stand the story world's own tales and those tales with their sentences shuffled, as the ends
+of the scale.
 """
 
 from __future__ import annotations
