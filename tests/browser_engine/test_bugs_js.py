@@ -123,15 +123,15 @@ def test_greedy_text_parts_where_pytorchs_does(engine, model, prompts, bug: str)
 @pytest.mark.parametrize("bug", ["half_split", "gelu", "no_bos", "both_late"])
 def test_both_texts_are_drawn_with_the_same_numbers(engine, model, prompts, bug: str) -> None:
     ids = prompts[0]
-    options = {"temperature": 0.8, "topP": 0.9, "seed": 3, "count": 30}
+    options = {"temperature": 0.8, "topP": 0.9, "seed": 4, "count": 30}
     found = engine("exhibit", model=PATH, bug=bug, ids=ids, options=options)
     assert found["right"] == engine(
         "generate",
         model=PATH,
         ids=ids,
-        options={"temperature": 0.8, "topP": 0.9, "seed": 3, "maxNewTokens": 30},
+        options={"temperature": 0.8, "topP": 0.9, "seed": 4, "maxNewTokens": 30},
     )
-    seen = engine("uniforms", ids=ids, seed=3, count=30)
+    seen = engine("uniforms", ids=ids, seed=4, count=30)
     numbers = iter(seen)
 
     def drawn(logits: torch.Tensor) -> int:

@@ -142,7 +142,7 @@ def inside(
     recorded = seen(model, tokenizer, ids, [i - 1 for i in chosen])
     for here in recorded:
         here["attention"] = [
-            [[round(1000 * weight) for weight in weights] for weights in heads]
+            [[_thousandths(weight) for weight in weights] for weights in heads]
             for heads in here["attention"]
         ]
     first = recorded[0]
@@ -189,6 +189,11 @@ def _word(pieces: Sequence[str], i: int) -> str:
     return chr(int(ascii_byte[1], 16)) if ascii_byte else piece.replace("▁", " ")
 
 
+def _thousandths(weight: float) -> float:
+    """Fine enough to order and to print weights as the script does, which has all their digits."""
+    return round(1000 * weight, 2) or 0
+
+
 def _percent(share: float) -> str:
     """A probability in words; the twin of the script's."""
     return "< 0.1 %" if share < 0.001 else f"{number_text(round(1000 * share) / 10)} %"
@@ -209,12 +214,14 @@ def _still(
             + "lt-chosen " * (i == at)
             + "lt-later" * (i > at)
         )
-        share = weights[i] / 1000 if i < len(weights) else 0
+        share = round(weights[i] / 1000, 4) if i < len(weights) else 0
         token = escape(word.removeprefix(space))
         shown.append(f'{space}<span class="lt-token {kinds}" style="--w: {share}">{token}</span>')
     best = sorted(range(len(weights)), key=lambda j: -weights[j])[:3]
     looks = [
-        f"“{_word(pieces, j).strip()}” ({_percent(weights[j] / 1000)})" for j in best if weights[j]
+        f"“{_word(pieces, j).strip()}” ({_percent(weights[j] / 1000)})"
+        for j in best
+        if weights[j] >= 1
     ]
     own = {name: _percent(share) for name, share in here["own"].items()}
     says = fill(SAYS["drawn"], {"token": _word(pieces, at).strip(), **own})
