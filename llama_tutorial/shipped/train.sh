@@ -12,7 +12,7 @@ python -m llama_tutorial pretrain --out "$runs/tales-first" --steps 16000 --batc
 [ -d "$runs/tales-bfloat16" ] || python -m llama_tutorial convert "$runs/tales-first/model" \
     "$runs/tales-bfloat16" --dtype bfloat16
 
-# Trained further, on twice as many tales: fewer slips, such as a boy who meets a friend of his own name.
+# Trained further, on twice as many tales: more of the claims hold.
 python -m llama_tutorial pretrain --out "$runs/tales" --model "$runs/tales-bfloat16" --steps 10000 \
     --tales 400000 --seed 1 --batch-size 8 --lr 2e-3 --context 256 \
     --autocast bfloat16 --evaluate-every 1000 --checkpoint-every 250 | tee -a "$runs/tales.log"
